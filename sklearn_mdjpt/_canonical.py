@@ -1,0 +1,176 @@
+"""Reading windows as the encoder sees them: 60 channels, 125 Hz, one scale."""
+
+import warnings
+
+import numpy as np
+
+from ._resampling import resampled_length
+from ._validation import list_some
+from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ, channel_matrix
+
+
+class CanonicalReader:
+    """Windows on the canonical channels, read in batches.
+
+    All that can be said of a recording once (its channel matrix, the statistics of
+    its amplitude) is found when the reader is made; ``read`` then costs a slice and a
+    matrix product.
+
+    Parameters
+    ----------
+    X : EEGWindows
+        Windows of any montages, rates and lengths.
+    sfreq : float, default=125.0
+        Rate, in hertz, to read at.
+    window_norm : {"robust", None}, default="robust"
+        "robust" removes the mean of each channel and divides by one robust SD for
+        each recording (`Recording.robust_statistics`).
+    unknown_channels, missing_channels, neighbours
+        As for `sklearn_mdjpt.channels.channel_matrix`.
+
+    Attributes
+    ----------
+    n_times : ndarray of int, shape (n_windows,)
+        Length of each window at the reader's rate.
+    """
+
+    def __init__(
+        self,
+        X,
+        *,
+        sfreq=CANONICAL_SFREQ,
+        window_norm="robust",
+        unknown_channels="drop",
+        missing_channels="nearest",
+        neighbours="mne",
+    ):
+        self.sfreq = sfreq
+        self.window_norm = window_norm
+        self._blocks = []
+        self._block_of = np.empty(len(X), int)
+        self._place = np.empty(len(X), int)
+        self.n_times = np.empty(len(X), int)
+        matrices = {}
+        for source, rows, starts, n_times in X.blocks():
+            positions = source.positions
+            key = (
+                source.ch_names,
+                None if positions is None else positions.tobytes(),
+            )
+            if key not in matrices:
+                matrices[key] = channel_matrix(
+                    source.ch_names,
+                    positions=positions,
+                    unknown_channels=unknown_channels,
+                    missing_channels=missing_channels,
+                    neighbours=neighbours,
+                )
+            self._block_of[rows] = len(self._blocks)
+            self._place[rows] = np.arange(len(rows))
+            self.n_times[rows] = resampled_length(n_times, source.sfreq, sfreq)
+            self._blocks.append((source, starts, n_times, matrices[key]))
+
+    def check(self, min_times=1):
+        """Raise where windows cannot be used; warn of flat channels.
+
+        Parameters
+        ----------
+        min_times : int, default=1
+            Shortest window, in samples at the reader's rate, that the model takes.
+
+        Raises
+        ------
+        ValueError
+            Windows that hold NaN or inf, that are constant in every channel, or that
+            are too short; the message names the windows.
+        """
+        n = len(self.n_times)
+        short = np.flatnonzero(self.n_times < min_times)
+        if len(short):
+            raise ValueError(
+                f"Windows are too short for the model: {len(short)} of {n} have fewer "
+                f"than {min_times} samples at {self.sfreq:g} Hz "
+                f"({min_times / self.sfreq:.3g} s), the first is window {short[0]} "
+                f"with {self.n_times[short[0]]} samples."
+            )
+        not_finite, constant = np.zeros(n, bool), np.zeros(n, bool)
+        flat = {}
+        for k, (source, starts, n_times, matrix) in enumerate(self._blocks):
+            rows = np.flatnonzero(self._block_of == k)
+            rows = rows[np.argsort(self._place[rows])]
+            for length in np.unique(n_times):
+                same = n_times == length
+                bad, still = source.window_flaws(starts[same], length)
+                not_finite[rows[same]], constant[rows[same]] = bad, still
+            used = matrix.any(axis=0)
+            for name in source.flat_channels():
+                if used[source.ch_names.index(name)]:
+                    flat[name] = flat.get(name, 0) + 1
+        if not_finite.any():
+            raise ValueError(
+                f"{not_finite.sum()} of {n} windows hold NaN or inf: windows "
+                f"{list_some(np.flatnonzero(not_finite))}."
+            )
+        if constant.any():
+            raise ValueError(
+                f"{constant.sum()} of {n} windows are constant in every channel: "
+                f"windows {list_some(np.flatnonzero(constant))}."
+            )
+        if flat:
+            listed = list_some(
+                f"{name} (in {count} recording{'s' * (count > 1)})"
+                for name, count in flat.items()
+            )
+            warnings.warn(f"Flat channels: {listed}.", stacklevel=3)
+
+    def read(self, rows):
+        """Return windows of one length on the canonical channels.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+            Windows of X, all of the same length at the reader's rate.
+
+        Returns
+        -------
+        ndarray of shape (n, 60, n_times)
+            Float32.
+        """
+        rows = np.asarray(rows)
+        lengths = np.unique(self.n_times[rows])
+        if len(lengths) > 1:
+            raise ValueError(f"Windows of several lengths: {list_some(lengths)}.")
+        n_new = int(lengths[0]) if len(lengths) else 0
+        out = np.empty((len(rows), len(CANONICAL_CHANNELS), n_new), np.float32)
+        blocks = self._block_of[rows]
+        for k in np.unique(blocks):
+            mine = np.flatnonzero(blocks == k)
+            places = self._place[rows[mine]]
+            out[mine] = self._read_block(*self._blocks[k], places)
+        return out
+
+    def _read_block(self, source, all_starts, all_n_times, matrix, places):
+        starts, length = all_starts[places], all_n_times[places[0]]
+        x = source.windows_at(starts, length, self.sfreq)  # (n, n_channels, n_times)
+        used = np.flatnonzero(matrix.any(axis=0))
+        x, weights = x[:, used], matrix[:, used].astype(np.float32)
+        if self.window_norm == "robust":
+            if not source.is_continuous and source.per_window:
+                x = _normalise_each(x)
+            else:
+                center, scale = source.robust_statistics(used)
+                # In float64: offsets of millivolts dwarf microvolts of EEG.
+                x = ((x - center[:, None]) / scale).astype(np.float32)
+        return weights @ x
+
+
+def _normalise_each(x):
+    """Robust z-score of each window by itself (n_windows, n_channels, n_times)."""
+    x = x - x.mean(axis=2, keepdims=True, dtype=float)
+    magnitude = np.abs(x)
+    inside = magnitude < 30.0 * np.median(magnitude, axis=(1, 2), keepdims=True)
+    count = np.maximum(inside.sum(axis=(1, 2), keepdims=True), 1)
+    mean = np.where(inside, x, 0.0).sum(axis=(1, 2), keepdims=True) / count
+    deviation = np.where(inside, x - mean, 0.0)
+    scale = np.sqrt((deviation**2).sum(axis=(1, 2), keepdims=True) / count)
+    return ((x - mean) / np.where(scale > 0, scale, 1.0)).astype(np.float32)

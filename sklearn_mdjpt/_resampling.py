@@ -1,0 +1,113 @@
+"""Anti-aliased resampling, with a cache that is bounded in bytes."""
+
+import threading
+import weakref
+from collections import OrderedDict
+from fractions import Fraction
+
+import numpy as np
+from scipy.signal import resample_poly
+
+CACHE_BYTES = 2**30
+"""Upper bound, in bytes, on resampled signals kept in memory by one process."""
+
+_MAX_RATIO = 4096
+_LINE_SAMPLES = 2**22
+
+
+def resampled_length(n_times, sfreq, new_sfreq):
+    """Return how many samples ``n_times`` become at the new rate."""
+    return np.asarray(np.floor(np.asarray(n_times) * new_sfreq / sfreq + 0.5), int)
+
+
+def resample(x, sfreq, new_sfreq):
+    """Resample along the last axis with a linear-phase anti-aliasing filter.
+
+    SciPy's polyphase filter, whose gain is one half at the lower of the two Nyquist
+    rates.  The line through the first and the last sample is taken out before and
+    put back after, so that offsets of millivolts leave neither a transient at the
+    borders nor the filter's ripple.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., n_times)
+        Signals, in any unit.
+    sfreq, new_sfreq : float
+        Rates in hertz.
+
+    Returns
+    -------
+    ndarray of shape (..., n_new_times)
+        Float32, ``n_new_times = round(n_times * new_sfreq / sfreq)``.
+    """
+    x = np.asarray(x)
+    if sfreq == new_sfreq:
+        return x.astype(np.float32, copy=False)
+    ratio = Fraction(new_sfreq / sfreq).limit_denominator(_MAX_RATIO)
+    if ratio == 0 or abs(float(ratio) * sfreq / new_sfreq - 1) > 1e-4:
+        raise ValueError(f"Cannot resample from {sfreq} Hz to {new_sfreq} Hz.")
+    n_new = int(resampled_length(x.shape[-1], sfreq, new_sfreq))
+    out = np.empty((*x.shape[:-1], n_new), np.float32)
+    lines, out_lines = x.reshape(-1, x.shape[-1]), out.reshape(-1, n_new)
+    # A few lines at a time: SciPy works in float64, and a recording can be long.
+    step = max(1, _LINE_SAMPLES // x.shape[-1])
+    for i in range(0, len(lines), step):
+        part = lines[i : i + step].astype(float)
+        first, last = part[:, :1].copy(), part[:, -1:].copy()
+        slope = (last - first) / max(1, x.shape[-1] - 1)
+        part -= first + slope * np.arange(x.shape[-1])
+        new = resample_poly(part, ratio.numerator, ratio.denominator, axis=-1)
+        new = new[:, :n_new]
+        new += first + slope * (np.arange(new.shape[1]) / float(ratio))
+        out_lines[i : i + step, : new.shape[1]] = new
+        # Rounding may ask for one sample more than the filter gives.
+        out_lines[i : i + step, new.shape[1] :] = new[:, -1:]
+    return out
+
+
+class BoundedCache:
+    """Arrays by (owner, key), the least recently used dropped first.
+
+    An entry dies with its owner; the sum of all entries stays below ``max_bytes``.
+    """
+
+    def __init__(self, max_bytes):
+        self.max_bytes = max_bytes
+        self._entries = OrderedDict()
+        self._n_bytes = 0
+        # Re-entrant: the collector may drop an owner while the lock is held.
+        self._lock = threading.RLock()
+
+    def get(self, owner, key, compute):
+        """Return the entry, computing it when it is absent."""
+        full_key = (id(owner), key)
+        with self._lock:
+            if full_key in self._entries:
+                self._entries.move_to_end(full_key)
+                return self._entries[full_key]
+        value = compute()
+        if value.nbytes > self.max_bytes:
+            return value
+        with self._lock:
+            if full_key not in self._entries:
+                self._entries[full_key] = value
+                self._n_bytes += value.nbytes
+                weakref.finalize(owner, self._drop, full_key)
+            while self._n_bytes > self.max_bytes:
+                _, old = self._entries.popitem(last=False)
+                self._n_bytes -= old.nbytes
+        return value
+
+    def _drop(self, full_key):
+        with self._lock:
+            value = self._entries.pop(full_key, None)
+            if value is not None:
+                self._n_bytes -= value.nbytes
+
+    @property
+    def n_bytes(self):
+        """Bytes held now."""
+        return self._n_bytes
+
+
+cache = BoundedCache(CACHE_BYTES)

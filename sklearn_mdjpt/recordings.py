@@ -1,0 +1,594 @@
+"""Recordings: what windows are cut from.
+
+A `Recording` is one continuous signal with its channels, rate, subject, session and
+trials.  `WindowStack` plays the same part for windows that came as an array: all
+windows of one subject and session.  Both know how to cut a window, how to give their
+signal at another rate, and their robust mean and scale.
+"""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from ._resampling import cache, resample, resampled_length
+from ._validation import (
+    as_id,
+    check_ch_names,
+    check_numeric,
+    check_positions,
+    check_sfreq,
+    list_some,
+)
+
+_MEDIAN_SAMPLES = 2**21
+_CHUNK_SAMPLES = 2**22
+# A stack this small, in bytes at the new rate, is resampled once and kept.
+_STACK_CACHE_BYTES = 2**28
+_OUTLIER_FACTOR = 30.0
+
+
+class _Source:
+    """Channels, rate and robust statistics of a signal that windows are cut from."""
+
+    def __init__(self, signal, ch_names, sfreq, positions):
+        self.signal = signal
+        self.sfreq = check_sfreq(sfreq)
+        self.ch_names = check_ch_names(ch_names, signal.shape[-2])
+        self.positions = check_positions(positions, len(self.ch_names))
+        self._statistics = {}
+
+    @property
+    def n_channels(self):
+        """Number of channels."""
+        return len(self.ch_names)
+
+    def robust_statistics(self, picks):
+        """Centre of each picked channel and one scale for them all.
+
+        After each channel's mean is removed, mean and SD are taken over the samples
+        with ``|x| < 30 * median(|x|)``, all picked channels together (mdJPT,
+        arXiv:2510.22197, amplitude normalisation).  Samples outside the trials and
+        samples that are not finite do not count.  The median is taken over at most
+        two million evenly spaced samples.
+
+        Parameters
+        ----------
+        picks : sequence of int
+            Channels that take part.
+
+        Returns
+        -------
+        center : ndarray of shape (n_picks,)
+            In the signal's unit.
+        scale : float
+            In the signal's unit; 1.0 if the picked channels are constant.
+        """
+        picks = tuple(int(pick) for pick in picks)
+        if picks not in self._statistics:
+            self._statistics[picks] = self._compute_statistics(list(picks))
+        return self._statistics[picks]
+
+    def _compute_statistics(self, picks):
+        chunks = list(self._chunks())
+        total, count = np.zeros(len(picks)), np.zeros(len(picks))
+        for chunk in chunks:
+            x = _channels_first(self.signal[chunk])[picks].astype(float)
+            finite = np.isfinite(x)
+            total += np.where(finite, x, 0.0).sum(axis=1)
+            count += finite.sum(axis=1)
+        mean = total / np.maximum(count, 1)
+
+        n_samples = count.sum()
+        stride = int(max(1, np.ceil(n_samples / _MEDIAN_SAMPLES)))
+        thinned = [
+            (_channels_first(self.signal[chunk])[picks][:, ::stride] - mean[:, None])
+            for chunk in chunks
+        ]
+        magnitude = np.abs(np.concatenate(thinned, axis=1))
+        magnitude = magnitude[np.isfinite(magnitude)]
+        limit = _OUTLIER_FACTOR * np.median(magnitude) if magnitude.size else 0.0
+
+        n, first, second = 0, 0.0, 0.0
+        for chunk in chunks:
+            x = _channels_first(self.signal[chunk])[picks] - mean[:, None]
+            x = x[np.abs(x) < limit]
+            n, first, second = n + x.size, first + x.sum(), second + (x * x).sum()
+        if n == 0:
+            return mean, 1.0
+        shift = first / n
+        scale = np.sqrt(max(second / n - shift**2, 0.0))
+        return mean + shift, float(scale) if scale > 0 else 1.0
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        reference = _memmap_reference(state["signal"])
+        if reference is not None:
+            state["signal"] = reference
+        return state
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if isinstance(self.signal, _MemmapReference):
+            self.signal = self.signal.open()
+
+
+class Recording(_Source):
+    """One continuous recording of one subject.
+
+    Parameters
+    ----------
+    signal : array-like of shape (n_channels, n_times)
+        Volts (any unit works: amplitude is normalised later).  A memory map stays on
+        disk; arrays are not copied.
+    ch_names : sequence of str
+        Channel names, unique whatever the case.
+    sfreq : float
+        Sampling rate in hertz.
+    dataset, subject, session : str or int, default=None
+        Whose recording it is.  Recordings without a dataset get a name of their own
+        when windows are cut.
+    trials : DataFrame or list of dict or list of tuple, default=None
+        One row for each trial with ``start`` and ``stop`` in seconds from the
+        recording's start, and optionally ``trial`` (an id), ``stimulus`` (equal
+        across subjects exactly when the clip is), ``label``, and any further columns,
+        which become metadata of the windows.  Tuples are (start, stop, stimulus,
+        label).  None makes the whole recording one trial.
+    positions : array-like of shape (n_channels, 3), default=None
+        Digitised electrode positions in metres (head coordinates), used for channels
+        whose names are not of the 10-05 system.
+    bad_spans : sequence of (float, float), default=()
+        Stretches (start, stop), in seconds, in which no window is cut.
+
+    Attributes
+    ----------
+    trials : DataFrame
+        The trials, with columns ``trial``, ``start``, ``stop``, ``stimulus``,
+        ``label`` and the further ones.
+
+    Raises
+    ------
+    ValueError
+        A signal that is not 2-D, names that do not fit, an unusable rate, or a trial
+        that lies outside the recording.
+
+    See Also
+    --------
+    EEGWindows.from_recordings : Cut recordings into windows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mdjpt import Recording
+    >>> signal = 1e-5 * np.random.default_rng(0).standard_normal((2, 2000))
+    >>> Recording(signal, ["C3", "C4"], 200.0, subject="01",
+    ...           trials=[{"start": 0, "stop": 8, "stimulus": "clip 1"}])
+    <Recording: 2 channels, 10.0 s at 200 Hz, 1 trial, subject 01>
+    """
+
+    is_continuous = True
+
+    def __init__(
+        self,
+        signal,
+        ch_names,
+        sfreq,
+        dataset=None,
+        subject=None,
+        session=None,
+        trials=None,
+        positions=None,
+        bad_spans=(),
+    ):
+        signal = signal if isinstance(signal, np.ndarray) else np.asarray(signal)
+        if signal.ndim != 2:
+            raise ValueError(
+                "signal must have shape (n_channels, n_times), got "
+                f"{signal.shape}. Windows as an array go to EEGWindows.from_arrays."
+            )
+        check_numeric(signal, "signal")
+        super().__init__(signal, ch_names, sfreq, positions)
+        self.dataset = as_id(dataset)
+        self.subject = as_id(subject)
+        self.session = as_id(session)
+        self.trials = _check_trials(trials, self.duration)
+        self.bad_spans = tuple((float(a), float(b)) for a, b in bad_spans)
+
+    @property
+    def n_times(self):
+        """Number of samples."""
+        return self.signal.shape[1]
+
+    @property
+    def duration(self):
+        """Length in seconds."""
+        return self.n_times / self.sfreq
+
+    def windows(self, starts, n_times):
+        """Cut windows; starts in samples -> (n_windows, n_channels, n_times)."""
+        return _cut(self.signal, starts, n_times)
+
+    def windows_at(self, starts, n_times, sfreq):
+        """Cut windows at another rate; starts and n_times in samples of this one.
+
+        The recording is resampled as a whole, once, and kept in a bounded cache.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_channels, n_new_times)
+            Float32.
+        """
+        if sfreq == self.sfreq:
+            return self.windows(starts, n_times).astype(np.float32, copy=False)
+        signal = cache.get(
+            self, sfreq, lambda: resample(self.signal, self.sfreq, sfreq)
+        )
+        n_new = int(resampled_length(n_times, self.sfreq, sfreq))
+        new_starts = resampled_length(starts, self.sfreq, sfreq)
+        return _cut(signal, np.minimum(new_starts, signal.shape[1] - n_new), n_new)
+
+    def window_flaws(self, starts, n_times):
+        """Say which windows are not finite, and which are constant in all channels.
+
+        Returns
+        -------
+        not_finite, constant : ndarray of bool, each of shape (n_windows,)
+        """
+        bad = np.empty(self.n_times, bool)
+        change = np.empty(self.n_times, bool)
+        step = max(1, _CHUNK_SAMPLES // self.n_channels)
+        for a in range(0, self.n_times, step):
+            # One sample of the chunk before, so that changes at its edge count.
+            x = np.asarray(self.signal[:, max(a - 1, 0) : a + step])
+            b = min(a + step, self.n_times)
+            bad[a:b] = ~np.isfinite(x[:, -(b - a) :]).all(axis=0)
+            moved = (x[:, 1:] != x[:, :-1]).any(axis=0)
+            change[a:b] = moved if a else np.concatenate([[False], moved])
+        n_bad = np.concatenate([[0], np.cumsum(bad)])
+        n_change = np.concatenate([[0], np.cumsum(change)])
+        starts, stops = np.asarray(starts), np.asarray(starts) + n_times
+        constant = n_change[stops] - n_change[starts + 1] == 0
+        return n_bad[stops] - n_bad[starts] > 0, constant
+
+    def flat_channels(self):
+        """Return the names of channels that are constant over all trials."""
+        flat = np.ones(self.n_channels, bool)
+        for chunk in self._chunks():
+            x = _channels_first(self.signal[chunk])
+            flat &= (x == x[:, :1]).all(axis=1)
+        return [
+            name for name, is_flat in zip(self.ch_names, flat, strict=True) if is_flat
+        ]
+
+    def _chunks(self):
+        """Slices over the samples that lie in a trial, each one once."""
+        step = max(1, _CHUNK_SAMPLES // self.n_channels)
+        done = 0
+        for start, stop in sorted(
+            zip(self.trials["start"], self.trials["stop"], strict=True)
+        ):
+            a = max(round(start * self.sfreq), done)
+            b = min(round(stop * self.sfreq), self.n_times)
+            done = max(done, b)
+            for i in range(a, b, step):
+                yield (slice(None), slice(i, min(i + step, b)))
+
+    @classmethod
+    def from_raw(
+        cls,
+        raw,
+        *,
+        trials=None,
+        dataset=None,
+        subject=None,
+        session=None,
+        description="label",
+    ):
+        """Make a recording from an `mne.io.Raw`.
+
+        EEG channels are kept, bad ones and other types are left out, projections are
+        applied.  The signal is copied to memory as float32.
+
+        Parameters
+        ----------
+        raw : mne.io.BaseRaw
+            The recording, in volts; it is not changed.
+        trials : DataFrame or list of dict, default=None
+            As for `Recording`, seconds from the recording's start.  None takes every
+            annotation that has a duration and whose description does not begin with
+            "BAD" or "EDGE"; without any, the whole recording is one trial.
+        dataset, subject, session : str or int, default=None
+            As for `Recording`.
+        description : {"label", "stimulus"}, default="label"
+            What the annotations' descriptions name: the emotion or condition, or the
+            clip that was seen.
+
+        Returns
+        -------
+        Recording
+            No window will be cut where an annotation begins with "BAD".
+
+        Raises
+        ------
+        ValueError
+            If no good EEG channel is left.
+        """
+        import mne
+
+        if not isinstance(raw, mne.io.BaseRaw):
+            raise TypeError(f"raw must be an mne.io.Raw, got {type(raw).__name__}.")
+        if description not in ("label", "stimulus"):
+            raise ValueError(
+                f"description must be 'label' or 'stimulus'; got {description!r}."
+            )
+        picks = mne.pick_types(raw.info, eeg=True, exclude="bads")
+        if not len(picks):
+            raise ValueError(
+                "The Raw has no good EEG channel; its channel types are "
+                f"{list_some(sorted(set(raw.get_channel_types())))}, marked bad: "
+                f"{list_some(raw.info['bads']) or 'none'}."
+            )
+        onsets = raw.annotations.onset - raw.first_time
+        spans = [
+            (max(onset, 0.0), onset + duration, text)
+            for onset, duration, text in zip(
+                onsets,
+                raw.annotations.duration,
+                raw.annotations.description,
+                strict=True,
+            )
+            if duration > 0
+        ]
+        bad_spans = [(a, b) for a, b, text in spans if text.upper().startswith("BAD")]
+        duration = raw.n_times / raw.info["sfreq"]
+        if trials is None:
+            trials = [
+                {"start": a, "stop": min(b, duration), description: text}
+                for a, b, text in spans
+                if not text.upper().startswith(("BAD", "EDGE"))
+            ] or None
+        good = raw.copy().pick(picks).load_data(verbose="error")
+        good.apply_proj(verbose="error")
+        return cls(
+            good.get_data().astype(np.float32),
+            good.ch_names,
+            good.info["sfreq"],
+            dataset=dataset,
+            subject=subject,
+            session=session,
+            trials=trials,
+            positions=info_positions(good.info),
+            bad_spans=bad_spans,
+        )
+
+    def __repr__(self):
+        n_trials = len(self.trials)
+        text = (
+            f"<Recording: {self.n_channels} channels, {self.duration:.1f} s at "
+            f"{self.sfreq:g} Hz, {n_trials} trial{'s' * (n_trials != 1)}"
+        )
+        for word in ("dataset", "subject", "session"):
+            if getattr(self, word) is not None:
+                text += f", {word} {getattr(self, word)}"
+        return text + ">"
+
+
+class WindowStack(_Source):
+    """Windows of one subject and session that came as an array.
+
+    Parameters
+    ----------
+    base : ndarray of shape (n_base, n_channels, n_times)
+        The array that the windows lie in; it is not copied.
+    rows : ndarray of int, shape (n_windows,)
+        Which windows of ``base`` are of this subject and session.
+    ch_names, sfreq, positions
+        As for `Recording`.
+    per_window : bool, default=False
+        Normalise the amplitude of each window by itself, not all of them together.
+    """
+
+    is_continuous = False
+
+    def __init__(self, base, rows, ch_names, sfreq, positions=None, per_window=False):
+        rows = np.asarray(rows)
+        # Neighbouring rows are a view; others stay indexed until they are read.
+        if len(rows) and (np.diff(rows) == 1).all():
+            base, rows = base[rows[0] : rows[-1] + 1], np.arange(len(rows))
+        self._rows = rows
+        self.per_window = per_window
+        super().__init__(base, ch_names, sfreq, positions)
+
+    @property
+    def n_times(self):
+        """Number of samples of one window."""
+        return self.signal.shape[2]
+
+    def windows(self, starts, n_times):
+        """Return windows by their place in the stack."""
+        return np.asarray(self.signal[self._rows[np.asarray(starts)]])
+
+    def windows_at(self, starts, n_times, sfreq):
+        """Return windows at another rate, each resampled by itself (float32)."""
+        if sfreq == self.sfreq:
+            return self.windows(starts, n_times).astype(np.float32, copy=False)
+        n_new = int(resampled_length(self.n_times, self.sfreq, sfreq))
+        if 4 * len(self._rows) * self.n_channels * n_new > _STACK_CACHE_BYTES:
+            return resample(self.windows(starts, n_times), self.sfreq, sfreq)
+        stack = cache.get(
+            self,
+            sfreq,
+            lambda: resample(self.signal[self._rows], self.sfreq, sfreq),
+        )
+        return stack[np.asarray(starts)]
+
+    def window_flaws(self, starts, n_times):
+        """As for `Recording`."""
+        not_finite = np.zeros(len(starts), bool)
+        constant = np.zeros(len(starts), bool)
+        step = max(1, _CHUNK_SAMPLES // (self.n_channels * self.n_times))
+        for i in range(0, len(starts), step):
+            x = self.windows(starts[i : i + step], n_times)
+            not_finite[i : i + step] = ~np.isfinite(x).all(axis=(1, 2))
+            constant[i : i + step] = (x == x[:, :, :1]).all(axis=(1, 2))
+        return not_finite, constant
+
+    def flat_channels(self):
+        """Return the names of channels that are constant in every window."""
+        flat = np.ones(self.n_channels, bool)
+        for chunk in self._chunks():
+            x = self.signal[chunk]
+            flat &= (x == x[:, :, :1]).all(axis=(0, 2))
+        return [
+            name for name, is_flat in zip(self.ch_names, flat, strict=True) if is_flat
+        ]
+
+    def _chunks(self):
+        step = max(1, _CHUNK_SAMPLES // (self.n_channels * self.n_times))
+        for i in range(0, len(self._rows), step):
+            yield (self._rows[i : i + step],)
+
+    def __getstate__(self):
+        if _memmap_reference(self.signal) is None:
+            # A pickle takes the rows in use, not the array they lie in.
+            return self.__dict__ | {
+                "signal": np.ascontiguousarray(self.signal[self._rows]),
+                "_rows": np.arange(len(self._rows)),
+            }
+        return super().__getstate__()
+
+
+def info_positions(info):
+    """Digitised positions (n_channels, 3) of an `mne.Info`, NaN where unknown."""
+    positions = np.array([ch["loc"][:3] for ch in info["chs"]], dtype=float)
+    unknown = ~np.isfinite(positions).all(axis=1) | ~positions.any(axis=1)
+    positions[unknown] = np.nan
+    return positions
+
+
+def _cut(signal, starts, n_times):
+    """Windows (n_windows, n_channels, n_times) of a (n_channels, n_samples) signal."""
+    starts = np.asarray(starts)
+    out = np.empty((len(starts), signal.shape[0], n_times), signal.dtype)
+    for i, start in enumerate(starts):
+        out[i] = signal[:, start : start + n_times]
+    return out
+
+
+def _channels_first(x):
+    """(n_channels, n) as it is; (n_windows, n_channels, n_times) flattened to it."""
+    x = np.asarray(x)
+    if x.ndim == 2:
+        return x
+    return x.transpose(1, 0, 2).reshape(x.shape[1], -1)  # (C, n_windows * n_times)
+
+
+def _check_trials(trials, duration):
+    """Return a table of trials; raise when one lies outside the recording."""
+    if trials is None:
+        trials = [{"start": 0.0, "stop": duration}]
+    if not isinstance(trials, pd.DataFrame):
+        rows = list(trials)
+        if rows and not isinstance(rows[0], dict):
+            words = ("start", "stop", "stimulus", "label")
+            rows = [dict(zip(words, row, strict=False)) for row in rows]
+        trials = pd.DataFrame(rows)
+    trials = trials.reset_index(drop=True).astype(object)
+    lacking = [name for name in ("start", "stop") if name not in trials]
+    if lacking:
+        raise ValueError(
+            f"trials needs columns 'start' and 'stop' (seconds); it lacks "
+            f"{list_some(lacking)} and has {list_some(trials.columns)}."
+        )
+    for name in ("trial", "stimulus", "label"):
+        if name not in trials:
+            trials[name] = None
+    trials["trial"] = [as_id(value) for value in trials["trial"]]
+    trials["stimulus"] = [as_id(value) for value in trials["stimulus"]]
+    for name in ("start", "stop"):
+        trials[name] = trials[name].astype(float)
+    # Half a millisecond of grace: starts and stops come from rounded tables.
+    wrong = (
+        ~(trials["start"] >= 0)
+        | ~(trials["stop"] > trials["start"])
+        | ~(trials["stop"] <= duration + 5e-4)
+    )
+    if wrong.any():
+        row = trials[wrong].iloc[0]
+        raise ValueError(
+            f"Trial from {row['start']:g} to {row['stop']:g} s does not lie inside "
+            f"the recording of {duration:g} s (start and stop are in seconds)."
+        )
+    first = ["trial", "start", "stop", "stimulus", "label"]
+    return trials[first + [name for name in trials if name not in first]]
+
+
+class _MemmapReference:
+    """Where a memory map lies, to reopen it in another process."""
+
+    def __init__(self, filename, dtype, shape, offset, order):
+        self.filename, self.dtype, self.shape = filename, dtype, shape
+        self.offset, self.order = offset, order
+
+    def open(self):
+        return np.memmap(
+            self.filename, self.dtype, "r", self.offset, self.shape, self.order
+        )
+
+
+def _memmap_reference(array):
+    """Describe a contiguous array that lies in a file; None for any other."""
+    root = array
+    while isinstance(root, np.ndarray):
+        if isinstance(root, np.memmap) and not isinstance(root.base, np.memmap):
+            break
+        root = root.base
+    if not isinstance(root, np.memmap) or root.filename is None:
+        return None
+    order = "C" if array.flags.c_contiguous else "F"
+    if not (array.flags.c_contiguous or array.flags.f_contiguous):
+        return None
+    # A slice inherits its parent's `offset`; the true one is in the addresses.
+    offset = root.offset + (
+        array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    )
+    return _MemmapReference(str(root.filename), array.dtype, array.shape, offset, order)
+
+
+def number_trials(recordings):
+    """Fill in missing trial ids; raise when one id names two trials of a session.
+
+    Ids count on over recordings of the same dataset, subject and session, so that
+    one recording for each trial works as well as one for the whole session.
+
+    Returns
+    -------
+    list of list of str
+        Trial ids of each recording.
+    """
+    counts, seen, numbered = {}, set(), []
+    for recording in recordings:
+        key = (recording.dataset, recording.subject, recording.session)
+        ids = []
+        for given in recording.trials["trial"]:
+            counts[key] = counts.get(key, 0) + 1
+            trial = given if given is not None else str(counts[key])
+            if (*key, trial) in seen:
+                raise ValueError(
+                    f"Trial {trial!r} appears twice for dataset {key[0]!r}, subject "
+                    f"{key[1]!r}, session {key[2]!r}: trial ids are unique within a "
+                    "session."
+                )
+            seen.add((*key, trial))
+            ids.append(trial)
+        numbered.append(ids)
+    return numbered
+
+
+def warn_short_trials(n_short, n_trials, window_seconds):
+    """Say how many trials were too short to hold a window."""
+    warnings.warn(
+        f"{n_short} of {n_trials} trials are shorter than a window of "
+        f"{window_seconds:g} s and give none.",
+        stacklevel=3,
+    )

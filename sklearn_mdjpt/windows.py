@@ -1,0 +1,832 @@
+"""EEGWindows: fixed-length windows of EEG that carry their metadata with them.
+
+scikit-learn slices `X` and passes nothing else on to `transform`.  So what a window
+is (its dataset, subject, session, trial, stimulus, onset and label) travels inside
+`X`, in one container that holds several montages, rates and window lengths at once
+and cuts windows from the recordings only when they are read.
+"""
+
+import html
+import uuid
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from ._canonical import CanonicalReader
+from ._validation import (
+    check_ch_names,
+    check_column,
+    check_ids,
+    check_numeric,
+    check_onsets,
+    check_sfreq,
+    list_some,
+)
+from .recordings import (
+    Recording,
+    WindowStack,
+    info_positions,
+    number_trials,
+    warn_short_trials,
+)
+
+_COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
+# What makes an id unique across datasets: "SEED/03" is not "FACED/03".
+_GROUPS = {
+    "dataset": ("dataset",),
+    "subject": ("dataset", "subject"),
+    "session": ("dataset", "subject", "session"),
+    "trial": ("dataset", "subject", "session", "trial"),
+    "stimulus": ("dataset", "stimulus"),
+}
+
+
+class EEGWindows:
+    """Windows of EEG from one or several datasets, with one metadata row each.
+
+    Build it with `from_recordings`, `from_arrays`, `from_epochs` or
+    `concat_windows`; the constructor is private.  It is one-dimensional to
+    scikit-learn (``shape == (n_windows,)``) and passes unchanged through Pipeline,
+    ``cross_val_score``, ``GridSearchCV`` and ``learning_curve``, with metadata
+    routing on or off.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n_windows,)``.
+    ndim : int
+        1.
+    metadata : DataFrame of shape (n_windows, n_columns)
+        Columns ``dataset``, ``subject``, ``session``, ``trial``, ``stimulus`` (str or
+        None), ``onset`` (seconds from the trial's start), ``label`` and any further
+        ones; one row for each window.
+    y : ndarray of shape (n_windows,) or None
+        Labels, None if there are none.
+    ch_names : tuple of str
+        Channel names, where all windows share them.
+    sfreq : float
+        Sampling rate in hertz, where all windows share it.
+    recordings : list
+        The recordings (or stacks of windows) that these windows are cut from.
+
+    See Also
+    --------
+    concat_windows : Put windows of several datasets together.
+    Recording : What windows are cut from.
+
+    Notes
+    -----
+    Indexing with an int gives one window as an array of shape (n_channels, n_times)
+    in the recording's unit; any other index gives `EEGWindows`.  Overlapping windows
+    of a recording are never copied, and a pickle takes only the recordings in use.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mdjpt import EEGWindows
+    >>> rng = np.random.default_rng(0)
+    >>> X = EEGWindows.from_arrays(
+    ...     1e-5 * rng.standard_normal((4, 3, 500)), ch_names=["Fz", "Cz", "Pz"],
+    ...     sfreq=100.0, dataset="demo", subject=[1, 1, 2, 2], y=list("abab"))
+    >>> X
+    <EEGWindows: 4 windows of 5 s, 1 dataset (demo), 2 subjects, 3 channels at 100 Hz>
+    >>> X[X.groups("subject") == "demo/2"].y
+    array(['a', 'b'], dtype='<U1')
+    """
+
+    ndim = 1
+
+    def __init__(self, sources, source_index, starts, n_times, metadata):
+        self._sources = sources
+        self._source_index = source_index
+        self._starts = starts
+        self._n_times = n_times
+        self._metadata = metadata
+
+    # Construction ---------------------------------------------------------------
+
+    @classmethod
+    def from_recordings(cls, recordings, *, window_seconds=5.0, stride_seconds=2.0):
+        """Cut windows from recordings; none crosses a trial's border.
+
+        Parameters
+        ----------
+        recordings : Recording or sequence of Recording
+            They may differ in channels, rate, dataset and length.
+        window_seconds : float, default=5.0
+            Length of a window.
+        stride_seconds : float, default=2.0
+            Time from one window's start to the next, from the trial's start on.
+
+        Returns
+        -------
+        EEGWindows
+            In the order of recordings, trials and onsets.
+
+        Raises
+        ------
+        ValueError
+            If no trial is long enough for a window, or a trial id appears twice in a
+            session.
+        """
+        if isinstance(recordings, Recording):
+            recordings = [recordings]
+        recordings = list(recordings)
+        for recording in recordings:
+            if not isinstance(recording, Recording):
+                raise TypeError(
+                    "recordings must be Recording objects, got "
+                    f"{type(recording).__name__}."
+                )
+        for value, name in (
+            (window_seconds, "window_seconds"),
+            (stride_seconds, "stride_seconds"),
+        ):
+            if not value > 0:
+                raise ValueError(f"{name} must be positive, got {value!r}.")
+        unnamed = _new_dataset_name()
+        columns = {name: [] for name in ("trial", "stimulus", "label", "onset")}
+        extras, source_index, starts, n_times = [], [], [], []
+        n_short = n_trials = 0
+        for k, (recording, ids) in enumerate(
+            zip(recordings, number_trials(recordings), strict=True)
+        ):
+            length = round(window_seconds * recording.sfreq)
+            if length < 1:
+                raise ValueError(
+                    f"A window of {window_seconds} s holds no sample at "
+                    f"{recording.sfreq:g} Hz."
+                )
+            table = recording.trials
+            further = table.drop(
+                columns=["trial", "start", "stop", "stimulus", "label"]
+            )
+            for row, (trial, start, stop) in enumerate(
+                zip(ids, table["start"], table["stop"], strict=True)
+            ):
+                onsets = _onsets(start, stop, recording, length, stride_seconds)
+                n_trials += 1
+                n_short += round((stop - start) * recording.sfreq) < length
+                n = len(onsets)
+                first = np.round((start + onsets) * recording.sfreq).astype(np.int64)
+                starts.append(np.minimum(first, recording.n_times - length))
+                source_index.append(np.full(n, k))
+                n_times.append(np.full(n, length))
+                columns["trial"] += [trial] * n
+                columns["stimulus"] += [table["stimulus"].iloc[row]] * n
+                columns["label"] += [table["label"].iloc[row]] * n
+                columns["onset"].append(onsets)
+                extras.append(further.iloc[[row] * n])
+        index = _concatenate(source_index, int)
+        if not len(index):
+            raise ValueError(
+                f"No window of {window_seconds} s fits into any of {n_trials} trials "
+                f"of {len(recordings)} recordings."
+            )
+        if n_short:
+            warn_short_trials(n_short, n_trials, window_seconds)
+        metadata = _make_metadata(
+            len(index),
+            dataset=[recordings[k].dataset or unnamed for k in index],
+            subject=[recordings[k].subject for k in index],
+            session=[recordings[k].session for k in index],
+            trial=columns["trial"],
+            stimulus=columns["stimulus"],
+            onset=np.concatenate(columns["onset"]),
+            label=columns["label"],
+            extra=pd.concat(extras, ignore_index=True),
+        )
+        return cls(
+            recordings,
+            index,
+            _concatenate(starts, int),
+            _concatenate(n_times, int),
+            metadata,
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        X,
+        *,
+        ch_names,
+        sfreq,
+        subject=None,
+        dataset=None,
+        session=None,
+        trial=None,
+        stimulus=None,
+        onset=None,
+        y=None,
+        extra=None,
+        positions=None,
+    ):
+        """Take windows that are already cut.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_channels, n_times)
+            Volts or any unit; a memory map stays on disk.
+        ch_names : sequence of str
+            Channel names, unique whatever the case.
+        sfreq : float
+            Sampling rate in hertz.
+        subject, dataset, session, trial, stimulus : array-like or scalar, default=None
+            Ids, one for each window or one for all.  Without a dataset the windows
+            get a name that no other set shares.
+        onset : array-like or float, default=None
+            Seconds from the trial's start.
+        y : array-like of shape (n_windows,), default=None
+            Labels.
+        extra : dict or DataFrame, default=None
+            Further columns of metadata (ratings, for example).
+        positions : array-like of shape (n_channels, 3), default=None
+            Digitised electrode positions, as for `Recording`.
+
+        Returns
+        -------
+        EEGWindows
+            Windows of one subject and session count as one recording where amplitude
+            is normalised.
+
+        Raises
+        ------
+        ValueError
+            Duplicate channel names, wrong lengths, ``sfreq <= 0``, X not 3-D.
+        """
+        return cls._from_arrays(
+            X, ch_names=ch_names, sfreq=sfreq, subject=subject, dataset=dataset,
+            session=session, trial=trial, stimulus=stimulus, onset=onset, y=y,
+            extra=extra, positions=positions,
+        )  # fmt: skip
+
+    @classmethod
+    def _from_arrays(
+        cls, X, *, ch_names, sfreq, subject=None, dataset=None, session=None,
+        trial=None, stimulus=None, onset=None, y=None, extra=None, positions=None,
+        per_window=False,
+    ):  # fmt: skip
+        X = X if isinstance(X, np.ndarray) else np.asarray(X)
+        if X.ndim != 3:
+            raise ValueError(
+                f"X must have shape (n_windows, n_channels, n_times), got {X.shape}."
+            )
+        check_numeric(X, "X")
+        sfreq = check_sfreq(sfreq)
+        ch_names = check_ch_names(ch_names, X.shape[1])
+        n = len(X)
+        metadata = _make_metadata(
+            n, subject=subject, dataset=dataset, session=session, trial=trial,
+            stimulus=stimulus, onset=onset, label=y, extra=extra,
+        )  # fmt: skip
+        keys = list(
+            zip(*(metadata[c] for c in ("dataset", "subject", "session")), strict=True)
+        )
+        codes, groups = pd.factorize(pd.Series(keys, dtype=object))
+        sources, starts = [], np.empty(n, np.int64)
+        for code in range(len(groups)):
+            rows = np.flatnonzero(codes == code)
+            sources.append(WindowStack(X, rows, ch_names, sfreq, positions, per_window))
+            starts[rows] = np.arange(len(rows))
+        n_times = np.full(n, X.shape[2], np.int64)
+        return cls(sources, codes.astype(np.int64), starts, n_times, metadata)
+
+    @classmethod
+    def from_epochs(
+        cls,
+        epochs,
+        *,
+        dataset=None,
+        subject=None,
+        session=None,
+        trial=None,
+        stimulus=None,
+        onset=None,
+        y=None,
+    ):
+        """Take the windows of `mne.Epochs`.
+
+        Parameters
+        ----------
+        epochs : mne.BaseEpochs or list of mne.BaseEpochs
+            Good EEG channels are kept (volts), projections are applied.  A list may
+            mix montages, rates and lengths.
+        dataset, subject, session, trial, stimulus, onset
+            As for `from_arrays`.  What is None here is taken from a column of that
+            name in ``epochs.metadata`` if there is one; further columns are kept.
+        y : array-like of shape (n_windows,), default=None
+            Labels; None takes a metadata column ``label``, else the event names.
+
+        Returns
+        -------
+        EEGWindows
+            In the order of the list and of the epochs in it.
+        """
+        return cls._from_epochs(
+            epochs,
+            given={
+                "dataset": dataset, "subject": subject, "session": session,
+                "trial": trial, "stimulus": stimulus, "onset": onset, "label": y,
+            },
+        )  # fmt: skip
+
+    @classmethod
+    def _from_epochs(cls, epochs, *, given, per_window=False):
+        import mne
+
+        parts = list(epochs) if isinstance(epochs, list | tuple) else [epochs]
+        for part in parts:
+            if not isinstance(part, mne.BaseEpochs):
+                raise TypeError(
+                    "epochs must be mne.Epochs or a list of them, got "
+                    f"{type(part).__name__}."
+                )
+        if not parts:
+            raise ValueError("epochs is an empty list.")
+        # scikit-learn turns Epochs into a list of single ones: join them again.
+        blocks, metadata = [], []
+        for part in parts:
+            picks = mne.pick_types(part.info, eeg=True, exclude="bads")
+            if not len(picks):
+                raise ValueError(
+                    "The Epochs have no good EEG channel; their channel types are "
+                    f"{list_some(sorted(set(part.get_channel_types())))}."
+                )
+            if part.info["projs"] and not part.proj:
+                part = part.copy().load_data().apply_proj(verbose="error")
+            names = tuple(part.ch_names[i] for i in picks)
+            data = part.get_data(picks=picks, copy=False, verbose="error")
+            key = (names, part.info["sfreq"], data.shape[2])
+            if blocks and blocks[-1][0] == key:
+                blocks[-1][1].append(data)
+            else:
+                positions = info_positions(part.info)[picks]
+                blocks.append((key, [data], positions))
+            metadata.append(_epochs_metadata(part))
+        table = pd.concat(metadata, ignore_index=True)
+        columns = {
+            name: values if values is not None or name not in table else table[name]
+            for name, values in given.items()
+        }
+        extra = table.drop(columns=[name for name in _COLUMNS if name in table])
+        meta = _make_metadata(len(table), **columns, extra=extra)
+
+        windows, first = [], 0
+        for (names, sfreq, _), arrays, positions in blocks:
+            data = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+            rows = meta.iloc[first : first + len(data)]
+            first += len(data)
+            windows.append(
+                cls._from_arrays(
+                    data,
+                    ch_names=names,
+                    sfreq=sfreq,
+                    positions=positions,
+                    subject=rows["subject"],
+                    dataset=rows["dataset"],
+                    session=rows["session"],
+                    per_window=per_window,
+                )  # fmt: skip
+            )
+        joined = concat_windows(windows)
+        joined._metadata = meta
+        return joined
+
+    # The sequence ---------------------------------------------------------------
+
+    def __len__(self):
+        return len(self._starts)
+
+    @property
+    def shape(self):
+        """``(n_windows,)``."""
+        return (len(self),)
+
+    def __getitem__(self, index):
+        if isinstance(index, tuple):
+            # scikit-learn asks for X[idx, ...]; anything more is a mistake.
+            if len(index) == 2 and index[1] is Ellipsis:
+                index = index[0]
+            elif len(index) == 1:
+                index = index[0]
+            else:
+                raise IndexError(
+                    "EEGWindows has one dimension; read arrays with "
+                    "X.to_canonical() or X[i]."
+                )
+        if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            i = range(len(self))[index]
+            source = self._sources[self._source_index[i]]
+            return source.windows(self._starts[i : i + 1], self._n_times[i])[0]
+        if isinstance(index, slice):
+            rows = np.arange(len(self))[index]
+        else:
+            rows = np.asarray(index)
+            if rows.dtype == bool:
+                if rows.shape != self.shape:
+                    raise IndexError(
+                        f"Boolean index has shape {rows.shape}, but there are "
+                        f"{len(self)} windows."
+                    )
+                rows = np.flatnonzero(rows)
+            elif rows.size == 0:
+                rows = rows.astype(int)
+            if rows.ndim != 1 or rows.dtype.kind not in "iu":
+                raise IndexError(
+                    "Index EEGWindows with an int, a slice, an array of ints or a "
+                    f"boolean mask; got {type(index).__name__} of shape {rows.shape} "
+                    f"and dtype {rows.dtype}."
+                )
+            rows = np.arange(len(self))[rows]
+        used, source_index = np.unique(self._source_index[rows], return_inverse=True)
+        return type(self)(
+            [self._sources[k] for k in used],
+            source_index,
+            self._starts[rows],
+            self._n_times[rows],
+            self._metadata.iloc[rows].reset_index(drop=True),
+        )
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __array__(self, dtype=None, copy=None):
+        shapes = {
+            (source.ch_names, source.sfreq, int(n))
+            for source, _, _, n_times in self.blocks()
+            for n in np.unique(n_times)
+        }
+        if len(shapes) > 1:
+            raise ValueError(
+                f"The windows have {len(shapes)} different montages, rates or lengths "
+                "and make no one array; use X.to_canonical()."
+            )
+        return np.array(list(self), dtype=dtype)
+
+    def blocks(self):
+        """Iterate over the recordings in use and what is cut from each.
+
+        Yields
+        ------
+        recording : Recording or WindowStack
+            The source of the signal.
+        rows : ndarray of int, shape (n,)
+            Which windows of X these are, ascending.
+        starts : ndarray of int, shape (n,)
+            First sample in the recording (or place in the stack).
+        n_times : ndarray of int, shape (n,)
+            Length of each window in samples at the recording's rate.
+        """
+        order = np.argsort(self._source_index, kind="stable")
+        borders = np.searchsorted(
+            self._source_index[order], np.arange(len(self._sources) + 1)
+        )
+        for k, source in enumerate(self._sources):
+            rows = order[borders[k] : borders[k + 1]]
+            if len(rows):
+                yield source, rows, self._starts[rows], self._n_times[rows]
+
+    # Metadata -------------------------------------------------------------------
+
+    @property
+    def metadata(self):
+        """One row for each window; a copy."""
+        return self._metadata.copy()
+
+    @property
+    def y(self):
+        """Labels (n_windows,), or None if no window has one."""
+        labels = self._metadata["label"].to_numpy(dtype=object)
+        missing = pd.isna(labels)
+        if missing.all():
+            return None
+        if missing.any():
+            return labels
+        kinds = {type(label) for label in labels}
+        if kinds == {str} or not any(issubclass(kind, str) for kind in kinds):
+            return np.array(labels.tolist())
+        return labels
+
+    def groups(self, by):
+        """Return one group name for each window, unique across datasets.
+
+        Parameters
+        ----------
+        by : {"dataset", "subject", "session", "trial", "stimulus"}
+            What to group by.  A subject is named "SEED/03", a trial "SEED/03/1/7"
+            (dataset, subject, session, trial), a stimulus "SEED/7".
+
+        Returns
+        -------
+        ndarray of str, shape (n_windows,)
+            For the ``groups`` of scikit-learn's splitters.
+
+        Raises
+        ------
+        ValueError
+            If some window has no such id.  A missing session is left out of a
+            trial's name.
+        """
+        if by not in _GROUPS:
+            raise ValueError(
+                f"by must be one of {', '.join(map(repr, _GROUPS))}; got {by!r}. "
+                "Other columns are in X.metadata."
+            )
+        missing = self._metadata[by].isna().to_numpy()
+        if missing.any():
+            raise ValueError(
+                f"{missing.sum()} of {len(self)} windows have no {by}; the first is "
+                f"window {np.flatnonzero(missing)[0]}."
+            )
+        # Each combination is spelled out once, then spread over the windows.
+        columns = [self._metadata[column] for column in _GROUPS[by]]
+        factors = [pd.factorize(column, use_na_sentinel=False) for column in columns]
+        codes = np.stack([code for code, _ in factors], axis=1)
+        unique, inverse = np.unique(codes, axis=0, return_inverse=True)
+        names = np.array(
+            [
+                "/".join(
+                    str(values[i])
+                    for i, (_, values) in zip(row, factors, strict=True)
+                    if not pd.isna(values[i])
+                )
+                for row in unique
+            ],
+            dtype=object,
+        )
+        return names[inverse.reshape(-1)].astype(str) if len(self) else names
+
+    @property
+    def recordings(self):
+        """The recordings (or stacks of windows) in use."""
+        return list(self._sources)
+
+    @property
+    def ch_names(self):
+        """Channel names, if all windows share them."""
+        found = {source.ch_names for source in self._sources}
+        if len(found) != 1:
+            raise AttributeError(
+                f"The windows have {len(found)} different montages; see "
+                "X.recordings[i].ch_names."
+            )
+        return found.pop()
+
+    @property
+    def sfreq(self):
+        """Sampling rate in hertz, if all windows share it."""
+        found = sorted({source.sfreq for source in self._sources})
+        if len(found) != 1:
+            raise AttributeError(
+                f"The windows have several sampling rates ({list_some(found)} Hz); "
+                "see X.recordings[i].sfreq."
+            )
+        return found[0]
+
+    # The canonical form ---------------------------------------------------------
+
+    def to_canonical(self, sfreq=125.0):
+        """Return all windows on the 60 canonical channels at one rate.
+
+        Recordings are resampled with anti-aliasing, each once and as a whole (windows
+        given as arrays one by one), and kept in a cache bounded to 1 GiB; then
+        missing channels are filled with the mean of their three nearest neighbours
+        (see `sklearn_mdjpt.channels.channel_matrix`).
+
+        Parameters
+        ----------
+        sfreq : float, default=125.0
+            New sampling rate in hertz.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, 60, n_times)
+            Float32, in the recordings' unit.
+
+        Raises
+        ------
+        ValueError
+            If the windows differ in length (in seconds), or a montage has no usable
+            channel.
+        """
+        reader = CanonicalReader(self, sfreq=check_sfreq(sfreq), window_norm=None)
+        lengths = np.unique(reader.n_times)
+        if len(lengths) > 1:
+            raise ValueError(
+                f"The windows have different lengths ({list_some(lengths / sfreq)} s) "
+                "and make no one array; select windows of one length first."
+            )
+        return reader.read(np.arange(len(self)))
+
+    # Looks ----------------------------------------------------------------------
+
+    def _summary(self):
+        """One row for each dataset: windows, subjects, montages, rates, seconds."""
+        rows = []
+        sources = self._sources
+        seconds = np.array(
+            [
+                round(n / sources[k].sfreq, 3)
+                for k, n in zip(self._source_index, self._n_times, strict=True)
+            ]
+        )
+        for dataset, part in self._metadata.groupby("dataset", sort=False):
+            used = [sources[k] for k in np.unique(self._source_index[part.index])]
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "windows": len(part),
+                    "subjects": part["subject"].nunique(),
+                    "stimuli": part["stimulus"].nunique(),
+                    "labels": part["label"].nunique(),
+                    "channels": _span({s.n_channels for s in used}),
+                    "hertz": _span({s.sfreq for s in used}),
+                    "seconds": _span(set(seconds[part.index])),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def __repr__(self):
+        if not len(self):
+            return "<EEGWindows: 0 windows>"
+        table = self._summary()
+        several = len(table) != 1
+        subjects = self._metadata[["dataset", "subject"]].dropna().drop_duplicates()
+        n = len(subjects)
+        return (
+            f"<EEGWindows: {len(self)} windows of {_join(table['seconds'])} s, "
+            f"{len(table)} dataset{'s' * several} ({list_some(table['dataset'], 4)}), "
+            f"{n} subject{'s' * (n != 1)}, "
+            f"{_join(table['channels'])} channels at {_join(table['hertz'])} Hz>"
+        )
+
+    def _repr_html_(self):
+        if not len(self):
+            return f"<p>{html.escape(repr(self))}</p>"
+        return (
+            f"<p><b>EEGWindows</b>: {len(self)} windows</p>"
+            + self._summary().to_html(index=False)
+        )
+
+
+def concat_windows(windows):
+    """Put windows of several datasets into one `EEGWindows`.
+
+    Parameters
+    ----------
+    windows : sequence of EEGWindows or dict of str to EEGWindows
+        A dict gives each set the name of its key.  Parts that carry the same dataset
+        name are taken for parts of the same dataset.
+
+    Returns
+    -------
+    EEGWindows
+        Rows keep their order.
+
+    Raises
+    ------
+    ValueError
+        If nothing is given, or a dict would give several datasets one name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mdjpt import EEGWindows, concat_windows
+    >>> a = EEGWindows.from_arrays(np.ones((2, 1, 50)), ch_names=["Cz"], sfreq=10)
+    >>> b = EEGWindows.from_arrays(np.ones((3, 2, 50)), ch_names=["Cz", "Pz"], sfreq=10)
+    >>> concat_windows({"one": a, "two": b}).groups("dataset")
+    array(['one', 'one', 'two', 'two', 'two'], dtype='<U3')
+    """
+    names = None
+    if isinstance(windows, dict):
+        names, windows = list(windows), list(windows.values())
+    parts = list(windows)
+    if not parts:
+        raise ValueError("concat_windows needs at least one EEGWindows.")
+    for part in parts:
+        if not isinstance(part, EEGWindows):
+            raise TypeError(
+                f"concat_windows takes EEGWindows, got {type(part).__name__}."
+            )
+    tables = []
+    for i, part in enumerate(parts):
+        table = part.metadata
+        if names is not None:
+            inside = table["dataset"].unique()
+            if len(inside) > 1:
+                raise ValueError(
+                    f"{names[i]!r} would rename {len(inside)} datasets "
+                    f"({list_some(inside)}) to one; pass a list instead."
+                )
+            table["dataset"] = str(names[i])
+        tables.append(table)
+    # The same recording may come in through several parts; it is kept once.
+    sources, place = [], {}
+    index = []
+    for part in parts:
+        new = []
+        for source in part._sources:
+            if id(source) not in place:
+                place[id(source)] = len(sources)
+                sources.append(source)
+            new.append(place[id(source)])
+        index.append(np.asarray(new, int)[part._source_index])
+    with warnings.catch_warnings():
+        # pandas warns that columns which are all missing will one day count.
+        warnings.simplefilter("ignore", FutureWarning)
+        metadata = pd.concat(tables, ignore_index=True)
+    return EEGWindows(
+        sources,
+        np.concatenate(index),
+        np.concatenate([part._starts for part in parts]),
+        np.concatenate([part._n_times for part in parts]),
+        metadata,
+    )
+
+
+def _new_dataset_name():
+    return f"dataset-{uuid.uuid4().hex[:8]}"
+
+
+def _onsets(start, stop, recording, length, stride_seconds):
+    """Onsets, in seconds from the trial's start, of the windows that fit into it."""
+    available = round((stop - start) * recording.sfreq) - length
+    if available < 0:
+        return np.zeros(0)
+    count = int(np.floor(available / (stride_seconds * recording.sfreq) + 1e-9)) + 1
+    onsets = np.arange(count) * stride_seconds
+    first = start + onsets
+    clear = np.ones(count, bool)
+    for a, b in recording.bad_spans:
+        clear &= (first >= b) | (first + length / recording.sfreq <= a)
+    return onsets[clear]
+
+
+def _make_metadata(n_rows, *, extra=None, **columns):
+    """One row for each window: ids as str, onset as float, label as it came."""
+    table = {}
+    for name in _COLUMNS:
+        values = columns.get(name)
+        if name == "onset":
+            table[name] = check_onsets(values, n_rows)
+        elif name == "label":
+            table[name] = check_column(values, n_rows, "y")
+        else:
+            if name == "dataset" and values is None:
+                values = _new_dataset_name()
+            table[name] = check_ids(values, n_rows, name)
+    # Object columns stay object: pandas would turn None into NaN in string columns.
+    frame = pd.DataFrame(
+        {
+            name: values if name == "onset" else pd.Series(values, dtype=object)
+            for name, values in table.items()
+        }
+    )
+    missing = frame["dataset"].isna()
+    if missing.any():
+        frame.loc[missing, "dataset"] = _new_dataset_name()
+    if extra is not None:
+        further = pd.DataFrame(extra).reset_index(drop=True)
+        clash = [name for name in further if name in _COLUMNS]
+        if clash:
+            raise ValueError(
+                f"extra may not hold {list_some(clash)}: these have parameters of "
+                "their own."
+            )
+        if len(further) != n_rows and len(further.columns):
+            raise ValueError(
+                f"extra has {len(further)} rows, but there are {n_rows} windows."
+            )
+        for name in further:
+            frame[name] = further[name]
+    return frame
+
+
+def _epochs_metadata(epochs):
+    """Metadata of Epochs, with the event names as labels where it has none."""
+    if epochs.metadata is not None:
+        table = epochs.metadata.reset_index(drop=True)
+    else:
+        table = pd.DataFrame(index=range(len(epochs)))
+    if "label" not in table:
+        names = {code: name for name, code in epochs.event_id.items()}
+        table["label"] = [names.get(code, str(code)) for code in epochs.events[:, 2]]
+    return table
+
+
+def _concatenate(arrays, dtype):
+    return np.concatenate(arrays).astype(np.int64) if arrays else np.zeros(0, dtype)
+
+
+def _span(values):
+    """Show "62", or "14-62" where values differ."""
+    low, high = min(values), max(values)
+    return f"{low:g}" if low == high else f"{low:g}-{high:g}"
+
+
+def _join(values):
+    return "/".join(dict.fromkeys(values))
+
+
+__all__ = ["EEGWindows", "Recording", "concat_windows"]

@@ -1,0 +1,69 @@
+"""Fixtures: small recordings and windows of the size that a test asks for."""
+
+import numpy as np
+import pytest
+
+from sklearn_mdjpt import EEGWindows, Recording, concat_windows
+
+CAPS = {
+    "A": (("Fp1", "Fz", "C3", "Cz", "C4", "Pz", "O1", "O2"), 200.0),
+    "B": (("F3", "F4", "T7", "Cz", "T8", "P3"), 250.0),
+    "C": (("AF3", "AF4", "Cz", "PO3", "PO4"), 128.0),
+}
+
+
+def _recording(dataset, subject, *, n_stimuli, trial_seconds, rng, ch_names, sfreq):
+    n_times = int(n_stimuli * trial_seconds * sfreq)
+    signal = rng.standard_normal((len(ch_names), n_times)).astype(np.float32)
+    signal = np.cumsum(signal, axis=1) * 0.1 + signal
+    trials = [
+        {
+            "start": k * trial_seconds,
+            "stop": (k + 1) * trial_seconds,
+            "stimulus": f"clip{k}",
+            "label": ("negative", "neutral", "positive")[k % 3],
+            "rating": float(k),
+        }
+        for k in range(n_stimuli)
+    ]
+    return Recording(1e-5 * signal, ch_names, sfreq, dataset, subject, "1", trials)
+
+
+@pytest.fixture
+def make_recordings():
+    """Return a function that makes recordings of one or several datasets."""
+
+    def make(
+        datasets=("A",), n_subjects=3, n_stimuli=4, trial_seconds=3.0, random_state=0
+    ):
+        rng = np.random.default_rng(random_state)
+        return [
+            _recording(
+                name, f"{k:02d}", n_stimuli=n_stimuli, trial_seconds=trial_seconds,
+                rng=rng, ch_names=CAPS[name][0], sfreq=CAPS[name][1],
+            )
+            for name in datasets
+            for k in range(1, n_subjects + 1)
+        ]  # fmt: skip
+
+    return make
+
+
+@pytest.fixture
+def make_windows(make_recordings):
+    """Return a function that makes windows of one second, stride one second."""
+
+    def make(datasets=("A",), window_seconds=1.0, stride_seconds=1.0, **kwargs):
+        return EEGWindows.from_recordings(
+            make_recordings(datasets, **kwargs),
+            window_seconds=window_seconds,
+            stride_seconds=stride_seconds,
+        )
+
+    return make
+
+
+@pytest.fixture
+def mixed_windows(make_windows):
+    """Windows of three datasets that differ in cap and rate."""
+    return concat_windows([make_windows((name,)) for name in CAPS])

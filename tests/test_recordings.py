@@ -1,0 +1,184 @@
+"""Recordings: trials, from_raw, robust statistics, flaws."""
+
+import gc
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sklearn_mdjpt import EEGWindows, Recording
+from sklearn_mdjpt._resampling import BoundedCache, cache, resample
+
+
+def test_trials_table():
+    signal = np.ones((2, 1000))
+    table = pd.DataFrame(
+        {"start": [0, 5], "stop": [4, 10], "trial": [1, 2.0], "arousal": [3, 4]}
+    )
+    recording = Recording(signal, ["C3", "C4"], 100, trials=table)
+    assert recording.trials["trial"].tolist() == ["1", "2"]
+    assert recording.trials["arousal"].tolist() == [3, 4]
+    assert recording.trials["stimulus"].tolist() == [None, None]
+    tuples = Recording(signal, ["C3", "C4"], 100, trials=[(0, 3, "clip", "sad")])
+    assert tuples.trials.loc[0, ["stimulus", "label"]].tolist() == ["clip", "sad"]
+    assert Recording(signal, ["C3", "C4"], 100).trials["stop"][0] == 10.0
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"signal": np.ones(5)}, ValueError, r"\(n_channels, n_times\), got \(5,\)"),
+        ({"trials": [(0, 500)]}, ValueError, "inside the recording of 10 s .*seconds"),
+        ({"trials": [(3, 3)]}, ValueError, "does not lie inside"),
+        ({"trials": [{"begin": 3}]}, ValueError, "lacks start, stop"),
+        ({"sfreq": np.nan}, ValueError, "positive and finite"),
+        ({"positions": np.ones((3, 3))}, ValueError, r"shape \(2, 3\)"),
+    ],
+)
+def test_errors(change, error, message):
+    arguments = {"signal": np.ones((2, 1000)), "ch_names": ["C3", "C4"], "sfreq": 100}
+    with pytest.raises(error, match=message):
+        Recording(**arguments | change)
+
+
+def _raw(sfreq=100.0, seconds=20, first_samp=0):
+    mne = pytest.importorskip("mne")
+    info = mne.create_info(["Fz", "Cz", "Pz", "HEOG"], sfreq, ["eeg"] * 3 + ["eog"])
+    data = np.random.default_rng(0).standard_normal((4, int(seconds * sfreq))) * 1e-5
+    return mne.io.RawArray(data, info, first_samp=first_samp, verbose="error")
+
+
+@pytest.mark.parametrize("first_samp", [0, 300])
+def test_from_raw(first_samp):
+    import mne
+
+    raw = _raw(first_samp=first_samp)
+    raw.info["bads"] = ["Pz"]
+    raw.set_annotations(
+        mne.Annotations([1, 8, 14, 15], [5, 5, 4, 0.5], ["joy", "fear", "joy", "BAD"])
+    )
+    before = raw.get_data()
+    recording = Recording.from_raw(raw, dataset="D", subject=1)
+    assert recording.ch_names == ("Fz", "Cz")
+    assert recording.trials["label"].tolist() == ["joy", "fear", "joy"]
+    np.testing.assert_allclose(recording.trials["start"], [1, 8, 14], atol=1e-9)
+    np.testing.assert_allclose(recording.signal, before[:2], rtol=1e-6)
+    np.testing.assert_array_equal(raw.get_data(), before)
+    X = EEGWindows.from_recordings(recording, window_seconds=1, stride_seconds=1)
+    assert X.metadata.query("trial == '3'")["onset"].tolist() == [0, 2, 3]
+    by_clip = Recording.from_raw(raw, description="stimulus")
+    assert by_clip.trials["stimulus"].tolist() == ["joy", "fear", "joy"]
+    assert by_clip.trials["label"].isna().all()
+
+
+def test_from_raw_applies_projections_and_needs_eeg():
+    raw = _raw()
+    raw.set_eeg_reference(projection=True, verbose="error")
+    recording = Recording.from_raw(raw)
+    assert len(recording.trials) == 1
+    np.testing.assert_allclose(recording.signal.sum(axis=0), 0, atol=1e-10)
+    raw.info["bads"] = ["Fz", "Cz", "Pz"]
+    with pytest.raises(ValueError, match="no good EEG channel.* eeg, eog, marked bad"):
+        Recording.from_raw(raw)
+    with pytest.raises(TypeError, match="got ndarray"):
+        Recording.from_raw(np.ones(3))
+
+
+def test_robust_statistics_against_the_definition():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3, 5000)) * 1e-5 + np.array([[4e-3], [0], [-1e-3]])
+    x[0, 100:110] += 1.0  # an artefact far beyond 30 medians
+    recording = Recording(x, list("abc"), 100.0, trials=[(0, 40), (45, 50)])
+    inside = np.r_[0:4000, 4500:5000]
+    mean = x[:, inside].mean(axis=1)
+    y = x[:, inside] - mean[:, None]
+    good = y[np.abs(y) < 30 * np.median(np.abs(y))]
+    center, scale = recording.robust_statistics([0, 1, 2])
+    np.testing.assert_allclose(center, mean + good.mean(), rtol=1e-9)
+    np.testing.assert_allclose(scale, good.std(), rtol=1e-9)
+    # Outside the trials nothing counts, not even what is not a number.
+    x[:, 4200] = np.nan
+    again = Recording(x, list("abc"), 100.0, trials=[(0, 40), (45, 50)])
+    np.testing.assert_array_equal(again.robust_statistics([0, 1, 2])[0], center)
+
+
+def test_flaws_are_found_at_window_level():
+    x = np.random.default_rng(0).standard_normal((2, 1000))
+    x[1, 250] = np.inf
+    x[:, 600:710] = 3.0
+    recording = Recording(x, ["C3", "C4"], 100.0)
+    starts = np.arange(0, 1000, 100)
+    not_finite, constant = recording.window_flaws(starts, 100)
+    assert np.flatnonzero(not_finite).tolist() == [2]
+    assert np.flatnonzero(constant).tolist() == [6]
+    stack = EEGWindows.from_arrays(
+        x.reshape(2, 10, 100).transpose(1, 0, 2), ch_names=["C3", "C4"], sfreq=100
+    ).recordings[0]
+    not_finite, constant = stack.window_flaws(np.arange(10), 100)
+    assert np.flatnonzero(not_finite).tolist() == [2]
+    assert np.flatnonzero(constant).tolist() == [6]
+    x[0] = 1.0
+    assert Recording(x, ["C3", "C4"], 100.0).flat_channels() == ["C3"]
+
+
+@pytest.mark.parametrize("sfreq", [128.0, 200.0, 250.0, 256.0, 500.0, 1000.0])
+def test_resampling_keeps_the_band_and_removes_aliases(sfreq):
+    t = np.arange(int(20 * sfreq)) / sfreq
+    new = np.arange(20 * 125) / 125
+    keep = resample(4e-3 + 1e-5 * np.sin(2 * np.pi * 10 * t), sfreq, 125.0)
+    assert keep.shape == new.shape and keep.dtype == np.float32
+    inner = slice(100, -100)
+    expected = 4e-3 + 1e-5 * np.sin(2 * np.pi * 10 * new)
+    assert np.abs(keep - expected)[inner].max() < 2e-8
+    if sfreq > 200:
+        # 115 Hz would fold onto 10 Hz.
+        alias = resample(np.sin(2 * np.pi * 115 * t), sfreq, 125.0)
+        assert np.abs(alias[inner]).max() < 2e-3
+
+
+def test_resampling_in_pieces_and_odd_rates():
+    x = np.random.default_rng(0).standard_normal((3, 5, 257))
+    whole = resample(x, 250.0, 125.0)
+    np.testing.assert_array_equal(whole[1, 2], resample(x[1, 2], 250.0, 125.0))
+    assert whole.shape == (3, 5, 129)
+    assert resample(np.ones(1000), 499.98, 125.0).shape == (250,)
+    with pytest.raises(ValueError, match="Cannot resample"):
+        resample(np.ones(100), 1e7, 125.0)
+
+
+def test_cache_is_bounded_and_dies_with_its_owner():
+    class Owner:
+        pass
+
+    small = BoundedCache(1000)
+    owners = [Owner() for _ in range(5)]
+    calls = []
+
+    def get(k):
+        return small.get(owners[k], "x", lambda: calls.append(k) or np.zeros(50))
+
+    for k in (0, 1, 0, 2, 0, 3):
+        get(k)
+    assert small.n_bytes <= 1000
+    assert calls == [0, 1, 2, 3]  # owner 0 was used again and again
+    get(1)
+    assert calls[-1] == 1  # owner 1 was dropped first
+    owners.clear()
+    gc.collect()
+    assert small.n_bytes == 0
+    assert small.get(Owner(), "big", lambda: np.zeros(500)).shape == (500,)
+    assert small.n_bytes == 0
+
+
+def test_a_recording_is_resampled_once(make_windows, monkeypatch):
+    import sklearn_mdjpt.recordings as module
+
+    calls = []
+    monkeypatch.setattr(module, "resample", lambda *a: calls.append(1) or resample(*a))
+    X = make_windows(n_subjects=2)
+    whole = X.to_canonical()
+    for i in range(5):
+        part = X[[i, -1 - i]].to_canonical()
+        np.testing.assert_array_equal(part, whole[[i, -1 - i]])
+    assert len(calls) == 2
+    assert cache.n_bytes > 0

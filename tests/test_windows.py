@@ -1,0 +1,339 @@
+"""EEGWindows: metadata, slicing, lazy windows, pickles, scikit-learn's tools."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    LeaveOneGroupOut,
+    cross_val_predict,
+    cross_val_score,
+    learning_curve,
+    train_test_split,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import shuffle
+
+from sklearn_mdjpt import EEGWindows, Recording, concat_windows
+
+
+class Power(TransformerMixin, BaseEstimator):
+    """Log variance of the mean over channels: enough to pass windows through."""
+
+    def fit(self, X, y=None):
+        assert isinstance(X, EEGWindows)
+        self.fitted_ = True
+        return self
+
+    def transform(self, X):
+        assert isinstance(X, EEGWindows)
+        return np.array([[np.log(w.mean(axis=0).var())] for w in X])
+
+
+def test_windows_are_cut_inside_trials(make_recordings):
+    recordings = make_recordings(("A", "B"), n_subjects=2, trial_seconds=3.3)
+    X = EEGWindows.from_recordings(recordings, window_seconds=1.0, stride_seconds=0.5)
+    meta = X.metadata
+    assert len(X) == 2 * 2 * 4 * 5  # datasets x subjects x trials x onsets 0 ... 2.0
+    assert meta["onset"].max() == 2.0
+    assert list(meta.columns[:7]) == [
+        "dataset", "subject", "session", "trial", "stimulus", "onset", "label",
+    ]  # fmt: skip
+    assert set(meta["rating"]) == {0.0, 1.0, 2.0, 3.0}
+    for i in (0, 7, 33, 79):
+        row = meta.iloc[i]
+        (recording,) = [
+            r for r in recordings
+            if (r.dataset, r.subject) == (row["dataset"], row["subject"])
+        ]  # fmt: skip
+        trial = recording.trials.iloc[int(row["trial"]) - 1]
+        assert trial["stimulus"] == row["stimulus"]
+        first = round((trial["start"] + row["onset"]) * recording.sfreq)
+        length = round(recording.sfreq)
+        assert first + length <= round(trial["stop"] * recording.sfreq)
+        np.testing.assert_array_equal(X[i], recording.signal[:, first : first + length])
+
+
+def test_memory_maps_are_not_read_into_memory(tmp_path):
+    data = np.arange(4 * 1000, dtype=np.float32).reshape(4, 1000)
+    np.save(tmp_path / "signal.npy", data)
+    signal = np.load(tmp_path / "signal.npy", mmap_mode="r")
+    recording = Recording(signal, list("abcd"), 100.0)
+    X = EEGWindows.from_recordings(recording, window_seconds=1, stride_seconds=1)
+    assert X.recordings[0].signal is signal
+    text = pickle.dumps(X)
+    assert len(text) < 5000
+    again = pickle.loads(text)
+    assert isinstance(again.recordings[0].signal, np.memmap)
+    np.testing.assert_array_equal(again[3], data[:, 300:400])
+    # A part of a map reopens at its own place in the file.
+    part = Recording(signal[1:3], list("bc"), 100.0)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(part)).signal, data[1:3])
+
+
+def test_stacks_on_a_memory_map(tmp_path):
+    data = np.random.default_rng(0).standard_normal((12, 2, 50)).astype("f4")
+    np.save(tmp_path / "windows.npy", data)
+    base = np.load(tmp_path / "windows.npy", mmap_mode="r")
+    X = EEGWindows.from_arrays(
+        base, ch_names=["C3", "C4"], sfreq=50, subject=list("ab") * 6
+    )
+    text = pickle.dumps(X)
+    assert len(text) < 7000
+    np.testing.assert_array_equal(np.asarray(pickle.loads(text)), data)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        slice(2, 9, 3),
+        np.array([5, 1, 1, -1]),
+        [3, 0],
+        "mask",
+        (np.array([4, 2]), Ellipsis),
+        slice(0, 0),
+        [],
+        pd.Series([2, 8]),
+    ],
+    ids=str,
+)
+def test_indexing(mixed_windows, index):
+    X = mixed_windows
+    if isinstance(index, str):
+        index = np.arange(len(X)) % 5 == 0
+    part = X[index]
+    rows = np.arange(len(X))[index[0] if isinstance(index, tuple) else index]
+    assert isinstance(part, EEGWindows) and part.shape == (len(rows),)
+    assert part.ndim == 1
+    pd.testing.assert_frame_equal(
+        part.metadata, X.metadata.iloc[rows].reset_index(drop=True)
+    )
+    for i, row in enumerate(rows):
+        np.testing.assert_array_equal(part[i], X[row])
+
+
+@pytest.mark.parametrize(
+    "index, error, message",
+    [
+        (np.ones(3, bool), IndexError, "Boolean index has shape"),
+        ((1, 2), IndexError, "one dimension"),
+        (1.5, IndexError, "Index EEGWindows with"),
+        (10**6, IndexError, "out of range"),
+    ],
+)
+def test_bad_indices(mixed_windows, index, error, message):
+    with pytest.raises(error, match=message):
+        mixed_windows[index]
+
+
+def test_a_pickled_slice_takes_only_its_recordings(make_windows):
+    X = make_windows(n_subjects=5)
+    one = X[X.groups("subject") == "A/02"]
+    assert len(one.recordings) == 1
+    assert len(pickle.dumps(one)) < 0.25 * len(pickle.dumps(X))
+    again = pickle.loads(pickle.dumps(one))
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(one))
+    pd.testing.assert_frame_equal(again.metadata, one.metadata)
+
+
+def test_groups_and_labels(mixed_windows):
+    X = mixed_windows
+    assert X.groups("dataset")[0] == "A"
+    assert X.groups("subject")[0] == "A/01"
+    assert X.groups("trial")[0] == "A/01/1/1"
+    assert X.groups("stimulus")[0] == "A/clip0"
+    assert len(set(X.groups("subject"))) == 9
+    assert set(X.y) == {"negative", "neutral", "positive"}
+    assert X.y.dtype.kind == "U"
+    with pytest.raises(ValueError, match="by must be one of"):
+        X.groups("label")
+    with pytest.raises(AttributeError, match="3 different montages"):
+        X.ch_names  # noqa: B018
+    with pytest.raises(AttributeError, match="several sampling rates"):
+        X.sfreq  # noqa: B018
+    assert X[:3].sfreq == 200.0 and X[:3].ch_names[0] == "Fp1"
+
+
+def test_from_arrays():
+    x = np.random.default_rng(0).standard_normal((6, 2, 100))
+    X = EEGWindows.from_arrays(
+        x, ch_names=["C3", "C4"], sfreq=100, subject=[1, 2.0, "1", 2, 1, 2],
+        session=np.array([1, 1, 1, 1, 2, 2]), trial=7, onset=range(6),
+        y=[0, 1, 0, 1, 0, 1], extra={"valence": np.arange(6)},
+    )  # fmt: skip
+    meta = X.metadata
+    assert meta["subject"].tolist() == ["1", "2", "1", "2", "1", "2"]
+    assert meta["trial"].tolist() == ["7"] * 6
+    assert meta["stimulus"].isna().all()
+    assert X.y.dtype.kind == "i" and meta["valence"].tolist() == list(range(6))
+    assert len(X.recordings) == 4  # one for each subject and session
+    np.testing.assert_array_equal(np.asarray(X), x)
+    np.testing.assert_array_equal(np.asarray(X[[5, 0]]), x[[5, 0]])
+    other = EEGWindows.from_arrays(x, ch_names=["C3", "C4"], sfreq=100)
+    assert other.metadata["dataset"][0] != meta["dataset"][0]
+    assert other.y is None
+    with pytest.raises(ValueError, match="6 of 6 windows have no subject"):
+        other.groups("subject")
+    with pytest.raises(ValueError, match="windows have no stimulus"):
+        X.groups("stimulus")
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"ch_names": ["C3", "c3"]}, ValueError, "Duplicate channel names"),
+        ({"ch_names": ["C3"]}, ValueError, "1 names, but the signal has 2"),
+        ({"ch_names": "C3"}, TypeError, "single string"),
+        ({"sfreq": 0}, ValueError, "must be positive"),
+        ({"sfreq": -1.0}, ValueError, "must be positive"),
+        ({"sfreq": None}, ValueError, "sfreq is unknown"),
+        ({"sfreq": "100"}, TypeError, "must be a number"),
+        ({"subject": [1, 2]}, ValueError, "subject has 2 entries.* 3 windows"),
+        ({"onset": [1, 2]}, ValueError, "onset has 2 entries"),
+        ({"onset": ["a", "b", "c"]}, TypeError, "onset must be seconds"),
+        ({"y": [1]}, ValueError, "y has 1 entries"),
+        ({"extra": {"a": [1]}}, ValueError, "extra has 1 rows"),
+        ({"extra": {"subject": [1, 2, 3]}}, ValueError, "extra may not hold subject"),
+        ({"X": np.ones((3, 2))}, ValueError, "must have shape"),
+        ({"X": np.array([[["a"]]])}, TypeError, "real numbers"),
+    ],
+)
+def test_from_arrays_errors(change, error, message):
+    arguments = {"X": np.ones((3, 2, 50)), "ch_names": ["C3", "C4"], "sfreq": 100}
+    arguments |= change
+    with pytest.raises(error, match=message):
+        EEGWindows.from_arrays(arguments.pop("X"), **arguments)
+
+
+def test_recordings_errors(make_recordings):
+    with pytest.raises(ValueError, match="No window of 9"):
+        EEGWindows.from_recordings(make_recordings(), window_seconds=9)
+    with pytest.raises(ValueError, match="stride_seconds must be positive"):
+        EEGWindows.from_recordings(make_recordings(), stride_seconds=0)
+    with pytest.raises(TypeError, match="Recording objects, got ndarray"):
+        EEGWindows.from_recordings([np.ones((2, 100))])
+    signal = np.ones((2, 300))
+    with pytest.raises(ValueError, match="appears twice"):
+        EEGWindows.from_recordings(
+            [
+                Recording(signal, ["C3", "C4"], 100, "d", "s", "1", [trial])
+                for trial in ({"start": 0, "stop": 2, "trial": 1},) * 2
+            ]
+        )
+    with pytest.warns(UserWarning, match="1 of 2 trials are shorter"):
+        EEGWindows.from_recordings(
+            Recording(signal, ["C3", "C4"], 100, trials=[(0, 2, "a"), (2, 2.5, "b")]),
+            window_seconds=1,
+        )
+
+
+def test_one_recording_for_each_trial_counts_trials_on():
+    signal = np.ones((1, 200))
+    X = EEGWindows.from_recordings(
+        [Recording(signal, ["Cz"], 100, "d", "s", "1") for _ in range(3)],
+        window_seconds=1,
+    )
+    assert X.metadata["trial"].tolist() == ["1", "2", "3"]
+
+
+def test_bad_spans_hold_no_window():
+    recording = Recording(
+        np.ones((1, 1000)), ["Cz"], 100.0, bad_spans=[(2.5, 3.2), (9.0, 9.1)]
+    )
+    X = EEGWindows.from_recordings(recording, window_seconds=1, stride_seconds=1)
+    assert X.metadata["onset"].tolist() == [0, 1, 4, 5, 6, 7, 8]
+
+
+def test_concat_windows(make_windows):
+    a, b = make_windows(("A",)), make_windows(("B",), n_subjects=2)
+    X = concat_windows([a, b])
+    assert len(X) == len(a) + len(b)
+    np.testing.assert_array_equal(X[len(a) + 3], b[3])
+    named = concat_windows({"one": a, "two": b})
+    assert set(named.groups("dataset")) == {"one", "two"}
+    # Parts of the same windows share their recordings again.
+    assert len(concat_windows([a[:5], a[5:]]).recordings) == len(a.recordings)
+    with pytest.raises(ValueError, match="would rename 2 datasets"):
+        concat_windows({"both": X})
+    with pytest.raises(ValueError, match="at least one"):
+        concat_windows([])
+    with pytest.raises(TypeError, match="got list"):
+        concat_windows([[1, 2]])
+
+
+def test_array_of_mixed_windows_is_refused(mixed_windows):
+    assert np.asarray(mixed_windows[:3]).shape == (3, 8, 200)
+    with pytest.raises(ValueError, match="3 different montages, rates or lengths"):
+        np.asarray(mixed_windows)
+
+
+def test_repr(mixed_windows, make_windows):
+    assert repr(mixed_windows) == (
+        "<EEGWindows: 108 windows of 1 s, 3 datasets (A, B, C), 9 subjects, "
+        "8/6/5 channels at 200/250/128 Hz>"
+    )
+    assert "<table" in mixed_windows._repr_html_()
+    assert repr(mixed_windows[:0]) == "<EEGWindows: 0 windows>"
+
+
+def _epochs(names, sfreq, n, n_times, seed=0, metadata=None):
+    mne = pytest.importorskip("mne")
+    info = mne.create_info(list(names) + ["EOG"], sfreq, ["eeg"] * len(names) + ["eog"])
+    rng = np.random.default_rng(seed)
+    return mne.EpochsArray(
+        1e-5 * rng.standard_normal((n, len(names) + 1, n_times)),
+        info,
+        events=np.c_[np.arange(n), np.zeros(n, int), 1 + np.arange(n) % 2],
+        event_id={"happy": 1, "sad": 2},
+        metadata=metadata,
+        verbose="error",
+    )
+
+
+def test_from_epochs():
+    table = pd.DataFrame({"subject": [1, 1, 2], "stimulus": list("xyx"), "age": 30})
+    epochs = _epochs(("Fz", "Cz"), 100.0, 3, 200, metadata=table)
+    epochs.info["bads"] = ["Fz"]
+    X = EEGWindows.from_epochs(epochs, dataset="D", session="s")
+    assert X.ch_names == ("Cz",)  # neither bad channels nor EOG
+    assert X.y.tolist() == ["happy", "sad", "happy"]
+    assert X.groups("subject").tolist() == ["D/1", "D/1", "D/2"]
+    assert X.metadata["age"].tolist() == [30, 30, 30]
+    np.testing.assert_allclose(X[1], epochs.get_data()[1, 1:2])
+
+    other = _epochs(("C3", "C4", "Pz"), 128.0, 2, 256, seed=1)
+    mixed = EEGWindows.from_epochs([epochs, other], dataset="D", subject=[9] * 5)
+    assert [w.shape for w in mixed] == [(1, 200)] * 3 + [(3, 256)] * 2
+    # scikit-learn makes a list of single epochs out of Epochs.
+    single = EEGWindows.from_epochs([epochs[i] for i in range(3)], dataset="D")
+    np.testing.assert_array_equal(np.asarray(single), np.asarray(X))
+    with pytest.raises(TypeError, match="got ndarray"):
+        EEGWindows.from_epochs([np.ones(3)])
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_scikit_learn_tools(mixed_windows, routing):
+    from sklearn import config_context
+
+    X = mixed_windows
+    y, groups = X.y, X.groups("subject")
+    pipe = make_pipeline(Power(), LogisticRegression())
+    logo = LeaveOneGroupOut()
+    with config_context(enable_metadata_routing=routing):
+        known = {"params": {"groups": groups}} if routing else {"groups": groups}
+        assert len(cross_val_score(pipe, X, y, cv=logo, **known)) == 9
+        assert len(cross_val_predict(pipe, X, y, cv=logo, **known)) == len(X)
+        scores = cross_val_score(pipe, X, y, cv=3, n_jobs=2, scoring="accuracy")
+        assert len(scores) == 3 and np.isfinite(scores).all()
+        search = GridSearchCV(pipe, {"logisticregression__C": [0.1, 1]}, cv=3)
+        assert np.isfinite(search.fit(X, y).best_score_)
+        sizes, *_ = learning_curve(pipe, X, y, cv=3, train_sizes=[0.5, 1.0])
+        assert len(sizes) == 2
+    train, test = train_test_split(X, test_size=0.25, random_state=0)
+    assert isinstance(train, EEGWindows) and len(test) == 27
+    mixed = shuffle(X, random_state=0)
+    assert sorted(mixed.groups("trial")) == sorted(X.groups("trial"))
