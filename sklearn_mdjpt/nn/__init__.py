@@ -1,0 +1,33 @@
+"""The network of mdJPT in torch: encoder, losses, and samplers of batches.
+
+Layers and losses of "Multi-dataset Joint Pre-training of Emotional EEG Enables
+Generalizable Affective Computing" (arXiv:2510.22197).  Nothing here knows of an
+estimator, a file or a metadata table; the samplers need numpy only.
+"""
+
+from .encoder import EncoderOutput, HybridEncoder
+from .losses import (
+    cda_loss,
+    centroid_dispersion,
+    covariance_centroids,
+    isa_loss,
+    label_isa_loss,
+)
+from .norm import NormStatistics
+from .released import released_to_state_dict
+from .samplers import LabelPairSampler, PairBatch, StimulusPairSampler
+
+__all__ = [
+    "EncoderOutput",
+    "HybridEncoder",
+    "LabelPairSampler",
+    "NormStatistics",
+    "PairBatch",
+    "StimulusPairSampler",
+    "cda_loss",
+    "centroid_dispersion",
+    "covariance_centroids",
+    "isa_loss",
+    "label_isa_loss",
+    "released_to_state_dict",
+]

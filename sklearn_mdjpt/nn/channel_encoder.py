@@ -1,0 +1,99 @@
+"""The channel encoder: each channel alone, as a sequence of patches."""
+
+import math
+
+import torch
+from torch import nn
+
+from .blocks import MLLABlock, ReleasedBlock, TransformerBlock
+
+# On CPU, rows (one channel of one window) are encoded in parts of about this many
+# activations.  Those of a whole batch are far larger than the caches: in parts,
+# training and inference take half the time, and inference little memory.
+_PART_SIZE = 2**20
+
+
+class ChannelEncoder(nn.Module):
+    """Encode the signal of each channel with shared weights.
+
+    Overlapping patches -> linear -> blocks -> linear.
+
+    Parameters
+    ----------
+    variant : {"paper", "released", "transformer"}, default="paper"
+        Which blocks: `MLLABlock`, `ReleasedBlock` or `TransformerBlock`.  The last
+        gets sinusoidal positions added to its input, as it has no convolution that
+        would tell one patch from another.
+    hidden_dim : int, default=128
+        Width of the blocks.
+    latent_dim : int, default=32
+        Width of the output.
+    depth : int, default=2
+        Number of blocks.
+    n_heads : int, default=8
+        Attention heads.
+    patch_size, patch_stride : int, default=32, 6
+        Length and distance of patches, in time steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        variant="paper",
+        hidden_dim=128,
+        latent_dim=32,
+        depth=2,
+        n_heads=8,
+        patch_size=32,
+        patch_stride=6,
+    ):
+        super().__init__()
+        self.patch_size = patch_size
+        self.patch_stride = patch_stride
+        self.add_positions = variant == "transformer"
+        self.read_in = nn.Linear(patch_size, hidden_dim)
+        if variant == "released":
+            blocks = [ReleasedBlock(hidden_dim) for _ in range(depth)]
+        else:
+            block = MLLABlock if variant == "paper" else TransformerBlock
+            # The last block's output is linear in this bias up to the norm by
+            # subject, which would remove it; the same holds for read_out's.
+            blocks = [
+                block(hidden_dim, n_heads, last_bias=i < depth - 1)
+                for i in range(depth)
+            ]
+        self.blocks = nn.ModuleList(blocks)
+        self.read_out = nn.Linear(hidden_dim, latent_dim, bias=variant == "released")
+
+    def n_patches(self, n_times):
+        """Return the number of patches in a window of ``n_times`` >= patch_size."""
+        return (n_times - self.patch_size) // self.patch_stride + 1
+
+    def forward(self, x):
+        """Encode ``x`` (B, C, T) to (B, C, N, D)."""
+        B, C, _ = x.shape
+        patches = x.flatten(0, 1).unfold(-1, self.patch_size, self.patch_stride)
+        n_rows = B * C
+        if x.device.type == "cpu":
+            row_size = patches.shape[1] * self.read_in.out_features
+            n_rows = max(1, _PART_SIZE // row_size)
+        parts = [self._encode(part) for part in patches.split(n_rows)]
+        z = torch.cat(parts)  # (B * C, N, D)
+        return z.unflatten(0, (B, C))  # (B, C, N, D)
+
+    def _encode(self, patches):
+        """Encode ``patches`` (M, N, patch_size) to (M, N, D)."""
+        h = self.read_in(patches)
+        if self.add_positions:
+            h = h + sinusoidal_positions(*h.shape[1:]).to(h)
+        for block in self.blocks:
+            h = block(h)
+        return self.read_out(h)
+
+
+def sinusoidal_positions(n_positions, dim):
+    """Return sines and cosines of geometrically spaced periods, (n_positions, dim)."""
+    half = (dim + 1) // 2
+    rates = torch.exp(torch.arange(half) * (-math.log(1e4) / half))
+    angles = torch.arange(n_positions)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :dim]

@@ -1,0 +1,472 @@
+"""The network of mdJPT: windows of EEG to features, and to the losses' inputs."""
+
+import math
+import numbers
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .channel_encoder import ChannelEncoder
+from .dynamics import DILATIONS, Projector, SpatiotemporalDynamics
+from .norm import NormStatistics, SubjectNorm, group_rows
+
+VARIANTS = ("paper", "released", "transformer")
+SUBJECT_NORMS = ("subject", "train", None)
+FEATURES = ("mean", "de")
+_RELEASED_VIRTUAL_CHANNELS = 64
+
+
+class EncoderOutput(NamedTuple):
+    """What `HybridEncoder` computes from B windows of N patches.
+
+    Attributes
+    ----------
+    channel_encoder : Tensor of shape (B, n_chans, N, latent_dim)
+        Latent signals of each channel, after the z-score by subject.
+    spatial : Tensor of shape (B, latent_dim, n_virtual_channels, N)
+        After the spatial mixing, before the z-score that follows: what the
+        covariance alignment loss takes.
+    dynamics : Tensor of shape (B, n_features, N)
+        Weighted spatiotemporal features.
+    features : Tensor of shape (B, n_features)
+        One number for each feature and window: what downstream models take.
+    projection : Tensor of shape (B, P) or None
+        Rows of unit length: what the inter-subject alignment loss takes.
+    """
+
+    channel_encoder: torch.Tensor
+    spatial: torch.Tensor
+    dynamics: torch.Tensor
+    features: torch.Tensor
+    projection: torch.Tensor | None
+
+
+class HybridEncoder(nn.Module):
+    r"""Encoder of mdJPT [1]_.
+
+    Each channel alone is encoded by linear attention over overlapping patches; a
+    linear map :math:`W_s` mixes channels; dilated convolutions over all channels and
+    time give features, weighted by attention.  Latent signals are z-scored by subject
+    before the mixing and before the dynamics.
+
+    Parameters
+    ----------
+    n_chans : int, default=60
+        Number of channels.
+    n_times : int, default=625
+        Time steps of the windows meant for this network.  It is a note for the reader
+        and for tools: `forward` takes any window of at least ``patch_size``.
+    sfreq : float, default=125.0
+        Sampling rate in hertz of these windows; a note likewise.
+    variant : {"paper", "released", "transformer"}, default="paper"
+        "paper" has MLLA blocks.  "released" computes what the released checkpoints
+        were trained with: per block an input gate without attention, a rectified
+        mixing, a projector without padding; see `released_to_state_dict`.
+        "transformer" is the paper's ablation: softmax attention in the channel
+        encoder.
+    hidden_dim : int, default=128
+        Width of the channel encoder.
+    latent_dim : int, default=32
+        Latent dimensions of each channel.
+    depth : int, default=2
+        Blocks of the channel encoder.
+    n_heads : int, default=8
+        Attention heads; divides ``hidden_dim``.  "released" has no use for them.
+    patch_size, patch_stride : int, default=32, 6
+        Length and distance of patches, in time steps.
+    n_filters : int, default=4
+        Filters for each latent dimension and dilation: the network has
+        ``4 * latent_dim * n_filters`` features.
+    n_virtual_channels : int, default=None
+        Channels after the mixing.  None is ``n_chans``, or 64 for "released".
+    spatial_activation : {"auto", "relu", None}, default="auto"
+        What follows the mixing.  None: it stays linear.  "auto" is "relu" for
+        "released" and None for the others.
+    feature : {"mean", "de"}, default="mean"
+        How time is summed up.  "mean": mean of each weighted feature.  "de":
+        :math:`\frac{1}{2} \ln(2 \pi e \sigma^2 + 1)` of its biased variance.
+    subject_norm : {"subject", "train", None}, default="subject"
+        Z-score inside the network.  "subject": with the statistics of the same
+        subject's windows in the batch, or those given to `features_from`.  "train":
+        with statistics of the whole batch while training and, in eval mode, with
+        those of `set_statistics`, so that each window stands alone; the projector
+        then still z-scores by subject.  None: nowhere.
+
+    Attributes
+    ----------
+    spatial : Linear
+        The mixing; ``spatial.weight`` is :math:`W_s`.
+    n_features : int
+        Number of features.
+    config : dict
+        The arguments that make up the architecture: another ``HybridEncoder(**config)``
+        takes this one's weights.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Notes
+    -----
+    The z-score by subject, the ReLU after the attention's convolution and on the
+    features, and attention that looks back only are in the released code and not in
+    the paper.  "paper" has no biases that the z-score would remove; with "released"
+    those that it does remove are held as they come, but do not train.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2025). Multi-dataset Joint Pre-training of Emotional EEG
+       Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_mdjpt.nn import HybridEncoder
+    >>> encoder = HybridEncoder(n_chans=4, hidden_dim=16, latent_dim=2, n_heads=2)
+    >>> x = torch.randn(6, 4, 250)
+    >>> out = encoder(x, subjects=torch.tensor([0, 0, 0, 1, 1, 1]))
+    >>> out.spatial.shape, out.features.shape
+    (torch.Size([6, 2, 4, 37]), torch.Size([6, 32]))
+    """
+
+    def __init__(
+        self,
+        n_chans=60,
+        n_times=625,
+        sfreq=125.0,
+        *,
+        variant="paper",
+        hidden_dim=128,
+        latent_dim=32,
+        depth=2,
+        n_heads=8,
+        patch_size=32,
+        patch_stride=6,
+        n_filters=4,
+        n_virtual_channels=None,
+        spatial_activation="auto",
+        feature="mean",
+        subject_norm="subject",
+    ):
+        super().__init__()
+        _check_option("variant", variant, VARIANTS)
+        _check_option("spatial_activation", spatial_activation, ("auto", "relu", None))
+        _check_option("feature", feature, FEATURES)
+        _check_option("subject_norm", subject_norm, SUBJECT_NORMS)
+        released = variant == "released"
+        if n_virtual_channels is None:
+            n_virtual_channels = _RELEASED_VIRTUAL_CHANNELS if released else n_chans
+        _check_sizes(
+            n_chans=n_chans,
+            n_times=n_times,
+            hidden_dim=hidden_dim,
+            latent_dim=latent_dim,
+            depth=depth,
+            n_heads=n_heads,
+            patch_size=patch_size,
+            patch_stride=patch_stride,
+            n_filters=n_filters,
+            n_virtual_channels=n_virtual_channels,
+        )
+        if not released and hidden_dim % n_heads:
+            raise ValueError(
+                f"hidden_dim must be a multiple of n_heads; got hidden_dim={hidden_dim}"
+                f" and n_heads={n_heads}."
+            )
+        if n_times < patch_size:
+            raise ValueError(
+                f"n_times must be at least patch_size={patch_size}, got {n_times}."
+            )
+        if not sfreq > 0:
+            raise ValueError(f"sfreq must be positive (hertz), got {sfreq!r}.")
+        if spatial_activation == "auto":
+            spatial_activation = "relu" if released else None
+        # All that fixes the weights' shapes and what is computed with them.
+        self.config = {
+            "n_chans": n_chans,
+            "variant": variant,
+            "hidden_dim": hidden_dim,
+            "latent_dim": latent_dim,
+            "depth": depth,
+            "n_heads": n_heads,
+            "patch_size": patch_size,
+            "patch_stride": patch_stride,
+            "n_filters": n_filters,
+            "n_virtual_channels": n_virtual_channels,
+            "spatial_activation": spatial_activation,
+        }
+        self.n_chans = n_chans
+        self.n_times = n_times
+        self.sfreq = sfreq
+        self.variant = variant
+        self.spatial_activation = spatial_activation
+        self.feature = feature
+        self.subject_norm = subject_norm
+        self.n_features = len(DILATIONS) * latent_dim * n_filters
+
+        norm = {"mode": subject_norm, "released": released}
+        self.channel_encoder = ChannelEncoder(
+            variant=variant,
+            hidden_dim=hidden_dim,
+            latent_dim=latent_dim,
+            depth=depth,
+            n_heads=n_heads,
+            patch_size=patch_size,
+            patch_stride=patch_stride,
+        )
+        self.channel_norm = SubjectNorm((n_chans, latent_dim), time_dim=-2, **norm)
+        self.spatial = nn.Linear(n_chans, n_virtual_channels, bias=released)
+        self.spatial_norm = SubjectNorm((latent_dim, n_virtual_channels), **norm)
+        self.dynamics = SpatiotemporalDynamics(
+            latent_dim, n_virtual_channels, n_filters
+        )
+        self.projector = Projector(
+            self.n_features,
+            released=released,
+            subject_norm="subject" if subject_norm == "train" else subject_norm,
+        )
+        if released and subject_norm is not None:
+            # Removed by the norm after them: nothing to learn, only to be worn down
+            # by weight decay.
+            self.channel_encoder.read_out.bias.requires_grad_(False)
+            self.spatial.bias.requires_grad_(spatial_activation == "relu")
+
+    def forward(self, x, subjects=None, *, project=True):
+        """Encode a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, n_chans, n_times)
+            Windows at 125 Hz, amplitudes of about 1.
+        subjects : array-like of int, shape (B,), default=None
+            Subject of each window.  None: one subject.
+        project : bool, default=True
+            Whether to compute the projection, which only pre-training needs.
+
+        Returns
+        -------
+        EncoderOutput
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong or a window is too short: for the patches, or, in
+            "released", for the projector.
+        """
+        self._check_windows(x)
+        if project:
+            self.check_projectable(x.shape[-1])
+        groups = group_rows(subjects, len(x), x.device)
+        z = self.channel_norm(self.channel_encoder(x), *groups)
+        p = self._mix_channels(z)
+        dynamics = self.dynamics(self.spatial_norm(p, *groups))
+        return EncoderOutput(
+            channel_encoder=z,
+            spatial=p,
+            dynamics=dynamics,
+            features=self._summarize(dynamics),
+            projection=self.projector(dynamics, *groups) if project else None,
+        )
+
+    def encode_channels(self, x):
+        """Encode each channel, without the z-score that follows.
+
+        For subjects of more windows than one batch holds: encode their windows in
+        parts, take `norm_statistics` over the parts, then `features_from` each.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, n_chans, n_times)
+            Windows.
+
+        Returns
+        -------
+        Tensor of shape (B, n_chans, N, latent_dim)
+        """
+        self._check_windows(x)
+        return self.channel_encoder(x)
+
+    @torch.no_grad()
+    def norm_statistics(self, encoded):
+        """Take the statistics of one subject, or of one training set.
+
+        Parameters
+        ----------
+        encoded : sequence of Tensor of shape (B_i, n_chans, N_i, latent_dim)
+            Output of `encode_channels` for all windows that count, in parts of any
+            size and window length.  It is gone through twice.
+
+        Returns
+        -------
+        NormStatistics
+
+        Raises
+        ------
+        ValueError
+            If there is no window, or the network was built without a norm.
+        """
+        if self.subject_norm is None:
+            raise ValueError("subject_norm=None: this network uses no statistics.")
+        encoded = [z for z in encoded if len(z)]
+        if not encoded:
+            raise ValueError("No windows to take statistics of.")
+        channel = self.channel_norm.statistics(encoded)
+        normed = (self.channel_norm.normalize(z, *channel) for z in encoded)
+        spatial = self.spatial_norm.statistics(map(self._mix_channels, normed))
+        return NormStatistics(*channel, *spatial)
+
+    def set_statistics(self, statistics):
+        """Set what ``subject_norm="train"`` z-scores with in eval mode.
+
+        Parameters
+        ----------
+        statistics : NormStatistics
+            Of all training windows.
+
+        Returns
+        -------
+        HybridEncoder
+            The network itself.
+
+        Raises
+        ------
+        ValueError
+            If ``subject_norm`` is not "train", or a shape is wrong.
+        """
+        buffers = self.get_statistics()
+        for name, buffer, value in zip(
+            NormStatistics._fields, buffers, statistics, strict=True
+        ):
+            if value.shape != buffer.shape:
+                raise ValueError(
+                    f"{name} must have shape {tuple(buffer.shape)}, "
+                    f"got {tuple(value.shape)}."
+                )
+        for buffer, value in zip(buffers, statistics, strict=True):
+            buffer.copy_(value)
+        return self
+
+    def get_statistics(self):
+        """Return what `set_statistics` has set.
+
+        Returns
+        -------
+        NormStatistics
+
+        Raises
+        ------
+        ValueError
+            If ``subject_norm`` is not "train".
+        """
+        self._check_keeps_statistics()
+        return NormStatistics(
+            self.channel_norm.mean,
+            self.channel_norm.std,
+            self.spatial_norm.mean,
+            self.spatial_norm.std,
+        )
+
+    def features_from(self, z, statistics=None):
+        """Compute features of encoded windows, each independent of the others.
+
+        Parameters
+        ----------
+        z : Tensor of shape (B, n_chans, N, latent_dim)
+            Output of `encode_channels`.
+        statistics : NormStatistics, default=None
+            Of the subject.  None, with ``subject_norm="train"``: those of
+            `set_statistics`; not looked at with ``subject_norm=None``.
+
+        Returns
+        -------
+        Tensor of shape (B, n_features)
+
+        Raises
+        ------
+        ValueError
+            If ``subject_norm="subject"`` and no statistics are given.
+        """
+        if self.subject_norm is None:
+            return self._summarize(self.dynamics(self._mix_channels(z)))
+        if statistics is None:
+            if self.subject_norm != "train":
+                raise ValueError(
+                    "subject_norm='subject' needs the subject's statistics: pass what "
+                    "norm_statistics returns."
+                )
+            statistics = self.get_statistics()
+        z = self.channel_norm.normalize(z, *statistics[:2])
+        p = self.spatial_norm.normalize(self._mix_channels(z), *statistics[2:])
+        return self._summarize(self.dynamics(p))
+
+    def check_projectable(self, n_times):
+        """Raise if windows are too short for the projector.
+
+        Parameters
+        ----------
+        n_times : int
+            Time steps of a window.
+
+        Raises
+        ------
+        ValueError
+            If they are; only "released" asks for more than one patch.
+        """
+        patches, needed = self.channel_encoder, self.projector.min_patches
+        if patches.n_patches(n_times) < needed:
+            n_needed = patches.patch_size + (needed - 1) * patches.patch_stride
+            raise ValueError(
+                f"Windows are too short for the projector of variant={self.variant!r}: "
+                f"got {n_times} time steps, expected at least {n_needed}. Features "
+                "alone (project=False) need no projector; variant='paper' projects a "
+                "single patch."
+            )
+
+    def _mix_channels(self, z):
+        """Mix channels, (B, C, N, D) to (B, D, C', N)."""
+        p = torch.einsum("vc,bcnd->bdvn", self.spatial.weight, z)
+        if self.spatial.bias is not None:
+            p = p + self.spatial.bias[:, None]
+        return F.relu(p) if self.spatial_activation == "relu" else p
+
+    def _summarize(self, dynamics):
+        """Sum up time, (B, K, N) to (B, K)."""
+        if self.feature == "mean":
+            return dynamics.mean(-1)
+        return 0.5 * torch.log1p(2 * math.pi * math.e * dynamics.var(-1, correction=0))
+
+    def _check_keeps_statistics(self):
+        if self.subject_norm != "train":
+            raise ValueError(
+                "Only subject_norm='train' keeps statistics; this network has "
+                f"subject_norm={self.subject_norm!r}."
+            )
+
+    def _check_windows(self, x):
+        if x.ndim != 3 or x.shape[1] != self.n_chans:
+            raise ValueError(
+                f"Expected windows of shape (n_windows, {self.n_chans}, n_times), "
+                f"got {tuple(x.shape)}."
+            )
+        if len(x) == 0:
+            raise ValueError("Expected at least one window, got none.")
+        if x.shape[-1] < self.channel_encoder.patch_size:
+            raise ValueError(
+                f"Windows are too short: got {x.shape[-1]} time steps, expected at "
+                f"least {self.channel_encoder.patch_size} (one patch)."
+            )
+
+
+def _check_option(name, value, options):
+    if value not in options:
+        raise ValueError(f"{name} must be one of {options}, got {value!r}.")
+
+
+def _check_sizes(**sizes):
+    for name, size in sizes.items():
+        whole = isinstance(size, numbers.Integral) and not isinstance(size, bool)
+        if not whole or size < 1:
+            raise ValueError(f"{name} must be a positive integer, got {size!r}.")

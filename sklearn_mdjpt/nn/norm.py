@@ -1,0 +1,177 @@
+"""Z-scores by subject, and the arithmetic of groups of rows behind them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+
+class NormStatistics(NamedTuple):
+    """Statistics with which one subject's windows are z-scored.
+
+    Attributes
+    ----------
+    channel_mean, channel_std : Tensor of shape (n_chans, latent_dim)
+        For the channel encoder's output.
+    spatial_mean, spatial_std : Tensor of shape (latent_dim, n_virtual_channels)
+        For the input of the spatiotemporal dynamics.
+
+    Notes
+    -----
+    Each ``std`` is the number divided by: the guard against a zero variance is in it.
+    """
+
+    channel_mean: torch.Tensor
+    channel_std: torch.Tensor
+    spatial_mean: torch.Tensor
+    spatial_std: torch.Tensor
+
+
+def group_rows(subjects, n_rows, device=None):
+    """Give the subjects of a batch numbers from 0.
+
+    Parameters
+    ----------
+    subjects : array-like of int, shape (n_rows,), or None
+        Subject of each row, any integers; None makes all rows one subject.
+    n_rows : int
+        Number of rows in the batch.
+    device : torch.device, default=None
+        Where the result lives.
+
+    Returns
+    -------
+    index : Tensor of shape (n_rows,)
+        Subject of each row as 0, 1, ... in the order of the sorted integers.
+    counts : Tensor of shape (n_subjects,)
+        Number of rows of each subject.
+
+    Raises
+    ------
+    ValueError
+        If ``subjects`` has another shape than (n_rows,) or is not integer.
+    """
+    if subjects is None:
+        index = torch.zeros(n_rows, dtype=torch.long, device=device)
+        return index, torch.full((1,), n_rows, device=device)
+    subjects = torch.as_tensor(subjects, device=device)
+    if subjects.shape != (n_rows,):
+        raise ValueError(
+            f"subjects must have shape ({n_rows},), one integer for each window; "
+            f"got {tuple(subjects.shape)}."
+        )
+    if subjects.is_floating_point() or subjects.is_complex():
+        raise ValueError(f"subjects must be integers, got dtype {subjects.dtype}.")
+    _, index, counts = torch.unique(subjects, return_inverse=True, return_counts=True)
+    return index, counts
+
+
+def group_mean(values, index, counts):
+    """Mean of the rows of each group.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_rows, ...)
+        One row per window.
+    index, counts : Tensor
+        As `group_rows` returns them.
+
+    Returns
+    -------
+    Tensor of shape (n_groups, ...)
+    """
+    total = values.new_zeros(len(counts), *values.shape[1:])
+    total = total.index_add(0, index, values)
+    return total / _beside(counts, values)
+
+
+def _beside(numbers, values):
+    """Give one number per row the trailing axes that broadcast over ``values``."""
+    return numbers.to(values.dtype).view(-1, *[1] * (values.ndim - 1))
+
+
+class SubjectNorm(nn.Module):
+    r"""Z-score of each subject's rows over windows and time.
+
+    .. math:: \hat x = (x - \mu_s) / \sigma_s
+
+    with :math:`\mu_s, \sigma_s` for each entry of ``shape``, over all windows of
+    subject s in the batch and all time steps.
+
+    Parameters
+    ----------
+    shape : tuple of int, default=None
+        Axes other than window and time; needed by ``mode="train"`` for its buffers.
+    time_dim : int, default=-1
+        Time axis, counted from the end.
+    mode : {"subject", "train", None}, default="subject"
+        "subject" uses the statistics of the rows of the same subject.  "train" pools
+        all rows while training, like batch normalisation, and in eval mode uses the
+        buffers ``mean`` and ``std``.  None returns the input.
+    released : bool, default=False
+        Which guard a zero variance gets.  False: the root of the biased variance plus
+        1e-5.  True: the unbiased standard deviation, plus 1e-3.
+    """
+
+    def __init__(self, shape=None, *, time_dim=-1, mode="subject", released=False):
+        super().__init__()
+        self.time_dim = time_dim
+        self.mode = mode
+        self.released = released
+        if mode == "train":
+            self.register_buffer("mean", torch.zeros(shape))
+            self.register_buffer("std", torch.ones(shape))
+
+    def forward(self, x, index, counts):
+        """Z-score ``x`` (n_windows, ...); ``index``, ``counts`` as of `group_rows`."""
+        if self.mode is None:
+            return x
+        if self.mode == "train":
+            if not self.training:
+                return self.normalize(x, self.mean, self.std)
+            index, counts = group_rows(None, len(x), x.device)
+        # Statistics of windows first, merged to those of subjects: nothing of the size
+        # of x is sorted or copied, and rows may come in any order.
+        var, mean = torch.var_mean(x, self.time_dim, correction=0, keepdim=True)
+        subject_mean = group_mean(mean, index, counts)[index]
+        between = (mean - subject_mean).square()
+        var = group_mean(var + between, index, counts)[index]
+        n_values = _beside(counts * x.shape[self.time_dim], x)[index]
+        return (x - subject_mean) * self._divisor(var, n_values).reciprocal()
+
+    def normalize(self, x, mean, std):
+        """Z-score ``x`` with given statistics (``shape``)."""
+        mean, std = mean.to(x), std.to(x)
+        return (x - mean.unsqueeze(self.time_dim)) / std.unsqueeze(self.time_dim)
+
+    def statistics(self, batches):
+        """Mean and divisor over all rows and times of an iterable of tensors.
+
+        The tensors may differ in their number of windows and of time steps.  Sums are
+        float64: a subject can have millions of values in each entry.
+        """
+        n_seen, mean, squares = 0, 0.0, 0.0
+        for x in batches:
+            n_new = x.shape[0] * x.shape[self.time_dim]
+            new_var, new_mean = torch.var_mean(
+                x.double(), (0, self.time_dim), correction=0
+            )
+            # Chan et al.'s update of a mean and of a sum of squares about it.
+            total = n_seen + n_new
+            delta = new_mean - mean
+            mean = mean + delta * (n_new / total)
+            squares = squares + new_var * n_new + delta**2 * (n_seen * n_new / total)
+            n_seen = total
+        std = self._divisor(squares / n_seen, torch.tensor(float(n_seen)).to(squares))
+        return mean.to(x.dtype), std.to(x.dtype)
+
+    def _divisor(self, var, n_values):
+        if not self.released:
+            return (var + 1e-5).sqrt()
+        var = var * (n_values / (n_values - 1).clamp_min(1))
+        # The root has an infinite slope at 0, where a unit is that ReLU switched off.
+        return var.clamp_min(torch.finfo(var.dtype).tiny).sqrt() + 1e-3
+
+    def extra_repr(self):
+        """Show the mode in the module's repr."""
+        return f"mode={self.mode!r}, released={self.released}"

@@ -1,0 +1,431 @@
+"""Which windows a batch of joint pre-training holds: two subjects of each dataset."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# A pair that shares a single stimulus takes this many of its moments, as negatives.
+_MAX_ONSETS = 8
+# Keys of a block of the subject-by-key table that is multiplied with itself.
+_KEYS_AT_A_TIME = 4096
+
+
+class PairBatch(NamedTuple):
+    """Windows of two subjects of one dataset.
+
+    Attributes
+    ----------
+    dataset : object
+        Name of the dataset, as given.
+    rows_a, rows_b : ndarray of int, shape (n_pairs,)
+        Positions in X of the first and the second subject's windows.  Pairs by
+        stimulus are partners row by row; pairs by label are not, and one subject may
+        have more windows than the other.
+    labels_a, labels_b : ndarray of int or None
+        Codes of the windows' labels, see ``LabelPairSampler.labels``; None for pairs
+        by stimulus.
+    """
+
+    dataset: object
+    rows_a: np.ndarray
+    rows_b: np.ndarray
+    labels_a: np.ndarray | None = None
+    labels_b: np.ndarray | None = None
+
+
+class _PairSampler:
+    """Deal out each dataset's pairs of subjects like a deck of cards.
+
+    Subclasses fill the deck: ``_usable_pairs`` says which subjects can be paired,
+    ``_draw_pair`` which of their windows are taken.
+    """
+
+    def __init__(self, datasets, rng, **columns):
+        self.rng = np.random.default_rng(rng)
+        n_windows = len(datasets)
+        for name, column in columns.items():
+            if len(column) != n_windows:
+                raise ValueError(
+                    f"{name} has {len(column)} entries, expected one for each of the "
+                    f"{n_windows} windows."
+                )
+        self.datasets, self.left_out = [], []
+        self._decks = {}
+        codes, names = _encode(datasets)
+        for code, name in enumerate(names):
+            rows = np.flatnonzero(codes == code)
+            windows = self._index(rows, **{k: v[rows] for k, v in columns.items()})
+            pairs = windows.usable_pairs()
+            if not len(pairs):
+                self.left_out.append(name)
+                continue
+            self.datasets.append(name)
+            self._decks[name] = _Deck(windows, pairs, self.rng)
+
+    def draw(self):
+        """Draw a batch: the next pair of subjects of each usable dataset.
+
+        Returns
+        -------
+        list of PairBatch
+            In the order of ``datasets``.
+
+        Raises
+        ------
+        ValueError
+            If no dataset is usable.
+        """
+        if not self._decks:
+            raise ValueError(
+                f"No dataset has two subjects that can be paired: {self.left_out}."
+            )
+        return [
+            PairBatch(name, *deck.windows.draw(*deck.deal(self.rng), self.rng))
+            for name, deck in self._decks.items()
+        ]
+
+    def state_dict(self):
+        """Return where the sampler stands, in JSON's types.
+
+        Returns
+        -------
+        dict
+            For `load_state_dict` of a sampler made from the same windows.
+        """
+        return {
+            "rng": _to_json(self.rng.bit_generator.state),
+            "decks": [
+                {
+                    "dataset": str(name),
+                    "order": deck.order.tolist(),
+                    "position": deck.position,
+                }
+                for name, deck in self._decks.items()
+            ],
+        }
+
+    def load_state_dict(self, state):
+        """Go on where another sampler of the same windows stood.
+
+        Parameters
+        ----------
+        state : dict
+            What `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If the state is of other datasets, or of other pairs of subjects.
+        """
+        found = [(d["dataset"], len(d["order"])) for d in state["decks"]]
+        expected = [(str(n), len(d.pairs)) for n, d in self._decks.items()]
+        if found != expected:
+            raise ValueError(
+                f"The state is of (dataset, number of pairs) {found}, this sampler has "
+                f"{expected}."
+            )
+        self.rng.bit_generator.state = state["rng"]
+        for deck, saved in zip(self._decks.values(), state["decks"], strict=True):
+            deck.order = np.array(saved["order"], dtype=np.int64)
+            deck.position = int(saved["position"])
+
+
+class StimulusPairSampler(_PairSampler):
+    """Draw windows that two subjects saw at the same moment of the same stimulus.
+
+    Pairs of subjects of a dataset are drawn without replacement, then reshuffled.  A
+    drawn pair gives one window pair for each stimulus that the two share, at a moment
+    drawn from those that they share.  Where they have a session label in common in
+    which they share stimuli, all are of one such session, drawn at random; otherwise
+    sessions do not count.  If only one stimulus is shared, up to 8 of its moments are
+    used, so that there are negatives.  Of several windows of a subject at the same
+    moment (a stimulus seen twice), one is drawn.
+
+    Parameters
+    ----------
+    datasets, subjects, sessions, stimuli : array-like of shape (n_windows,)
+        Strings or numbers that name the dataset, subject, session and stimulus of each
+        window.  Subjects are counted within their dataset.  Windows whose subject or
+        stimulus is missing (None, "" or NaN) are never drawn; a missing session is a
+        session.
+    onsets : array-like of shape (n_windows,)
+        Seconds from the start of the trial, compared to 1 ms; windows with NaN are
+        never drawn.
+    rng : int or numpy.random.Generator
+        Seed, or a generator to draw from.
+
+    Attributes
+    ----------
+    datasets : list
+        Datasets that are drawn from, in the order of their first window.
+    left_out : list
+        The others: no two of their subjects share a stimulus at the same onset.
+
+    Raises
+    ------
+    ValueError
+        If the arguments differ in length.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt.nn import StimulusPairSampler
+    >>> sampler = StimulusPairSampler(
+    ...     ["A"] * 4, ["s1", "s1", "s2", "s2"], [1] * 4,
+    ...     ["sad", "fun", "fun", "sad"], [0.0, 2.0, 2.0, 0.0], rng=0,
+    ... )
+    >>> [batch] = sampler.draw()
+    >>> sorted(zip(batch.rows_a.tolist(), batch.rows_b.tolist()))
+    [(0, 3), (1, 2)]
+    """
+
+    def __init__(self, datasets, subjects, sessions, stimuli, onsets, *, rng):
+        super().__init__(
+            datasets,
+            rng,
+            subjects=_column(subjects),
+            sessions=_column(sessions),
+            stimuli=_column(stimuli),
+            onsets=np.asarray(onsets, dtype=float),
+        )
+
+    def _index(self, rows, subjects, sessions, stimuli, onsets):
+        return _StimulusIndex(rows, subjects, sessions, stimuli, onsets)
+
+
+class LabelPairSampler(_PairSampler):
+    """Draw windows of two subjects, balanced over the labels that both have.
+
+    For data without shared stimuli; training with it is supervised.  Pairs of subjects
+    of a dataset are drawn without replacement, then reshuffled.
+
+    Parameters
+    ----------
+    datasets, subjects, labels : array-like of shape (n_windows,)
+        Strings or numbers that name the dataset, subject and label of each window.
+        Windows whose subject or label is missing (None, "" or NaN) are never drawn.
+    n_windows : int, default=16
+        Windows of each subject, as evenly spread over the shared labels as its windows
+        allow; a subject with fewer windows of these labels gives all of them.
+    rng : int or numpy.random.Generator
+        Seed, or a generator to draw from.
+
+    Attributes
+    ----------
+    datasets : list
+        Datasets that are drawn from, in the order of their first window.
+    left_out : list
+        The others: no two of their subjects share two labels.
+    labels : list
+        Label of each code in the batches, in the order of the first window.
+
+    Raises
+    ------
+    ValueError
+        If the arguments differ in length, or ``n_windows`` is less than 2.
+    """
+
+    def __init__(self, datasets, subjects, labels, *, n_windows=16, rng):
+        if n_windows < 2:
+            raise ValueError(
+                f"n_windows must be at least 2, for two labels; got {n_windows!r}."
+            )
+        self.n_windows = n_windows
+        codes, self.labels = _encode(labels)
+        super().__init__(datasets, rng, subjects=_column(subjects), labels=codes)
+
+    def _index(self, rows, subjects, labels):
+        return _LabelIndex(rows, subjects, labels, self.n_windows)
+
+
+class _Deck:
+    """The pairs of subjects of one dataset, shuffled and dealt out."""
+
+    def __init__(self, windows, pairs, rng):
+        self.windows = windows
+        self.pairs = pairs
+        self.order = rng.permutation(len(pairs))
+        self.position = 0
+
+    def deal(self, rng):
+        """Return the two subjects of the next pair."""
+        if self.position == len(self.order):
+            self.order = rng.permutation(len(self.pairs))
+            self.position = 0
+        pair = self.pairs[self.order[self.position]]
+        self.position += 1
+        return pair
+
+
+class _StimulusIndex:
+    """One dataset's windows, sorted so that a pair's common moments are found fast.
+
+    A *key* is a stimulus at an onset; a *place* is a key in a session.
+    """
+
+    def __init__(self, rows, subjects, sessions, stimuli, onsets):
+        subjects, names = _encode(subjects)
+        stimuli, _ = _encode(stimuli)
+        sessions, _ = _encode(sessions, keep_missing=True)
+        valid = (subjects >= 0) & (stimuli >= 0) & np.isfinite(onsets)
+        rows, subjects, sessions = rows[valid], subjects[valid], sessions[valid]
+        ms = np.rint(onsets[valid] * 1000).astype(np.int64)
+        moments = np.column_stack([stimuli[valid], ms])
+        keys, key = np.unique(moments, axis=0, return_inverse=True)
+        key = key.ravel()
+        self.key_stimulus = keys[:, 0]
+        self.n_keys = len(keys)
+        place = sessions * self.n_keys + key
+        order = np.lexsort((place, subjects))
+        bounds = np.searchsorted(subjects[order], np.arange(len(names) + 1))
+        self.rows, self.place = rows[order], place[order]
+        self.key = key[order]
+        self.slices = [slice(*b) for b in zip(bounds[:-1], bounds[1:], strict=True)]
+
+    def usable_pairs(self):
+        """Return the pairs of subjects that share a key."""
+        return _pairs_sharing([self.key[s] for s in self.slices], self.n_keys, 1)
+
+    def draw(self, a, b, rng):
+        """Return partner rows of subjects ``a`` and ``b``."""
+        a, b = self.slices[a], self.slices[b]
+        places_a, places_b = self.place[a], self.place[b]
+        rows_a, rows_b = self.rows[a], self.rows[b]
+        shared = np.intersect1d(places_a, places_b)
+        if len(shared):
+            sessions = shared // self.n_keys
+            shared = shared[sessions == rng.choice(np.unique(sessions))]
+        else:
+            # The two have no session in which they share anything: keys alone count.
+            order_a = np.argsort(self.key[a], kind="stable")
+            order_b = np.argsort(self.key[b], kind="stable")
+            places_a, rows_a = self.key[a][order_a], rows_a[order_a]
+            places_b, rows_b = self.key[b][order_b], rows_b[order_b]
+            shared = np.intersect1d(places_a, places_b)
+        shared = rng.permutation(shared)
+        stimuli = self.key_stimulus[shared % self.n_keys]
+        # In shuffled order, the first place of each stimulus is a random one.
+        _, first = np.unique(stimuli, return_index=True)
+        chosen = shared[first] if len(first) > 1 else shared[:_MAX_ONSETS]
+        return (
+            _one_row_each(places_a, rows_a, chosen, rng),
+            _one_row_each(places_b, rows_b, chosen, rng),
+        )
+
+
+class _LabelIndex:
+    """One dataset's windows by subject and label."""
+
+    def __init__(self, rows, subjects, labels, n_windows):
+        self.n_windows = n_windows
+        subjects, names = _encode(subjects)
+        valid = (subjects >= 0) & (labels >= 0)
+        rows, subjects, labels = rows[valid], subjects[valid], labels[valid]
+        # The rows of each subject, as a dict from label to positions in X.
+        self.by_label = [{} for _ in names]
+        order = np.lexsort((labels, subjects))
+        cuts = np.flatnonzero(np.diff(subjects[order]) | np.diff(labels[order])) + 1
+        for group in np.split(order, cuts):
+            if len(group):
+                self.by_label[subjects[group[0]]][labels[group[0]]] = rows[group]
+
+    def usable_pairs(self):
+        """Return the pairs of subjects that share two labels."""
+        labels = [np.array(list(found), dtype=np.int64) for found in self.by_label]
+        n_labels = 1 + max((c.max() for c in labels if len(c)), default=-1)
+        return _pairs_sharing(labels, n_labels, 2)
+
+    def draw(self, a, b, rng):
+        """Return rows and labels of subjects ``a`` and ``b``."""
+        a, b = self.by_label[a], self.by_label[b]
+        # One order for both: with fewer windows than labels, both take the same ones.
+        shared = rng.permutation(np.intersect1d(list(a), list(b)))
+        shared = shared[: self.n_windows]
+        rows_a, labels_a = self._spread(a, shared, rng)
+        rows_b, labels_b = self._spread(b, shared, rng)
+        return rows_a, rows_b, labels_a, labels_b
+
+    def _spread(self, by_label, labels, rng):
+        counts = _even_counts([len(by_label[i]) for i in labels], self.n_windows)
+        rows = [
+            rng.choice(by_label[label], count, replace=False)
+            for label, count in zip(labels, counts, strict=True)
+        ]
+        return np.concatenate(rows), np.repeat(labels, counts)
+
+
+def _even_counts(available, total):
+    """Spread ``total`` over groups as evenly as what is available allows.
+
+    >>> _even_counts([5, 1, 9], 8).tolist()
+    [4, 1, 3]
+    """
+    available = np.asarray(available)
+    counts = np.zeros(len(available), dtype=np.int64)
+    left = min(total, available.sum())
+    while left:
+        # One round: an equal share for each group with something left, or, of a
+        # remainder smaller than the groups, one for each of the first.
+        room = np.flatnonzero(counts < available)
+        share = max(left // len(room), 1)
+        room = room[: left // share]
+        given = np.minimum(share, available[room] - counts[room])
+        counts[room] += given
+        left -= given.sum()
+    return counts
+
+
+def _pairs_sharing(keys_of, n_keys, n_shared):
+    """Pairs (i, j), i < j, of subjects that have ``n_shared`` keys in common.
+
+    The table of subjects by keys, multiplied with itself, counts common keys: no loop
+    over pairs.  It is built in blocks of keys, as it may not fit in memory.
+    """
+    n_subjects = len(keys_of)
+    common = np.zeros((n_subjects, n_subjects), dtype=np.float32)
+    keys_of = [np.unique(keys) for keys in keys_of]
+    for start in range(0, n_keys, _KEYS_AT_A_TIME):
+        size = min(_KEYS_AT_A_TIME, n_keys - start)
+        has = np.zeros((n_subjects, size), dtype=np.float32)
+        for subject, keys in enumerate(keys_of):
+            lo, hi = np.searchsorted(keys, (start, start + size))
+            has[subject, keys[lo:hi] - start] = 1
+        common += has @ has.T
+    return np.argwhere(np.triu(common >= n_shared, k=1))
+
+
+def _one_row_each(places, rows, chosen, rng):
+    """For each chosen place, one of the rows there; ``places`` are sorted."""
+    lo = np.searchsorted(places, chosen, side="left")
+    hi = np.searchsorted(places, chosen, side="right")
+    return rows[rng.integers(lo, hi)]
+
+
+def _column(values):
+    """Return a 1-D array that holds the values as they are."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = list(values)
+    return column
+
+
+def _encode(values, keep_missing=False):
+    """Give values codes 0, 1, ... by first appearance, missing ones -1.
+
+    Returns the codes and the list of values.  Values need not be sortable.
+    """
+    numbers = {}
+    codes = np.empty(len(values), dtype=np.int64)
+    for i, value in enumerate(values):
+        if value is None or value == "" or value != value:
+            if not keep_missing:
+                codes[i] = -1
+                continue
+            value = None
+        codes[i] = numbers.setdefault(value, len(numbers))
+    return codes, list(numbers)
+
+
+def _to_json(value):
+    """Return a generator's state with numpy's types made Python's."""
+    if isinstance(value, dict):
+        return {key: _to_json(item) for key, item in value.items()}
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
