@@ -2,7 +2,10 @@ r"""Features of windows without learning: differential entropy by band.
 
 A band's variance is that of the signal after a zero-phase filter whose power gain is
 known in closed form, so that the same brain signal gives the same number at every
-sampling rate, and white noise gives one that can be checked by hand.
+sampling rate, and white noise gives one that can be checked by hand. The filter works
+on the cosine transform: it continues a signal by its mirror image, which makes no step
+at the borders, needs no padding, and keeps Parseval's theorem, so that the variance of
+a window can be read from its coefficients.
 """
 
 import warnings
@@ -10,10 +13,11 @@ from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+from scipy.fft import dct, idct, next_fast_len
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._inputs import as_windows, is_array
 from ._resampling import cache
 from ._validation import check_numeric, check_option, check_sfreq, list_some
 from .channels import CANONICAL_CHANNELS, canonical_name, channel_matrix
@@ -61,7 +65,8 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         Name and edges in hertz of each band. None: `DEFAULT_BANDS`, delta 1-4, theta
         4-8, alpha 8-14, beta 14-30 and gamma 30-47 Hz.
     sfreq : float, default=None
-        Sampling rate in hertz, needed for arrays. `EEGWindows` bring their own.
+        Sampling rate in hertz, needed for arrays. `EEGWindows` and Epochs bring their
+        own.
     channels : {"auto", "canonical"}, default="auto"
         Which channels the features are of. "auto": those of X where all its windows
         share them, the 60 canonical ones where X has several montages (a canonical
@@ -86,13 +91,18 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Windows of a continuous recording are cut after the filter has seen the whole
-    recording once. Windows that came as arrays are filtered one by one. Either is
-    continued by odd reflection for one cycle of the lowest band edge; in windows of
-    5 seconds this adds 0.01 to the mean entropy of delta and less elsewhere. Nothing
-    is learnt from the data but which channels there are. Entropies of recordings are
-    kept in a cache of bounded size, so a recording whose array is changed afterwards
-    must be made anew.
+    The filter multiplies the coefficients of the signal's discrete cosine transform
+    (type II), where coefficient :math:`k` of :math:`N` has the frequency
+    :math:`k f_s / 2 N`, by :math:`|H(f)|`. A continuous recording is filtered once as
+    a whole, breaks between trials included, and its windows are cut afterwards.
+    Windows that came as arrays are filtered one by one, which by Parseval's theorem
+    takes no more than :math:`\sigma^2 = \tfrac{1}{N} \sum_k |H(f_k)|^2 c_k^2` of the
+    orthonormal coefficients. In windows of 5 seconds of EEG-like noise the two differ
+    by less than 0.01 on average.
+
+    Nothing is learnt from the data but which channels there are. Entropies of
+    recordings are kept in a cache of bounded size, so a recording whose array is
+    changed afterwards must be made anew.
 
     The entropy of a voltage has a unit: with volts, 1 microvolt RMS is -12.4; with
     microvolts it would be 1.42. A variance below `VARIANCE_FLOOR` (a constant
@@ -122,15 +132,16 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : EEGWindows or array-like of shape (n_windows, n_channels, n_times)
-            Windows in volts; windows of `EEGWindows` may differ in length and rate.
+        X : EEGWindows, mne.Epochs or array-like (n_windows, n_channels, n_times)
+            Windows in volts; those of `EEGWindows` may differ in length and rate. A
+            list of Epochs and a braindecode dataset are understood too.
         y : None
             Ignored.
 
         Returns
         -------
-        self : DifferentialEntropy
-            The fitted transformer.
+        DifferentialEntropy
+            The transformer itself.
 
         Raises
         ------
@@ -144,8 +155,6 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         X = self._check_X(X)
         if isinstance(X, EEGWindows):
             montages = {source.ch_names: None for source, *_ in X.blocks()}
-            if not montages:
-                raise ValueError("X has no windows.")
             sets = {frozenset(map(canonical_name, names)) for names in montages}
             one = len(sets) == 1
             if self.channels == "auto" and one:
@@ -170,9 +179,9 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : EEGWindows or array-like of shape (n_windows, n_channels, n_times)
-            Windows in volts. `EEGWindows` must have the channels seen in fit, in any
-            order and case; arrays the same number of them, in the same order.
+        X : EEGWindows, mne.Epochs or array-like (n_windows, n_channels, n_times)
+            Windows in volts. Named channels be those seen in fit, in any order and
+            case; arrays have the same number of them, in the same order.
 
         Returns
         -------
@@ -235,7 +244,8 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
 
     def _check_X(self, X):
         """Return X as EEGWindows or a 3-D array, fit for these bands."""
-        if isinstance(X, EEGWindows):
+        if not is_array(X):
+            X = as_windows(X)
             given = None if self.sfreq is None else check_sfreq(self.sfreq)
             bad = np.zeros(len(X), bool)
             for source, rows, starts, n_times in X.blocks():
@@ -252,8 +262,8 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
             X = check_numeric(np.asarray(X), "X")
             if X.ndim != 3:
                 raise ValueError(
-                    "X must be EEGWindows or an array of shape (n_windows, n_channels, "
-                    f"n_times), got {X.ndim} dimensions: {X.shape}."
+                    "X must be EEGWindows, mne.Epochs or an array of shape (n_windows, "
+                    f"n_channels, n_times), got {X.ndim} dimensions: {X.shape}."
                 )
             if self.sfreq is None:
                 raise ValueError(
@@ -390,7 +400,13 @@ def _recording_variances(source, starts, n_times, matrix, bands):
         else:
             used = np.flatnonzero(matrix[some].any(axis=0))
             x = matrix[some][:, used] @ _bridge(np.asarray(signal[used], dtype=float))
-        for b, filtered in enumerate(_filter_bands(x, source.sfreq, bands)):
+        # A mirrored tail gives the transform a length that is fast to compute.
+        n_fast = next_fast_len(x.shape[1], real=True)
+        x = np.pad(x, [(0, 0), (0, n_fast - x.shape[1])], mode="symmetric")
+        coef = dct(x - x.mean(axis=1, keepdims=True), norm="ortho", overwrite_x=True)
+        for b, band in enumerate(bands):
+            gain = np.sqrt(_power_gain(n_fast, source.sfreq, *band))
+            filtered = idct(coef * gain, norm="ortho", overwrite_x=True)
             for w, (start, length) in enumerate(zip(starts, n_times, strict=True)):
                 variance[w, some, b] = filtered[:, start : start + length].var(axis=1)
     return variance
@@ -398,42 +414,28 @@ def _recording_variances(source, starts, n_times, matrix, bands):
 
 def _window_variances(X, sfreq, bands, matrix=None):
     """Filter windows each by itself; return (n_windows, n_channels, n_bands)."""
+    n_times = X.shape[2]
     n_channels = X.shape[1] if matrix is None else len(matrix)
+    gains = [_power_gain(n_times, sfreq, *band) / n_times for band in bands]
+    gains = np.stack(gains, axis=1)  # (n_times, n_bands)
     variance = np.empty((len(X), n_channels, len(bands)))
-    step = max(1, _BLOCK_SAMPLES // (n_channels * X.shape[2]))
+    step = max(1, _BLOCK_SAMPLES // (n_channels * n_times))
     for first in range(0, len(X), step):
         some = slice(first, first + step)
         x = np.asarray(X[some], dtype=float)
         if matrix is not None:
             x = matrix @ x
-        for b, filtered in enumerate(_filter_bands(x, sfreq, bands)):
-            variance[some, :, b] = filtered.var(axis=-1)
+        x = x - x.mean(axis=2, keepdims=True)
+        power = dct(x, norm="ortho", overwrite_x=True) ** 2
+        variance[some] = power @ gains
     return variance
 
 
-def _filter_bands(x, sfreq, bands):
-    """Yield x (..., n_times) filtered to each band by the gain of `_power_gain`."""
-    n_times = x.shape[-1]
-    x = x - x.mean(axis=-1, keepdims=True)
-    pad = min(n_times - 1, int(np.ceil(sfreq / min(low for low, _ in bands))))
-    head = 2 * x[..., :1] - x[..., pad:0:-1]
-    tail = 2 * x[..., -1:] - x[..., -2 : -pad - 2 : -1]
-    x = np.concatenate([head, x, tail], axis=-1)
-    n_fft = next_fast_len(x.shape[-1], real=True)
-    spectrum = rfft(x, n_fft)
-    freqs = rfftfreq(n_fft, 1 / sfreq)
-    for low, high in bands:
-        gain = np.sqrt(_power_gain(freqs, low, high))
-        yield irfft(spectrum * gain, n_fft)[..., pad : pad + n_times]
-
-
-def _power_gain(freqs, low, high):
-    """Return the power gain of an analog Butterworth band-pass at freqs >= 0."""
-    gain = np.zeros_like(freqs)
-    f = freqs[freqs > 0]
-    detuning = (f**2 - low * high) / (f * (high - low))
-    gain[freqs > 0] = 1 / (1 + detuning ** (2 * _FILTER_ORDER))
-    return gain
+def _power_gain(n_times, sfreq, low, high):
+    """Return the filter's power gain for each coefficient of a cosine transform."""
+    freqs = np.arange(1, n_times) * sfreq / (2 * n_times)
+    detuning = (freqs**2 - low * high) / (freqs * (high - low))
+    return np.concatenate([[0.0], 1 / (1 + detuning ** (2 * _FILTER_ORDER))])
 
 
 def _bridge(x):

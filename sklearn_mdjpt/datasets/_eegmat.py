@@ -1,0 +1,312 @@
+"""Rest and mental arithmetic: a small public set of real recordings (eegmat)."""
+
+import csv
+import hashlib
+import os
+import time
+from functools import cache
+from importlib.resources import files
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+
+from ..recordings import Recording
+from ..windows import EEGWindows
+
+_URL = "https://physionet.org/files/eegmat/1.0.0/"
+_N_SUBJECTS = 36
+_CONDITIONS = {"1": "rest", "2": "arithmetic"}  # by the number in the file's name
+_TRIAL_SECONDS = 62.0  # length of the arithmetic files
+_NOT_EEG = ("EEG A2-A1", "ECG ECG")
+_NEW_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+_N_CHANNELS = 19
+_DATA_VARIABLE = "SKLEARN_MDJPT_DATA"
+_DOWNLOAD_ATTEMPTS = 3
+
+# Digests found in this process, by path, size and time of change.
+_digests = {}
+
+
+def fetch_eegmat(
+    data_home=None,
+    subjects=None,
+    download=True,
+    *,
+    window_seconds=5.0,
+    stride_seconds=2.0,
+):
+    """Load rest and mental arithmetic of 36 subjects, downloading what is missing.
+
+    Recordings of Zyma et al. (2019): 19 channels at 500 Hz, linked ears, cleaned with
+    ICA by the authors. Of each subject the last 62 seconds of rest and the first 62
+    seconds of serial subtraction are two trials of one recording, so that no
+    normalisation by recording can give the condition away or remove it.
+
+    **The label is confounded with time.** Rest always came before the task and lies in
+    a file of its own: whatever drifts, or differs between two files, tells the
+    conditions apart. This is an exercise in transfer between subjects, no proof that
+    workload can be decoded. There is no shared stimulus (`stimulus` is None), so pairs
+    of windows for pre-training can only come from the labels.
+
+    Parameters
+    ----------
+    data_home : path-like, default=None
+        Folder to look in first and to download to. None: a cache folder of the
+        operating system's choice.
+    subjects : int or sequence of int, default=None
+        Numbers of the subjects, 0 to 35, in the order wanted. None: all 36, or with
+        ``download=False`` all that are present.
+    download : bool, default=True
+        Fetch missing files from PhysioNet (about 5 MB a subject).
+    window_seconds : float, default=5.0
+        Length of a window in seconds.
+    stride_seconds : float, default=2.0
+        Step between windows in seconds; none crosses from rest to task.
+
+    Returns
+    -------
+    EEGWindows
+        Windows in volts with labels "rest" and "arithmetic", dataset "eegmat",
+        subjects "00" to "35", session "1" and trials "rest" and "arithmetic".
+
+    Raises
+    ------
+    ValueError
+        If a subject's number is unknown, or a file's SHA-256 is not that of the
+        original.
+    FileNotFoundError
+        With ``download=False``, if a subject that was asked for lacks a file, or
+        nobody is present.
+    OSError
+        If a download fails for good.
+
+    See Also
+    --------
+    make_emotion_windows : Simulated data with stimuli, in several montages.
+
+    Notes
+    -----
+    Each file is taken from the first place that has it: `data_home`, the folder in
+    the environment variable ``SKLEARN_MDJPT_DATA``, either as it is or in its
+    subfolders ``eegmat`` and ``eegmat/data``, then the cache. Files are read with
+    MNE, which must be installed. T3, T4, T5 and T6 are named T7, T8, P7 and P8.
+
+    Licence of the data: Open Data Commons Attribution License v1.0. Cite both
+    references when you use them.
+
+    References
+    ----------
+    Zyma I, Tukaev S, Seleznov I, et al. Electroencephalograms during mental
+    arithmetic task performance. Data 2019;4(1):14, doi:10.3390/data4010014.
+
+    PhysioNet, EEG During Mental Arithmetic Tasks 1.0.0, doi:10.13026/C2JQ1P.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt.datasets import fetch_eegmat
+    >>> X = fetch_eegmat(subjects=[0, 1])  # doctest: +SKIP
+    >>> len(X)  # doctest: +SKIP
+    116
+    """
+    wanted = _check_subjects(subjects)
+    places = _places(data_home)
+    found = {
+        name: path
+        for subject in wanted
+        for name in _file_names(subject)
+        if (path := _find(name, places)) is not None
+    }
+    if not download:
+        present = [s for s in wanted if all(name in found for name in _file_names(s))]
+        absent = [s for s in wanted if s not in present]
+        if subjects is not None and absent:
+            raise FileNotFoundError(
+                f"Subjects {absent} of eegmat lack a file. Looked for "
+                f"{_file_names(absent[0])[0]} and the like in "
+                f"{_spell(places)}. Use download=True to fetch them."
+            )
+        if not present:
+            raise FileNotFoundError(
+                "No subject of eegmat has both files (SubjectNN_1.edf and _2.edf). "
+                f"Looked in {_spell(places)}. Set {_DATA_VARIABLE} or data_home to "
+                "the folder that has them, or use download=True."
+            )
+        wanted = present
+
+    recordings = []
+    for subject in wanted:
+        paths = []
+        for name in _file_names(subject):
+            if name in found:
+                _check_digest(found[name])
+                paths.append(found[name])
+            else:
+                paths.append(_download(name, _download_folder(data_home)))
+        recordings.append(_read_subject(subject, *paths))
+    return EEGWindows.from_recordings(
+        recordings, window_seconds=window_seconds, stride_seconds=stride_seconds
+    )
+
+
+def _check_subjects(subjects):
+    """Return a list of subject numbers without doubles."""
+    if subjects is None:
+        return list(range(_N_SUBJECTS))
+    if isinstance(subjects, Integral) and not isinstance(subjects, bool):
+        subjects = [subjects]
+    subjects = list(subjects)
+    wrong = [
+        s
+        for s in subjects
+        if isinstance(s, bool)
+        or not isinstance(s, Integral)
+        or not 0 <= s < _N_SUBJECTS
+    ]
+    if wrong or not subjects:
+        raise ValueError(
+            f"subjects must be numbers from 0 to {_N_SUBJECTS - 1}, got "
+            f"{wrong or subjects!r}."
+        )
+    return list(dict.fromkeys(int(s) for s in subjects))
+
+
+def _file_names(subject):
+    return [f"Subject{subject:02d}_{number}.edf" for number in _CONDITIONS]
+
+
+def _places(data_home):
+    """Return the folders to look in, in order."""
+    places = []
+    for root in (data_home, os.environ.get(_DATA_VARIABLE)):
+        if root:
+            root = Path(root).expanduser()
+            places += [root, root / "eegmat", root / "eegmat" / "data"]
+    # Where an earlier call without data_home has downloaded to.
+    try:
+        places.append(_download_folder(None))
+    except ImportError:
+        pass
+    return places
+
+
+def _download_folder(data_home):
+    if data_home is not None:
+        return Path(data_home).expanduser()
+    return Path(_import_pooch().os_cache("sklearn_mdjpt")) / "eegmat"
+
+
+def _import_pooch():
+    try:
+        import pooch
+    except ImportError as error:
+        raise ImportError(
+            "Downloading needs the package pooch: pip install pooch."
+        ) from error
+    return pooch
+
+
+def _find(name, places):
+    for place in places:
+        if (place / name).is_file():
+            return place / name
+    return None
+
+
+def _spell(places):
+    return ", ".join(str(place) for place in places)
+
+
+@cache
+def _known_digests():
+    """Return the SHA-256 of each original file by name."""
+    table = files(__package__) / "eegmat_sha256.txt"
+    with table.open(encoding="ascii") as lines:
+        rows = csv.reader(lines, delimiter=" ", skipinitialspace=True)
+        return {name: digest for digest, name in rows}
+
+
+def _check_digest(path):
+    """Raise unless a file is the original; a file is read once in a process."""
+    status = path.stat()
+    key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
+    if key not in _digests:
+        with path.open("rb") as file:
+            _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    expected = _known_digests()[path.name]
+    if _digests[key] != expected:
+        raise ValueError(
+            f"{path} is not the original file: its SHA-256 is {_digests[key]}, "
+            f"expected {expected}. Remove it to have it downloaded again."
+        )
+
+
+def _download(name, folder):
+    """Download a file, checked against its digest; try again where that may help."""
+    pooch = _import_pooch()
+    for attempt in range(1, _DOWNLOAD_ATTEMPTS + 1):
+        try:
+            path = pooch.retrieve(
+                _URL + name,
+                known_hash=f"sha256:{_known_digests()[name]}",
+                fname=name,
+                path=folder,
+            )
+            return Path(path)
+        # requests' errors are OSErrors; pooch's broken digest is a ValueError, which
+        # an interrupted transfer causes as well.
+        except (OSError, ValueError) as error:
+            if attempt == _DOWNLOAD_ATTEMPTS:
+                raise OSError(
+                    f"Could not download {_URL}{name} in {attempt} attempts: {error} "
+                    f"You can put the file into {folder} by hand."
+                ) from error
+            time.sleep(attempt)
+
+
+def _read_subject(subject, rest_path, task_path):
+    """Return one recording: the end of rest, then the beginning of the task."""
+    rest, names, sfreq = _read_file(rest_path, last=True)
+    task, task_names, task_sfreq = _read_file(task_path, last=False)
+    if (names, sfreq) != (task_names, task_sfreq):
+        raise ValueError(f"{task_path} has other channels or another rate than rest.")
+    return Recording(
+        np.concatenate([rest, task], axis=1).astype(np.float32),
+        names,
+        sfreq,
+        dataset="eegmat",
+        subject=f"{subject:02d}",
+        session="1",
+        trials=[
+            {
+                "start": i * _TRIAL_SECONDS,
+                "stop": (i + 1) * _TRIAL_SECONDS,
+                "trial": label,
+                "label": label,
+            }
+            for i, label in enumerate(_CONDITIONS.values())
+        ],
+    )
+
+
+def _read_file(path, last):
+    """Return the first or last 62 s (n_channels, n_times) in volts, names, rate."""
+    import mne
+
+    raw = mne.io.read_raw_edf(path, verbose="error")
+    raw.drop_channels([name for name in _NOT_EEG if name in raw.ch_names])
+    names = [name.removeprefix("EEG ").strip() for name in raw.ch_names]
+    names = [_NEW_NAMES.get(name, name) for name in names]
+    if len(names) != _N_CHANNELS:
+        raise ValueError(
+            f"{path} has {len(names)} EEG channels, expected {_N_CHANNELS}: {names}."
+        )
+    sfreq = raw.info["sfreq"]
+    n_times = round(_TRIAL_SECONDS * sfreq)
+    if raw.n_times < n_times:
+        raise ValueError(
+            f"{path} lasts {raw.n_times / sfreq:g} s, expected at least "
+            f"{_TRIAL_SECONDS:g} s."
+        )
+    first = raw.n_times - n_times if last else 0
+    return raw.get_data(start=first, stop=first + n_times), names, sfreq

@@ -1,0 +1,225 @@
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sklearn_mdjpt.datasets import _eegmat, fetch_eegmat
+
+REAL = os.environ.get("SKLEARN_MDJPT_DATA")
+needs_data = pytest.mark.skipif(
+    not REAL, reason="needs real EEG: set SKLEARN_MDJPT_DATA to its folder"
+)
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """Give an empty cache, no data variable, and files whose digests are known."""
+    pooch = pytest.importorskip("pooch")
+    monkeypatch.delenv("SKLEARN_MDJPT_DATA", raising=False)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(_eegmat.time, "sleep", lambda seconds: None)
+    digests = {
+        name: hashlib.sha256(name.encode()).hexdigest()
+        for subject in range(36)
+        for name in _eegmat._file_names(subject)
+    }
+    monkeypatch.setattr(_eegmat, "_known_digests", lambda: digests)
+    monkeypatch.setattr(_eegmat, "_digests", {})
+    monkeypatch.setattr(_eegmat, "_read_subject", fake_recording)
+    return tmp_path
+
+
+def fake_recording(subject, rest_path, task_path):
+    """Return a silent recording that remembers its files in the trial ids."""
+    return _eegmat.Recording(
+        np.zeros((2, 1240)),
+        ["Fz", "Cz"],
+        10.0,
+        dataset="eegmat",
+        subject=f"{subject:02d}",
+        session="1",
+        trials=[
+            {"start": 0.0, "stop": 62.0, "trial": str(rest_path), "label": "rest"},
+            {"start": 62.0, "stop": 124.0, "trial": str(task_path), "label": "task"},
+        ],
+    )
+
+
+def put(folder, *subjects):
+    folder.mkdir(parents=True, exist_ok=True)
+    for subject in subjects:
+        for name in _eegmat._file_names(subject):
+            (folder / name).write_bytes(name.encode())
+
+
+def paths_of(X):
+    return {Path(trial) for trial in X.metadata["trial"]}
+
+
+def test_shipped_digests_are_those_of_72_files():
+    digests = _eegmat._known_digests()
+    assert len(digests) == 72
+    assert set(digests) == {n for s in range(36) for n in _eegmat._file_names(s)}
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests.values())
+
+
+@pytest.mark.parametrize("below", [".", "eegmat", "eegmat/data"])
+@pytest.mark.parametrize("by", ["data_home", "variable"])
+def test_files_are_found(library, monkeypatch, below, by):
+    put(library / "mine" / below, 0, 7)
+    if by == "variable":
+        monkeypatch.setenv("SKLEARN_MDJPT_DATA", str(library / "mine"))
+        X = fetch_eegmat(download=False)
+    else:
+        X = fetch_eegmat(library / "mine", download=False)
+    assert sorted(set(X.metadata["subject"])) == ["00", "07"]
+    assert len(X) == 2 * 2 * 29
+
+
+def test_data_home_comes_first_then_variable_then_cache(library, monkeypatch):
+    monkeypatch.setenv("SKLEARN_MDJPT_DATA", str(library / "variable"))
+    put(library / "cache" / "sklearn_mdjpt" / "eegmat", 1, 2, 3)
+    put(library / "variable", 1, 2)
+    put(library / "home", 1)
+    X = fetch_eegmat(library / "home", download=False)
+    folders = {path.name[7:9]: path.parent.name for path in paths_of(X)}
+    assert folders == {"01": "home", "02": "variable", "03": "eegmat"}
+
+
+def test_subjects_keep_their_order_and_are_counted_once(library):
+    put(library, 3, 5)
+    X = fetch_eegmat(library, subjects=[5, 3, 5], download=False)
+    assert list(dict.fromkeys(X.metadata["subject"])) == ["05", "03"]
+    assert set(fetch_eegmat(library, 3, False).metadata["subject"]) == {"03"}
+
+
+def test_a_subject_needs_both_files(library):
+    put(library, 3, 5)
+    (library / "Subject05_2.edf").unlink()
+    X = fetch_eegmat(library, download=False)
+    assert set(X.metadata["subject"]) == {"03"}
+    with pytest.raises(FileNotFoundError, match=r"Subjects \[5\] of eegmat"):
+        fetch_eegmat(library, subjects=[3, 5], download=False)
+
+
+def test_nothing_present(library):
+    with pytest.raises(FileNotFoundError, match="Looked in .*nowhere") as error:
+        fetch_eegmat(library / "nowhere", download=False)
+    assert "SKLEARN_MDJPT_DATA" in str(error.value)
+
+
+@pytest.mark.parametrize("subjects", [36, [-1], [0, "1"], [True], []])
+def test_unknown_subjects(subjects):
+    with pytest.raises(ValueError, match="numbers from 0 to 35"):
+        fetch_eegmat(subjects=subjects, download=False)
+
+
+def test_changed_file_is_refused(library):
+    put(library, 0)
+    changed = library / "Subject00_2.edf"
+    changed.write_bytes(b"something else")
+    with pytest.raises(ValueError, match="not the original") as error:
+        fetch_eegmat(library, download=False)
+    message = str(error.value)
+    assert str(changed) in message
+    assert hashlib.sha256(b"something else").hexdigest() in message
+    assert _eegmat._known_digests()[changed.name] in message
+
+
+def test_a_file_is_digested_once_unless_it_changes(library, monkeypatch):
+    put(library, 0)
+    fetch_eegmat(library, download=False)
+    digested = []
+    monkeypatch.setattr(
+        _eegmat.hashlib, "file_digest", lambda f, kind: digested.append(f.name)
+    )
+    fetch_eegmat(library, download=False)
+    assert digested == []
+    monkeypatch.undo()
+
+
+def test_missing_files_are_downloaded(library, monkeypatch):
+    import pooch
+
+    put(library / "home", 0)
+    calls = []
+
+    def retrieve(url, known_hash, fname, path):
+        calls.append((url, known_hash))
+        if len(calls) == 1:
+            raise ConnectionError("try again")
+        put(Path(path), int(fname[7:9]))
+        return str(Path(path) / fname)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    X = fetch_eegmat(library / "home", subjects=[0, 4])
+    assert set(X.metadata["subject"]) == {"00", "04"}
+    url = "https://physionet.org/files/eegmat/1.0.0/Subject04_1.edf"
+    digest = f"sha256:{_eegmat._known_digests()['Subject04_1.edf']}"
+    assert calls[:2] == [(url, digest)] * 2
+    assert len(calls) == 3
+    assert all(path.parent == library / "home" for path in paths_of(X))
+
+
+def test_download_goes_to_the_cache_by_default(library, monkeypatch):
+    import pooch
+
+    def retrieve(url, known_hash, fname, path):
+        put(Path(path), int(fname[7:9]))
+        return str(Path(path) / fname)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    X = fetch_eegmat(subjects=2)
+    cache = library / "cache" / "sklearn_mdjpt" / "eegmat"
+    assert {path.parent for path in paths_of(X)} == {cache}
+
+
+def test_download_gives_up_with_the_address(library, monkeypatch):
+    import pooch
+
+    calls = []
+
+    def retrieve(*args, **kwargs):
+        calls.append(args)
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    with pytest.raises(OSError, match="Subject00_1.edf in 3 attempts: no route"):
+        fetch_eegmat(library / "home", subjects=0)
+    assert len(calls) == 3
+
+
+@needs_data
+def test_real_recordings():
+    X = fetch_eegmat(subjects=[0, 9], download=False)
+    assert len(X) == 2 * 2 * 29
+    assert X.sfreq == 500.0
+    assert len(X.ch_names) == 19
+    assert {"T7", "T8", "P7", "P8"} < set(X.ch_names)
+    assert not {"T3", "A2-A1", "ECG"} & set(X.ch_names)
+    assert list(np.unique(X.groups("subject"))) == ["eegmat/00", "eegmat/09"]
+    assert list(np.unique(X.y, return_counts=True)[1]) == [58, 58]
+    assert X.metadata["stimulus"].isna().all()
+    assert X[0].shape == (19, 2500)
+    for recording in X.recordings:
+        assert recording.duration == 124.0
+        assert 3e-6 < np.median(recording.signal.std(axis=1)) < 50e-6
+
+
+@needs_data
+def test_real_recording_is_the_end_of_rest_and_the_start_of_the_task():
+    import mne
+
+    recording = fetch_eegmat(subjects=1, download=False).recordings[0]
+    rest, task = (
+        mne.io.read_raw_edf(
+            _eegmat._find(name, _eegmat._places(None)), verbose="error"
+        ).get_data(picks=["EEG T3"])[0]
+        for name in _eegmat._file_names(1)
+    )
+    signal = recording.signal[recording.ch_names.index("T7")]
+    np.testing.assert_allclose(signal[:31000], rest[-31000:], atol=1e-10)
+    np.testing.assert_allclose(signal[31000:], task[:31000], atol=1e-10)
