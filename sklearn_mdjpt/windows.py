@@ -393,6 +393,80 @@ class EEGWindows:
         joined._metadata = meta
         return joined
 
+    @classmethod
+    def from_braindecode(cls, concat_dataset, *, dataset=None):
+        """Take the windows of a windowed braindecode dataset.
+
+        Parameters
+        ----------
+        concat_dataset : braindecode.datasets.BaseConcatDataset
+            Windows as ``create_windows_from_events`` and its relatives make them.
+            EEG channels are kept, in the dataset's unit.  ``subject``, ``session`` and
+            ``stimulus`` come from its metadata or description, the label is the
+            target, and trials and onsets follow from the windows' places in them.
+        dataset : str, default=None
+            Name of the dataset.
+
+        Returns
+        -------
+        EEGWindows
+            In the order of the dataset; further columns of the metadata are kept.
+
+        Raises
+        ------
+        TypeError
+            If the dataset holds recordings that are not cut into windows.
+        """
+        parts = []
+        for k, part in enumerate(concat_dataset.datasets):
+            table = getattr(part, "metadata", None)
+            if table is None:
+                raise TypeError(
+                    "The braindecode dataset is not windowed; cut it with "
+                    "create_windows_from_events or create_fixed_length_windows."
+                )
+            table = table.reset_index(drop=True)
+            for name, value in part.description.items():
+                if name not in table:
+                    table[name] = [value] * len(table)
+            source = part.windows if hasattr(part, "windows") else part.raw
+            signal = np.stack([np.asarray(part[i][0]) for i in range(len(part))])
+            names = np.array(source.ch_names)
+            types = np.array(source.get_channel_types())
+            if signal.shape[1] < len(names):
+                # Channels that hold targets are of type misc and no part of a window.
+                names, types = names[types != "misc"], types[types != "misc"]
+            # Arrays turned into datasets have no channel types.
+            keep = types == "eeg" if "eeg" in types else np.ones(len(types), bool)
+            first = table["i_window_in_trial"].to_numpy() == 0
+            trial = np.cumsum(first)
+            starts = table["i_start_in_trial"].to_numpy(dtype=float)
+            begin = pd.Series(starts).groupby(trial).transform("min").to_numpy()
+            known = {
+                name: table[name] if name in table else None
+                for name in ("subject", "session", "stimulus")
+            }
+            dropped = {*_COLUMNS, "target"} | {
+                name for name in table if name.startswith("i_")
+            }
+            parts.append(
+                cls.from_arrays(
+                    signal[:, keep],
+                    ch_names=names[keep],
+                    sfreq=source.info["sfreq"],
+                    dataset=dataset or "",
+                    trial=[f"{k}-{t}" for t in trial],
+                    onset=(starts - begin) / source.info["sfreq"],
+                    y=table["target"],
+                    extra=table.drop(columns=[n for n in dropped if n in table]),
+                    **known,
+                )
+            )
+        windows = concat_windows(parts)
+        if dataset is None:
+            windows._metadata["dataset"] = _new_dataset_name()
+        return windows
+
     # The sequence ---------------------------------------------------------------
 
     def __len__(self):

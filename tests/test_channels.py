@@ -113,7 +113,7 @@ def test_to_canonical(make_windows, mixed_windows):
     same = mixed_windows[-3:].to_canonical(sfreq=128.0)
     np.testing.assert_allclose(same[:, cz], [w[2] for w in mixed_windows[-3:]])
     two = concat_windows([make_windows(), make_windows(window_seconds=2.0)])
-    with pytest.raises(ValueError, match=r"different lengths \(1.0, 2.0\) s"):
+    with pytest.raises(ValueError, match=r"different lengths \(1.0, 2.0 s\)"):
         two.to_canonical()
 
 

@@ -1,0 +1,141 @@
+"""Features of many windows, with each subject's statistics and bounded memory."""
+
+import hashlib
+import re
+
+import numpy as np
+import pandas as pd
+import torch
+
+N_STATISTICS_WINDOWS = 256
+"""Statistics of a subject come from at most this many of its windows."""
+
+
+@torch.inference_mode()
+def extract_features(encoder, reader, metadata, *, batch_size, device, statistics=None):
+    """Encode all windows of a reader.
+
+    Parameters
+    ----------
+    encoder : HybridEncoder
+        In eval mode, on ``device``.
+    reader : CanonicalReader
+        The windows.
+    metadata : DataFrame of shape (n_windows, n_columns)
+        Says whose window is whose, and their order.
+    batch_size : int
+        Windows encoded at once.
+    device : torch.device
+        Where to compute.
+    statistics : NormStatistics, default=None
+        Fixed statistics, with which each window stands alone; None takes those of
+        each subject if the encoder normalises by subject.
+
+    Returns
+    -------
+    ndarray of shape (n_windows, n_features)
+        Float32; row i is window i.
+    """
+    features = np.empty((len(metadata), encoder.n_features), np.float32)
+
+    def encode(rows):
+        for batch in _batches(rows, reader.n_times, batch_size):
+            x = torch.from_numpy(reader.read(batch)).to(device)
+            yield batch, encoder.encode_channels(x)
+
+    def finish(batch, z, given):
+        features[batch] = encoder.features_from(z, given).cpu().numpy()
+
+    by_subject = encoder.subject_norm == "subject" and statistics is None
+    if not by_subject:
+        for batch, z in encode(np.arange(len(metadata))):
+            finish(batch, z, statistics)
+        return features
+    codes = pd.factorize(
+        pd.MultiIndex.from_frame(
+            metadata[["dataset", "subject"]].fillna("").astype(str)
+        )
+    )[0]
+    for code in range(codes.max() + 1):
+        rows = np.flatnonzero(codes == code)
+        chosen = statistics_rows(reader, metadata, rows)
+        encoded = list(encode(chosen))
+        of_subject = encoder.norm_statistics([z for _, z in encoded])
+        for batch, z in encoded:
+            finish(batch, z, of_subject)
+        del encoded
+        for batch, z in encode(np.setdiff1d(rows, chosen)):
+            finish(batch, z, of_subject)
+    return features
+
+
+@torch.inference_mode()
+def pooled_statistics(encoder, reader, metadata, *, batch_size, device):
+    """Statistics over a share of all windows, for ``subject_norm="train"``."""
+    rows = statistics_rows(reader, metadata, np.arange(len(metadata)))
+    return encoder.norm_statistics(
+        [
+            encoder.encode_channels(torch.from_numpy(reader.read(batch)).to(device))
+            for batch in _batches(rows, reader.n_times, batch_size)
+        ]
+    )
+
+
+def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):
+    """Choose the windows that a subject's statistics come from.
+
+    All of them up to a limit; beyond it a share, evenly spaced in the order of
+    (dataset, subject, session, trial, onset).  Where this does not tell windows apart
+    (arrays without metadata), their content decides, so that the choice never depends
+    on the order of the rows.
+
+    Returns
+    -------
+    ndarray of int
+        A part of ``rows``, in the order of the choice.
+    """
+    table = metadata.iloc[rows]
+    keys = ["dataset", "subject", "session", "trial", "onset"]
+    tells_apart = (
+        not table["onset"].isna().any()
+        and not table["trial"].isna().any()
+        and not table.duplicated(keys).any()
+    )
+    if tells_apart:
+        order = np.lexsort([_natural_codes(table[key]) for key in reversed(keys)])
+    elif len(rows) <= limit:
+        return rows
+    else:
+        digests = [
+            hashlib.blake2b(reader.read([row])[0].tobytes(), digest_size=8).digest()
+            for row in rows
+        ]
+        order = np.argsort(np.array(digests, dtype="S8"), kind="stable")
+    if len(rows) > limit:
+        order = order[np.linspace(0, len(rows) - 1, limit).round().astype(int)]
+    return rows[order]
+
+
+def _natural_codes(column):
+    """Rank values so that trial "10" follows trial "9"; missing ones come first."""
+    values = pd.unique(column)
+
+    def key(i):
+        value = values[i]
+        if isinstance(value, float):
+            return (not np.isnan(value), value if not np.isnan(value) else 0.0)
+        parts = re.split(r"(\d+)", "" if pd.isna(value) else str(value))
+        return [(part.isdigit(), int(part) if part.isdigit() else part)
+                for part in parts]  # fmt: skip
+
+    ranks = np.empty(len(values), int)
+    ranks[sorted(range(len(values)), key=key)] = np.arange(len(values))
+    return ranks[pd.Index(values).get_indexer(column)]
+
+
+def _batches(rows, n_times, batch_size):
+    """Cut rows into batches of windows of one length."""
+    for length in np.unique(n_times[rows]):
+        same = rows[n_times[rows] == length]
+        for i in range(0, len(same), batch_size):
+            yield same[i : i + batch_size]

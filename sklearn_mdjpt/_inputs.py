@@ -1,0 +1,94 @@
+"""Whatever a user passes as X, as EEGWindows."""
+
+import sys
+
+import numpy as np
+
+from ._validation import check_sfreq
+from .channels import CANONICAL_CHANNELS
+from .windows import EEGWindows
+
+
+def as_windows(X, *, ch_names=None, sfreq=None, per_window=False):
+    """Return X as EEGWindows.
+
+    Parameters
+    ----------
+    X : EEGWindows, array-like (n_windows, n_channels, n_times), mne.Epochs, list of \
+mne.Epochs, or braindecode BaseConcatDataset
+        Windows.
+    ch_names : sequence of str, default=None
+        Channels of an array; the canonical ones where None and it has 60.
+    sfreq : float, default=None
+        Sampling rate of an array, in hertz.
+    per_window : bool, default=False
+        Whether windows of arrays and Epochs are normalised each by itself.
+
+    Returns
+    -------
+    EEGWindows
+    """
+    if isinstance(X, EEGWindows):
+        windows = X
+    elif _is_epochs(X) or (isinstance(X, list | tuple) and X and _is_epochs(X[0])):
+        given = dict.fromkeys(
+            ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
+        )
+        windows = EEGWindows._from_epochs(X, given=given, per_window=per_window)
+    elif _is_braindecode(X):
+        windows = EEGWindows.from_braindecode(X)
+    else:
+        windows = _from_array(X, ch_names, sfreq, per_window)
+    if not len(windows):
+        raise ValueError("X has no windows; at least one is expected.")
+    return windows
+
+
+def is_array(X):
+    """Whether X is none of the containers that know their own channels."""
+    listed = isinstance(X, list | tuple) and X and _is_epochs(X[0])
+    return not (
+        isinstance(X, EEGWindows) or _is_epochs(X) or listed or _is_braindecode(X)
+    )
+
+
+def _from_array(X, ch_names, sfreq, per_window):
+    try:
+        X = X if isinstance(X, np.ndarray) else np.asarray(X)
+    except ValueError as error:
+        raise ValueError(
+            "X does not make one array; windows of several montages or lengths go "
+            f"into EEGWindows ({error})."
+        ) from error
+    if X.ndim != 3 or X.dtype.kind not in "fiu":
+        raise ValueError(
+            "X must be EEGWindows, mne.Epochs, a braindecode dataset or a numeric array"
+            f" of shape (n_windows, n_channels, n_times); got {type(X).__name__} of "
+            f"shape {X.shape} and dtype {X.dtype}."
+        )
+    if sfreq is None:
+        raise ValueError(
+            "Unknown sampling rate: for arrays set sfreq=, in hertz (EEGWindows and "
+            "Epochs bring their own)."
+        )
+    if ch_names is None:
+        if X.shape[1] != len(CANONICAL_CHANNELS):
+            raise ValueError(
+                f"X has {X.shape[1]} channels and ch_names is not set; only 60 "
+                "channels are taken for the canonical ones."
+            )
+        ch_names = CANONICAL_CHANNELS
+    return EEGWindows._from_arrays(
+        X, ch_names=ch_names, sfreq=check_sfreq(sfreq), per_window=per_window
+    )
+
+
+def _is_epochs(X):
+    # Whoever made Epochs has imported MNE; nobody else pays for it.
+    mne = sys.modules.get("mne")
+    return mne is not None and isinstance(X, mne.BaseEpochs)
+
+
+def _is_braindecode(X):
+    base = sys.modules.get("braindecode.datasets.base")
+    return base is not None and isinstance(X, base.BaseConcatDataset)

@@ -1,0 +1,844 @@
+"""MDJPTEncoder: joint pre-training on several datasets, and windows to features."""
+
+import contextlib
+import numbers
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from . import __version__
+from ._canonical import CanonicalReader
+from ._extraction import extract_features, pooled_statistics
+from ._inputs import as_windows, is_array
+from ._net import history_table, make_net
+from ._pairs import PairBatches, make_sampler, pair_columns
+from ._validation import check_option, list_some
+from ._weights import load_parameters, read_weights, write_weights
+from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
+from .nn import HybridEncoder, NormStatistics, covariance_centroids
+from .nn.pretraining import JointLoss
+
+_SMALL = {
+    "hidden_dim": 32,
+    "latent_dim": 8,
+    "depth": 1,
+    "n_heads": 4,
+    "max_epochs": 10,
+    "batches_per_epoch": 32,
+    "lr": 2e-3,
+}
+# Parameters of the estimator that a weights file keeps beside the network.
+_STORED = (
+    "unknown_channels",
+    "missing_channels",
+    "window_norm",
+    "subject_norm",
+    "feature",
+    "standardize",
+)
+_ARCHITECTURE = (
+    "hidden_dim",
+    "latent_dim",
+    "depth",
+    "n_heads",
+    "patch_size",
+    "patch_stride",
+    "n_filters",
+)
+
+
+class MDJPTEncoder(TransformerMixin, BaseEstimator):
+    r"""Features of emotional EEG from an encoder pre-trained on several datasets.
+
+    The encoder of mdJPT [1]_: linear attention along the patches of each channel, a
+    linear map that mixes channels, and dilated convolutions weighted by attention.
+    Without emotion labels it is trained so that two people who see the same moment of
+    the same stimulus get similar projections (inter-subject alignment, ISA), and so
+    that the covariances of all subjects of all datasets agree (cross-dataset
+    covariance alignment, CDA):
+
+    .. math:: L = \sum_m L_{ISA}^{(m)} + \lambda L_{CDA}
+
+    ``fit`` pre-trains on X (or loads ``weights``), ``transform`` gives one row of
+    features for each window.  All defaults are the paper's; they take days on a CPU,
+    see `small`.
+
+    Parameters
+    ----------
+    weights : str or path-like, default=None
+        A file of `save`, or a released ``.ckpt`` checkpoint; it is never unpickled.
+        The architecture then comes from the file, and ``fit`` does not train unless
+        ``finetune``.  As a parameter it survives ``clone``.
+    finetune : bool, default=False
+        Whether ``fit`` goes on training from ``weights``.
+    variant : {"paper", "released", "transformer"}, default=None
+        Architecture; None is "paper", or what ``weights`` holds.  "released" is what
+        the released checkpoints were trained with (attention never reaches its
+        output), "transformer" the paper's ablation with softmax attention.
+    ch_names : sequence of str, default=None
+        Channels of plain arrays.  None takes arrays of 60 channels for the canonical
+        ones.  EEGWindows and Epochs bring their own.
+    sfreq : float, default=None
+        Sampling rate of plain arrays, in hertz.
+    unknown_channels : {"drop", "position", "error"}, default="drop"
+        Channels outside the 60 canonical ones,
+        see `sklearn_mdjpt.channels.channel_matrix`.
+    missing_channels : {"nearest", "error"}, default="nearest"
+        Canonical channels that a cap lacks: the mean of their three nearest
+        neighbours, or an error.
+    window_norm : {"robust", None}, default="robust"
+        Amplitude of the input.  "robust" removes each channel's mean and divides by
+        one SD for each recording that outliers do not count for.
+    subject_norm : {"subject", "train", None}, default="subject"
+        Z-score inside the network.  "subject" uses the statistics of each subject's
+        own windows in X: label-free and transductive, so ``transform(X[:1])`` differs
+        from ``transform(X)[:1]``.  "train" uses statistics learnt in ``fit``: each
+        window stands alone, for streams and trial-wise tests.  None is off.
+    feature : {"mean", "de"}, default="mean"
+        What is taken of a feature's time course in a window: its mean, or
+        :math:`\frac{1}{2} \ln(2 \pi e \sigma^2 + 1)`.
+    standardize : bool, default=True
+        Whether features are z-scored with statistics learnt in ``fit``.  Raw features
+        are of the order of 1e-4, which a regularised classifier cannot use.
+    hidden_dim, latent_dim, depth, n_heads : int, default=128, 32, 2, 8
+        Width, output width, blocks and attention heads of the channel encoder.
+    patch_size, patch_stride : int, default=32, 6
+        Length and distance of patches, in samples at 125 Hz.
+    n_filters : int, default=4
+        Filters for each latent dimension and dilation; there are
+        ``4 * latent_dim * n_filters`` features.
+    temperature : float, default=0.07
+        Of the ISA loss.
+    isa_weight, cda_weight : float, default=1.0, 0.02
+        Weights of the two losses.
+    cda_scale : {"trace", "none"}, default="trace"
+        "trace" makes the CDA loss free of scale; "none" is the paper's form, which
+        shrinking weights lower as well.
+    pairing : {"stimulus", "label"}, default="stimulus"
+        What makes two windows of two subjects positives: the same moment of the same
+        stimulus, or the same label.  "label" is supervised pre-training.
+    max_epochs, batches_per_epoch : int, default=20, 1024
+        Length of the training.  ``max_epochs=0`` leaves the initial weights.
+    lr, weight_decay : float, default=5e-4, 1e-4
+        Of Adam.
+    batch_size : int, default=64
+        Windows encoded at once in ``transform``; changes memory, not numbers.  A
+        training batch holds two subjects of each dataset.
+    device : str, default="auto"
+        "auto" takes a GPU when there is one.
+    torch_threads : int, default=None
+        Threads of torch inside ``fit`` and ``transform``; None leaves the setting.
+    callbacks : list of skorch callbacks, default=None
+        Further callbacks for the training.
+    released_activation : {"relu", None}, default="relu"
+        What follows the spatial mixing of a released checkpoint; the files do not say.
+    random_state : int, RandomState instance or None, default=None
+        Seeds initial weights and pairs.  The same seed gives the same weights and
+        features on one machine; torch's and numpy's global states are left alone.
+    verbose : int, default=0
+        1 shows the expected time, progress and losses.
+
+    Attributes
+    ----------
+    module_ : sklearn_mdjpt.nn.HybridEncoder
+        The encoder.
+    net_ : skorch.NeuralNet or None
+        The net that trained it; None if ``fit`` did not train.
+    history_ : DataFrame
+        One row for each epoch: isa, cda, total, seconds, log_spatial_norm (the log
+        of the norm of the spatial mixing's weight).
+    n_features_out_ : int
+        Number of features.
+    mean_, scale_ : ndarray of shape (n_features_out_,) or None
+        Standardisation learnt in ``fit``.
+    training_datasets_, training_subjects_ : list of str
+        What the weights have seen, the subjects as "dataset/subject".
+
+    See Also
+    --------
+    EEGWindows : Windows of several datasets in one X.
+    sklearn_mdjpt.nn.HybridEncoder : The network.
+    DifferentialEntropy : The classical baseline.
+
+    Notes
+    -----
+    Statistics of a subject with more than 256 windows in X come from 256 of them,
+    evenly spaced in the order of session, trial and onset (by content where these are
+    not known).
+
+    Plain arrays and Epochs count as one subject.  To normalise several subjects each
+    by itself, use EEGWindows.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2025). Multi-dataset Joint Pre-training of Emotional EEG
+       Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_mdjpt import MDJPTEncoder
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> X = make_emotion_windows(n_datasets=2, n_subjects=2, random_state=0)
+    >>> encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=2, random_state=0)
+    >>> model = make_pipeline(encoder, LogisticRegression()).fit(X, X.y)
+    >>> model.predict(X).shape == X.shape
+    True
+    """
+
+    # Under metadata routing fit gets these wherever they are passed, without a call
+    # of set_fit_request; when they are not passed, nothing happens.
+    __metadata_request__fit = {
+        "subjects": True,
+        "datasets": True,
+        "sessions": True,
+        "stimuli": True,
+        "onsets": True,
+    }
+
+    def __init__(
+        self,
+        weights=None,
+        finetune=False,
+        variant=None,
+        ch_names=None,
+        sfreq=None,
+        unknown_channels="drop",
+        missing_channels="nearest",
+        window_norm="robust",
+        subject_norm="subject",
+        feature="mean",
+        standardize=True,
+        hidden_dim=128,
+        latent_dim=32,
+        depth=2,
+        n_heads=8,
+        patch_size=32,
+        patch_stride=6,
+        n_filters=4,
+        temperature=0.07,
+        isa_weight=1.0,
+        cda_weight=0.02,
+        cda_scale="trace",
+        pairing="stimulus",
+        max_epochs=20,
+        batches_per_epoch=1024,
+        lr=5e-4,
+        weight_decay=1e-4,
+        batch_size=64,
+        device="auto",
+        torch_threads=None,
+        callbacks=None,
+        released_activation="relu",
+        random_state=None,
+        verbose=0,
+    ):
+        self.weights = weights
+        self.finetune = finetune
+        self.variant = variant
+        self.ch_names = ch_names
+        self.sfreq = sfreq
+        self.unknown_channels = unknown_channels
+        self.missing_channels = missing_channels
+        self.window_norm = window_norm
+        self.subject_norm = subject_norm
+        self.feature = feature
+        self.standardize = standardize
+        self.hidden_dim = hidden_dim
+        self.latent_dim = latent_dim
+        self.depth = depth
+        self.n_heads = n_heads
+        self.patch_size = patch_size
+        self.patch_stride = patch_stride
+        self.n_filters = n_filters
+        self.temperature = temperature
+        self.isa_weight = isa_weight
+        self.cda_weight = cda_weight
+        self.cda_scale = cda_scale
+        self.pairing = pairing
+        self.max_epochs = max_epochs
+        self.batches_per_epoch = batches_per_epoch
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.device = device
+        self.torch_threads = torch_threads
+        self.callbacks = callbacks
+        self.released_activation = released_activation
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @classmethod
+    def small(cls, **overrides):
+        """Return an encoder that pre-trains in minutes on two CPU cores.
+
+        ``hidden_dim=32, latent_dim=8, depth=1, n_heads=4``, 128 features, and 10
+        epochs of 32 batches at ``lr=2e-3``; all else is as in the full encoder.
+
+        Parameters
+        ----------
+        **overrides
+            Any parameter of `MDJPTEncoder`.
+
+        Returns
+        -------
+        MDJPTEncoder
+        """
+        return cls(**_SMALL | overrides)
+
+    # Fitting --------------------------------------------------------------------
+
+    def fit(
+        self,
+        X,
+        y=None,
+        *,
+        subjects=None,
+        datasets=None,
+        sessions=None,
+        stimuli=None,
+        onsets=None,
+    ):
+        """Pre-train on X, or load weights; then learn the standardisation.
+
+        Parameters
+        ----------
+        X : EEGWindows, ndarray of shape (n_windows, n_channels, n_times), mne.Epochs, \
+list of mne.Epochs or braindecode dataset
+            Windows of at least two subjects where training is to be done.
+        y : array-like of shape (n_windows,), default=None
+            Labels.  Not used, except with ``pairing="label"``, or, with a warning, if
+            no stimuli are known.
+        subjects, datasets, sessions, stimuli : array-like, default=None
+            Ids of the windows of a plain array, for pairing.  EEGWindows bring their
+            own, and these fill in what they lack.
+        onsets : array-like of float, default=None
+            Seconds from the start of the trial; without them the order of windows
+            within subject and stimulus stands in.
+
+        Returns
+        -------
+        MDJPTEncoder
+            The encoder itself; after an error it is as it was before.
+
+        Raises
+        ------
+        ValueError
+            Windows that cannot be used (NaN, constant, too short), channels or rates
+            that are not known, no two subjects to pair, weights that do not fit.
+        FileNotFoundError
+            If there is no file ``weights``.
+        """
+        self._fit(X, y, subjects, datasets, sessions, stimuli, onsets, encode=False)
+        return self
+
+    def fit_transform(
+        self,
+        X,
+        y=None,
+        *,
+        subjects=None,
+        datasets=None,
+        sessions=None,
+        stimuli=None,
+        onsets=None,
+    ):
+        """Equal ``fit(X, y, ...).transform(X)``, and encode X once.
+
+        Parameters
+        ----------
+        X, y, subjects, datasets, sessions, stimuli, onsets
+            As for `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_features_out_)
+            Float32.
+        """
+        features = self._fit(
+            X, y, subjects, datasets, sessions, stimuli, onsets, encode=True
+        )
+        return self._standardized(features)
+
+    def transform(self, X):
+        """Encode windows.
+
+        Parameters
+        ----------
+        X : EEGWindows, ndarray, mne.Epochs, list of mne.Epochs or braindecode dataset
+            As in `fit`; montages and rates may be others.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_features_out_)
+            Float32; row i is window i.  Numbers depend neither on the order of
+            windows nor on ``batch_size``; with ``subject_norm="subject"`` they depend
+            on which windows of a subject are in X.
+        """
+        check_is_fitted(self, "module_")
+        windows, reader = self._read(X, self.module_)
+        with _torch_threads(self.torch_threads):
+            features = extract_features(
+                self.module_,
+                reader,
+                windows.metadata,
+                batch_size=self.batch_size,
+                device=_device(self.module_),
+            )
+        return self._standardized(features)
+
+    def _fit(self, X, y, subjects, datasets, sessions, stimuli, onsets, encode):
+        """Fit, and return the features of X if anyone needs them.
+
+        Attributes are set in the end, all at once: an error leaves what was there.
+        """
+        self._check_parameters()
+        device = _resolve_device(self.device)
+        seed_sequence = _seed_sequence(self.random_state)
+        init_seed, pair_seed = seed_sequence.generate_state(2)
+        with _torch_threads(self.torch_threads), _forked_torch(init_seed, device):
+            module, file = self._make_module()
+            windows, reader = self._read(X, module)
+            train = self.weights is None or self.finetune
+            net, history = None, _no_history() if file is None else file.history
+            seen = _NOTHING_SEEN if file is None else file.seen
+            module.to(device)
+            if train:
+                columns = pair_columns(
+                    windows, subjects=subjects, datasets=datasets, sessions=sessions,
+                    stimuli=stimuli, onsets=onsets,
+                )  # fmt: skip
+                net = self._train(
+                    module, reader, windows, columns, y, pair_seed, device
+                )
+                history = history_table(net)
+                seen = _union(seen, _who(columns))
+            module.eval()
+            common = {"batch_size": self.batch_size, "device": device}
+            if self.subject_norm == "train":
+                module.set_statistics(
+                    pooled_statistics(module, reader, windows.metadata, **common)
+                )
+            features = mean = scale = None
+            if self.standardize or encode:
+                features = extract_features(module, reader, windows.metadata, **common)
+        if self.standardize:
+            mean, scale = _standardization(features)
+
+        self.module_, self.net_, self.history_ = module, net, history
+        self.mean_, self.scale_ = mean, scale
+        self.training_datasets_, self.training_subjects_ = seen
+        self.n_features_out_ = module.n_features
+        self.__dict__.pop("n_features_in_", None)
+        if is_array(X):
+            self.n_features_in_ = np.shape(X)[1]
+        return features
+
+    def _make_module(self):
+        """Build the network; its weights from the file if there is one."""
+        if self.weights is None:
+            config = {name: getattr(self, name) for name in _ARCHITECTURE}
+            config["variant"] = self.variant or "paper"
+            return HybridEncoder(**config | self._behaviour()), None
+        file = _File(self.weights, self.released_activation)
+        if self.variant not in (None, file.config["variant"]):
+            raise ValueError(
+                f"variant={self.variant!r}, but {str(self.weights)!r} holds weights of "
+                f"variant {file.config['variant']!r}; leave variant=None."
+            )
+        module = HybridEncoder(**file.config | self._behaviour())
+        load_parameters(module, file.state_dict, str(self.weights))
+        return module, file
+
+    def _behaviour(self):
+        return {"feature": self.feature, "subject_norm": self.subject_norm}
+
+    def _read(self, X, module):
+        """Return X as windows and a checked reader of them."""
+        per_window = self.subject_norm == "train"
+        windows = as_windows(
+            X, ch_names=self.ch_names, sfreq=self.sfreq, per_window=per_window
+        )
+        reader = CanonicalReader(
+            windows,
+            window_norm=self.window_norm,
+            unknown_channels=self.unknown_channels,
+            missing_channels=self.missing_channels,
+            neighbours="released" if module.variant == "released" else "mne",
+        )
+        reader.check(min_times=module.channel_encoder.patch_size)
+        return windows, reader
+
+    def _train(self, module, reader, windows, columns, y, seed, device):
+        """Train the module in place; return the net."""
+        batches = self._pair_batches(
+            reader, windows, columns, y, np.random.default_rng(seed),
+            self.batches_per_epoch,
+        )  # fmt: skip
+        # Too short for the projector: say so before training, not in its first batch.
+        module.check_projectable(int(reader.n_times.min()))
+        net = make_net(
+            module,
+            temperature=self.temperature,
+            isa_weight=self.isa_weight,
+            cda_weight=self.cda_weight,
+            cda_scale=self.cda_scale,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            max_epochs=self.max_epochs,
+            device=device.type if device.index is None else str(device),
+            callbacks=self.callbacks,
+            verbose=self.verbose,
+        )
+        net.fit(batches, None)
+        return net
+
+    def _pair_batches(self, reader, windows, columns, y, rng, n_batches):
+        sampler, one_subject = make_sampler(
+            columns,
+            reader.n_times,
+            y,
+            pairing=self.pairing,
+            known_labels=windows.y,
+            sfreq=reader.sfreq,
+            rng=rng,
+        )
+        return PairBatches(reader, sampler, n_batches, one_subject)
+
+    def _standardized(self, features):
+        if self.mean_ is None:
+            return features
+        return ((features - self.mean_) / self.scale_).astype(np.float32)
+
+    # Files ----------------------------------------------------------------------
+
+    def save(self, path):
+        """Write the fitted encoder to one file, from which nothing is unpickled.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Conventionally ending in ".safetensors".  A file that is there is replaced
+            at once, or not at all.
+
+        See Also
+        --------
+        MDJPTEncoder.load : Read it again.
+        """
+        check_is_fitted(self, "module_")
+        extra = {}
+        if self.mean_ is not None:
+            extra |= {"mean": torch.from_numpy(self.mean_)}
+            extra |= {"scale": torch.from_numpy(self.scale_)}
+        if self.subject_norm == "train":
+            statistics = self.module_.get_statistics()
+            extra |= {f"statistics.{k}": v for k, v in statistics._asdict().items()}
+        metadata = {
+            "package_version": __version__,
+            "parameters": {name: getattr(self, name) for name in _STORED},
+            "ch_names": list(CANONICAL_CHANNELS),
+            "sfreq": CANONICAL_SFREQ,
+            "training_datasets": self.training_datasets_,
+            "training_subjects": self.training_subjects_,
+            "history": self.history_.to_dict(orient="list"),
+        }
+        write_weights(
+            path,
+            dict(self.module_.named_parameters()),
+            self.module_.config,
+            extra,
+            metadata,
+        )
+
+    @classmethod
+    def load(cls, path, **overrides):
+        """Read a file of `save`: a fitted encoder that keeps its path as a parameter.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File of `save`.
+        **overrides
+            Parameters that are no part of the file (``device``, ``batch_size``,
+            ``ch_names``, ``sfreq``, ...).
+
+        Returns
+        -------
+        MDJPTEncoder
+            ``MDJPTEncoder(weights=path, ...)`` with the normalisation and feature
+            parameters of the file, already fitted, standardisation included.  A clone
+            of it keeps the weights; its ``fit`` relearns only the standardisation.
+
+        Raises
+        ------
+        ValueError
+            If it is no file of `save`, or an override contradicts the file.
+        """
+        file = _File(path, None)
+        if not file.parameters:
+            raise ValueError(
+                f"{str(path)!r} is a released checkpoint and holds no fitted encoder; "
+                "use MDJPTEncoder(weights=path).fit(X)."
+            )
+        clash = [name for name in overrides if name in (*_STORED, "weights")]
+        if clash:
+            raise ValueError(
+                f"{list_some(clash)} come from the file; to change them, use "
+                "MDJPTEncoder(weights=path, ...).fit(X)."
+            )
+        encoder = cls(weights=path, **file.parameters | overrides)
+        encoder._check_parameters()
+        module, _ = encoder._make_module()
+        if encoder.subject_norm == "train":
+            module.set_statistics(
+                NormStatistics(
+                    *(file.extra[f"statistics.{k}"] for k in NormStatistics._fields)
+                )
+            )
+        encoder.module_ = module.to(_resolve_device(encoder.device)).eval()
+        encoder.net_ = None
+        encoder.history_ = file.history
+        encoder.mean_ = encoder.scale_ = None
+        if encoder.standardize:
+            encoder.mean_ = file.extra["mean"].numpy()
+            encoder.scale_ = file.extra["scale"].numpy()
+        encoder.training_datasets_, encoder.training_subjects_ = file.seen
+        encoder.n_features_out_ = module.n_features
+        return encoder
+
+    # What pre-training achieved ---------------------------------------------------
+
+    def pretraining_losses(
+        self,
+        X,
+        y=None,
+        *,
+        n_batches=32,
+        random_state=0,
+        subjects=None,
+        datasets=None,
+        sessions=None,
+        stimuli=None,
+        onsets=None,
+    ):
+        """Evaluate the pre-training losses on other people's windows.
+
+        A training loss says little: compare the losses of held-out subjects with
+        those of the untrained encoder (``max_epochs=0``), on the same pairs.
+
+        Parameters
+        ----------
+        X, y, subjects, datasets, sessions, stimuli, onsets
+            As for `fit`; at least two subjects of a dataset.
+        n_batches : int, default=32
+            Batches to average over.
+        random_state : int, default=0
+            Seeds the pairs; the same seed draws the same pairs for any encoder.
+
+        Returns
+        -------
+        dict of str to float
+            ``isa`` and ``cda`` as in training, and ``centroid_distance``: the mean
+            Frobenius distance between the datasets' mean channel covariances after
+            the spatial mixing, each divided by its own trace (nan for one dataset).
+        """
+        check_is_fitted(self, "module_")
+        windows, reader = self._read(X, self.module_)
+        columns = pair_columns(
+            windows, subjects=subjects, datasets=datasets, sessions=sessions,
+            stimuli=stimuli, onsets=onsets,
+        )  # fmt: skip
+        batches = self._pair_batches(
+            reader, windows, columns, y, np.random.default_rng(random_state), n_batches
+        )
+        loss = JointLoss(
+            self.temperature, self.isa_weight, self.cda_weight, self.cda_scale
+        )
+        device = _device(self.module_)
+        isa, cda, centroids = [], [], []
+        with _torch_threads(self.torch_threads), torch.inference_mode():
+            for batch, _ in batches:
+                parts = batch.to(device).parts
+                outputs = [self.module_(part.windows, part.subjects) for part in parts]
+                losses = loss(outputs, parts)
+                isa.append(losses.isa.item())
+                cda.append(losses.cda.item())
+                centroids.append(
+                    torch.stack(
+                        [covariance_centroids(o.spatial, None)[0] for o in outputs]
+                    )
+                )
+        return {
+            "isa": float(np.mean(isa)),
+            "cda": float(np.mean(cda)),
+            "centroid_distance": _centroid_distance(torch.stack(centroids).mean(0)),
+        }
+
+    # scikit-learn ---------------------------------------------------------------
+
+    def get_feature_names_out(self, input_features=None):
+        """Return names of the features: "mdjpt0", "mdjpt1", ...
+
+        Parameters
+        ----------
+        input_features : ignored
+            Channels are mixed; their names do not carry over.
+
+        Returns
+        -------
+        ndarray of str, shape (n_features_out_,)
+        """
+        check_is_fitted(self, "module_")
+        return np.array(
+            [f"mdjpt{i}" for i in range(self.n_features_out_)], dtype=object
+        )
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "module_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _check_parameters(self):
+        """Raise on parameters that are out of range, before any work is done."""
+        check_option(self.window_norm, ("robust", None), "window_norm")
+        check_option(self.pairing, ("stimulus", "label"), "pairing")
+        check_option(self.cda_scale, ("trace", "none"), "cda_scale")
+        check_option(
+            self.variant, (None, "paper", "released", "transformer"), "variant"
+        )
+        for name, least in (
+            ("max_epochs", 0),
+            ("batches_per_epoch", 1),
+            ("batch_size", 1),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Integral) or value < least:
+                raise ValueError(f"{name} must be an int >= {least}, got {value!r}.")
+        for name, positive in (
+            ("temperature", True),
+            ("lr", True),
+            ("weight_decay", False),
+            ("isa_weight", False),
+            ("cda_weight", False),
+        ):
+            value = getattr(self, name)
+            number = isinstance(value, numbers.Real) and np.isfinite(value)
+            if not number or value < 0 or (positive and value == 0):
+                raise ValueError(
+                    f"{name} must be a finite number {'>' if positive else '>='} 0, "
+                    f"got {value!r}."
+                )
+        if self.finetune and self.weights is None:
+            raise ValueError("finetune=True needs weights to start from.")
+
+
+class _File:
+    """A weights file as the estimator sees it."""
+
+    def __init__(self, path, released_activation):
+        content = read_weights(path, released_activation=released_activation)
+        self.state_dict, self.config = content.state_dict, content.config
+        self.extra = content.extra
+        self.parameters = content.metadata.get("parameters", {})
+        self.seen = (
+            content.metadata.get("training_datasets", []),
+            content.metadata.get("training_subjects", []),
+        )
+        self.history = _no_history()
+        if "history" in content.metadata:
+            self.history = pd.DataFrame(content.metadata["history"], dtype=float)
+            self.history.index = pd.RangeIndex(1, len(self.history) + 1, name="epoch")
+
+
+_NOTHING_SEEN = ([], [])
+
+
+def _no_history():
+    columns = ["isa", "cda", "total", "seconds", "log_spatial_norm"]
+    return pd.DataFrame(
+        columns=columns, index=pd.RangeIndex(1, 1, name="epoch"), dtype=float
+    )
+
+
+def _who(columns):
+    """Names of the datasets and subjects in a table."""
+    table = columns[["dataset", "subject"]].drop_duplicates()
+    known = table.dropna()
+    return (
+        list(table["dataset"].unique()),
+        [f"{d}/{s}" for d, s in zip(known["dataset"], known["subject"], strict=True)],
+    )
+
+
+def _union(a, b):
+    """Merge lists pairwise, each name once."""
+    return tuple(list(dict.fromkeys([*x, *y])) for x, y in zip(a, b, strict=True))
+
+
+def _standardization(features):
+    """Mean and scale of each feature; features that are constant get scale 1."""
+    mean = features.mean(axis=0, dtype=float)
+    scale = features.std(axis=0, dtype=float)
+    # Below float32's resolution a spread is rounding noise.
+    scale[scale <= 1e-6 * np.abs(mean).max()] = 1.0
+    return mean, scale
+
+
+def _centroid_distance(centroids):
+    """Mean distance of datasets' covariances (M, D, C, C), each of trace 1."""
+    if len(centroids) < 2:
+        return float("nan")
+    trace = centroids.diagonal(dim1=-2, dim2=-1).sum(-1)
+    shapes = centroids / trace[..., None, None].clamp_min(torch.finfo(trace.dtype).tiny)
+    a, b = torch.triu_indices(len(shapes), len(shapes), offset=1)
+    return float((shapes[a] - shapes[b]).square().sum((-2, -1)).sqrt().mean())
+
+
+def _device(module):
+    return next(module.parameters()).device
+
+
+def _resolve_device(device):
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def _seed_sequence(random_state):
+    """Seeds for this fit; None draws fresh ones, not from numpy's global state."""
+    if random_state is None:
+        return np.random.SeedSequence()
+    return np.random.SeedSequence(check_random_state(random_state).randint(2**31))
+
+
+@contextlib.contextmanager
+def _forked_torch(seed, device):
+    """Seed torch inside, and leave its global state as it was."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(int(seed))
+        yield
+
+
+@contextlib.contextmanager
+def _torch_threads(n_threads):
+    """Set the number of torch's threads inside, and restore it."""
+    if n_threads is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,797 @@
+"""MDJPTEncoder: the contract with scikit-learn, numbers, training, files, errors."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    LeaveOneGroupOut,
+    cross_val_predict,
+    cross_val_score,
+)
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from sklearn_mdjpt import EEGWindows, MDJPTEncoder, concat_windows
+from sklearn_mdjpt._extraction import statistics_rows
+from sklearn_mdjpt.channels import CANONICAL_CHANNELS
+
+TINY = {
+    "hidden_dim": 16,
+    "latent_dim": 2,
+    "depth": 1,
+    "n_heads": 2,
+    "n_filters": 1,
+    "max_epochs": 1,
+    "batches_per_epoch": 2,
+    "random_state": 0,
+}
+
+
+def tiny(**overrides):
+    return MDJPTEncoder(**TINY | overrides)
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """24 windows of 4 "subjects" as a plain array, with labels and stimuli."""
+    rng = np.random.default_rng(0)
+    X = 1e-5 * rng.standard_normal((24, 4, 125)).astype("f4")
+    X += 4e-3
+    stimuli = np.tile(np.arange(6), 4)
+    return {
+        "X": X,
+        "y": np.array(["low", "high"])[stimuli % 2],
+        "subjects": np.repeat(np.arange(4), 6),
+        "stimuli": stimuli,
+        "kwargs": {"ch_names": ["Fz", "Cz", "Pz", "Oz"], "sfreq": 125.0},
+    }
+
+
+def state_of(encoder):
+    return {k: v.clone() for k, v in encoder.module_.state_dict().items()}
+
+
+def assert_same_weights(a, b):
+    a, b = dict(a.module_.named_parameters()), dict(b.module_.named_parameters())
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+# Contract ------------------------------------------------------------------------
+
+
+def test_init_only_stores_parameters():
+    names = MDJPTEncoder._get_param_names()
+    marks = {name: object() for name in names}
+    encoder = MDJPTEncoder(**marks)
+    assert vars(encoder) == marks
+    assert MDJPTEncoder.small(lr=0.5).lr == 0.5
+    assert MDJPTEncoder.small().hidden_dim < MDJPTEncoder().hidden_dim
+
+
+def test_clone_params_pickle_refit(mixed_windows):
+    X = mixed_windows
+    encoder = tiny().set_params(max_epochs=1)
+    assert clone(encoder).get_params() == encoder.get_params()
+    before = X.metadata
+    Z = encoder.fit(X, X.y).transform(X)
+    pd.testing.assert_frame_equal(X.metadata, before)
+    again = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_array_equal(again.transform(X), Z)
+    # A second fit forgets the first.
+    other = X[X.groups("dataset") == "A"]
+    encoder.fit(other)
+    assert encoder.training_datasets_ == ["A"]
+    np.testing.assert_array_equal(encoder.fit(X).transform(X), Z)
+    # fit holds on to no data.
+    assert len(pickle.dumps(encoder.module_)) < 200_000
+    assert len(pickle.dumps(encoder)) < 400_000
+
+
+def test_output(mixed_windows):
+    X = mixed_windows
+    encoder = tiny()
+    with pytest.raises(NotFittedError):
+        encoder.transform(X)
+    Z = encoder.fit_transform(X)
+    assert Z.shape == (len(X), 8) and Z.dtype == np.float32
+    assert encoder.n_features_out_ == 8
+    np.testing.assert_allclose(Z.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(Z.std(axis=0), 1, atol=1e-4)
+    names = [f"mdjpt{i}" for i in range(8)]
+    assert encoder.get_feature_names_out().tolist() == names
+    frame = encoder.set_output(transform="pandas").transform(X)
+    assert list(frame.columns) == names
+    np.testing.assert_array_equal(frame.to_numpy(), Z)
+    raw = clone(encoder).set_params(standardize=False).fit(X)
+    assert raw.mean_ is None
+    ours = (raw.transform(X) - encoder.mean_) / encoder.scale_
+    np.testing.assert_allclose(ours, Z, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["subject", "train", None])
+def test_fit_transform_encodes_once_and_equals_fit_then_transform(
+    mixed_windows, arrays, norm, monkeypatch
+):
+    import sklearn_mdjpt.encoder as module
+
+    calls = []
+    original = module.extract_features
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, "extract_features", counted)
+    encoder = tiny(subject_norm=norm)
+    Z = encoder.fit_transform(mixed_windows)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(encoder.transform(mixed_windows), Z)
+    encoder = tiny(subject_norm=norm, **arrays["kwargs"])
+    keywords = {"subjects": arrays["subjects"], "stimuli": arrays["stimuli"]}
+    Z = encoder.fit_transform(arrays["X"], **keywords)
+    np.testing.assert_array_equal(encoder.transform(arrays["X"]), Z)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_cross_validation(mixed_windows, routing, n_jobs):
+    X = mixed_windows
+    pipe = Pipeline([("enc", tiny()), ("clf", LogisticRegression())])
+    groups = X.groups("subject")
+    with config_context(enable_metadata_routing=routing):
+        known = {"params": {"groups": groups}} if routing else {"groups": groups}
+        scores = cross_val_score(
+            pipe, X, X.y, cv=GroupKFold(3), n_jobs=n_jobs, error_score="raise", **known
+        )
+    assert scores.shape == (3,)
+    # The same numbers with one job or two, routed or not.
+    reference = []
+    for train, test in GroupKFold(3).split(X, X.y, groups):
+        reference.append(
+            clone(pipe).fit(X[train], X.y[train]).score(X[test], X.y[test])
+        )
+    np.testing.assert_allclose(scores, reference)
+
+
+def test_grid_search_over_the_classifier(mixed_windows):
+    X = mixed_windows
+    pipe = Pipeline([("enc", tiny()), ("clf", LogisticRegression())])
+    search = GridSearchCV(pipe, {"clf__C": [0.1, 1.0]}, cv=2, error_score="raise")
+    search.fit(X, X.y)
+    assert search.predict(X).shape == X.shape
+    frozen = FrozenEstimator(search.best_estimator_["enc"])
+    scores = cross_val_score(
+        make_pipeline(frozen, LogisticRegression()), X, X.y, cv=2, error_score="raise"
+    )
+    assert np.isfinite(scores).all()
+
+
+def test_metadata_is_routed_to_fit(arrays):
+    keywords = {"subjects": arrays["subjects"], "stimuli": arrays["stimuli"]}
+    pipe = Pipeline([("enc", tiny(**arrays["kwargs"])), ("clf", LogisticRegression())])
+    direct = clone(pipe["enc"]).fit(arrays["X"], **keywords)
+    with warnings.catch_warnings(), config_context(enable_metadata_routing=True):
+        warnings.simplefilter("error")  # no fallback to labels
+        pipe.fit(arrays["X"], arrays["y"], **keywords)
+        cross_val_predict(
+            pipe, arrays["X"], arrays["y"], params=keywords, cv=GroupKFold(2).split(
+                arrays["X"], groups=arrays["subjects"]
+            ),
+        )  # fmt: skip
+    assert_same_weights(pipe["enc"], direct)
+    prefixed = clone(pipe).fit(
+        arrays["X"], arrays["y"], **{f"enc__{k}": v for k, v in keywords.items()}
+    )
+    assert_same_weights(prefixed["enc"], direct)
+
+
+def test_pipeline_predicts_more_than_one_class_without_a_scaler():
+    rng = np.random.default_rng(0)
+    t = np.arange(500) / 125
+    y = np.tile(["slow", "fast"], 20)
+    hertz = {"slow": 6.0, "fast": 20.0}
+    X = np.array(
+        [
+            [np.sin(2 * np.pi * (hertz[label] * t + rng.random())) for _ in range(4)]
+            for label in y
+        ]
+    ) + 0.5 * rng.standard_normal((40, 4, 500))  # fmt: skip
+    windows = EEGWindows.from_arrays(
+        X, ch_names=["F3", "F4", "O1", "O2"], sfreq=125, y=y,
+        subject=np.repeat(range(4), 10), stimulus=np.tile(np.arange(10), 4),
+    )  # fmt: skip
+    encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=4, random_state=0)
+    pipe = Pipeline([("enc", encoder), ("clf", LogisticRegression())])
+    logo = LeaveOneGroupOut()
+    predicted = cross_val_predict(
+        pipe, windows, y, groups=windows.groups("subject"), cv=logo
+    )
+    assert set(predicted) == {"slow", "fast"}
+    assert (predicted == y).mean() > 0.9
+
+
+# Numbers -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", ["subject", "train", None])
+@pytest.mark.parametrize("variant", ["paper", "transformer", "released"])
+def test_numbers_do_not_depend_on_batches_or_order(mixed_windows, norm, variant):
+    X = mixed_windows
+    encoder = tiny(subject_norm=norm, max_epochs=0, standardize=False)
+    if variant != "released":
+        encoder.set_params(variant=variant)
+    else:
+        encoder.set_params(variant=variant, hidden_dim=8, pairing="stimulus")
+        X = EEGWindows.from_arrays(
+            np.random.default_rng(0).standard_normal((12, 4, 480)), sfreq=125,
+            ch_names=["Fz", "Cz", "Pz", "Oz"], subject=np.repeat([1, 2], 6),
+            stimulus=np.tile(range(6), 2),
+        )  # fmt: skip
+    encoder.fit(X)
+    encoder.set_params(batch_size=64)
+    Z = encoder.transform(X)
+    tolerance = 1e-5 * np.abs(Z).max()
+    for batch_size in (1, 7):
+        encoder.set_params(batch_size=batch_size)
+        np.testing.assert_allclose(encoder.transform(X), Z, atol=tolerance)
+    order = np.random.default_rng(0).permutation(len(X))
+    np.testing.assert_allclose(encoder.transform(X[order]), Z[order], atol=tolerance)
+    one = encoder.transform(X[:1])
+    assert np.isfinite(one).all()
+    assert np.allclose(one, Z[:1], atol=tolerance) == (norm != "subject")
+    # Other subjects never matter.
+    mine = X.groups("subject") == X.groups("subject")[-1]
+    np.testing.assert_allclose(encoder.transform(X[mine]), Z[mine], atol=tolerance)
+
+
+def test_many_windows_of_one_subject(arrays):
+    """Beyond 256 windows statistics come from a share that ignores order."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((600, 2, 64)).astype("f4")
+    known = {"ch_names": ["C3", "C4"], "sfreq": 125.0, "subject": 1}
+    encoder = tiny(max_epochs=0, standardize=False, **arrays["kwargs"])
+    encoder.fit(arrays["X"], subjects=arrays["subjects"], stimuli=arrays["stimuli"])
+    encoder.set_params(ch_names=["C3", "C4"])
+    order = rng.permutation(600)
+    # By content where nothing tells windows apart, else by session, trial and onset.
+    Z = encoder.transform(x)
+    np.testing.assert_allclose(encoder.transform(x[order]), Z[order], atol=1e-6)
+    X = EEGWindows.from_arrays(x, trial=np.arange(600) // 100,
+                               onset=np.tile(np.arange(100), 6), **known)  # fmt: skip
+    Z = encoder.transform(X)
+    np.testing.assert_allclose(encoder.transform(X[order]), Z[order], atol=1e-6)
+    rows = statistics_rows(None, X.metadata, np.arange(600))
+    assert len(rows) == 256 and set(np.diff(rows)) == {2, 3}
+
+
+@pytest.mark.slow
+def test_memory_is_bounded(arrays):
+    """10,000 windows of one subject in a fresh process: memory stays flat."""
+    import subprocess
+    import sys
+
+    code = """
+import resource, numpy as np
+from sklearn_mdjpt import MDJPTEncoder, Recording, EEGWindows
+rng = np.random.default_rng(0)
+names = ["Fz", "Cz", "Pz", "Oz"]
+signal = rng.standard_normal((4, 125 * 20005), dtype=np.float32)
+def cut(seconds):
+    recording = Recording(signal[:, :125 * seconds], names, 125.0, "D", "1")
+    return EEGWindows.from_recordings(recording, window_seconds=5.0)
+encoder = MDJPTEncoder(hidden_dim=16, latent_dim=4, n_heads=2, n_filters=1,
+                       max_epochs=0, standardize=False, pairing="label")
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+X = cut(1000)
+encoder.fit(X, np.arange(len(X)) % 2)
+encoder.transform(X)
+before = peak()
+X = cut(20005)
+Z = encoder.transform(X)
+print(len(Z), peak() - before)
+"""
+    out = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
+    n_windows, growth = out.stdout.split()
+    assert int(n_windows) >= 10_000 and float(growth) < 500
+
+
+@pytest.mark.parametrize("n_times", [32, 100, 625, 3750])
+def test_window_lengths_from_one_patch_to_thirty_seconds(n_times):
+    rng = np.random.default_rng(0)
+    X = EEGWindows.from_arrays(
+        rng.standard_normal((8, 2, n_times)), ch_names=["C3", "C4"], sfreq=125,
+        subject=np.repeat([1, 2], 4), stimulus=np.tile(range(4), 2),
+    )  # fmt: skip
+    Z = tiny().fit(X).transform(X)
+    assert np.isfinite(Z).all()
+    assert np.isfinite(tiny(subject_norm=None).fit(X[:8]).transform(X[:1])).all()
+
+
+def test_windows_of_several_lengths_and_rates(make_windows):
+    X = concat_windows(
+        [
+            make_windows(("A",)),
+            make_windows(("B",), window_seconds=2.0),
+            make_windows(("C",), window_seconds=1.5, stride_seconds=1.5),
+        ]
+    )
+    Z = tiny(batch_size=5).fit(X).transform(X)
+    assert Z.shape == (len(X), 8) and np.isfinite(Z).all()
+    alone = X[X.groups("dataset") == "B"]
+    encoder = tiny(standardize=False).fit(X)
+    np.testing.assert_allclose(
+        encoder.transform(X)[X.groups("dataset") == "B"],
+        encoder.transform(alone), atol=1e-6,
+    )  # fmt: skip
+
+
+def test_gain_reference_offset_and_channel_order_do_not_matter(arrays):
+    keywords = {"subjects": arrays["subjects"], "stimuli": arrays["stimuli"]}
+    encoder = tiny(standardize=False, **arrays["kwargs"]).fit(arrays["X"], **keywords)
+    Z = encoder.transform(arrays["X"])
+    scaled = encoder.transform(1e6 * arrays["X"].astype(float))
+    np.testing.assert_allclose(scaled, Z, atol=1e-5)
+    shifted = arrays["X"] - np.float32(4e-3)
+    np.testing.assert_allclose(encoder.transform(shifted), Z, atol=1e-3)
+    encoder.set_params(ch_names=["oz", "PZ", "cz", "fz"])
+    np.testing.assert_allclose(encoder.transform(arrays["X"][:, ::-1]), Z, atol=1e-6)
+
+
+def test_same_inputs_in_other_containers(arrays):
+    mne = pytest.importorskip("mne")
+    X, y = arrays["X"], arrays["y"]
+    info = mne.create_info(arrays["kwargs"]["ch_names"], 125.0, "eeg")
+    table = pd.DataFrame({"subject": arrays["subjects"], "stimulus": arrays["stimuli"]})
+    epochs = mne.EpochsArray(X, info, metadata=table, verbose="error")
+    windows = EEGWindows.from_arrays(
+        X, subject=arrays["subjects"], stimulus=arrays["stimuli"], **arrays["kwargs"]
+    )
+    of_epochs = tiny().fit(epochs)
+    of_windows = tiny().fit(windows)
+    assert_same_weights(of_epochs, of_windows)
+    Z = of_windows.transform(windows)
+    np.testing.assert_allclose(of_epochs.transform(epochs), Z, atol=1e-5)
+    single = [epochs[i] for i in range(len(epochs))]
+    np.testing.assert_allclose(of_epochs.transform(single), Z, atol=1e-5)
+    pipe = make_pipeline(tiny(), LogisticRegression())
+    scores = cross_val_score(pipe, epochs, y, cv=2, error_score="raise")
+    assert np.isfinite(scores).all()
+
+
+def test_braindecode_dataset(arrays):
+    datasets = pytest.importorskip("braindecode.datasets")
+    dataset = datasets.create_from_X_y(
+        arrays["X"], (arrays["y"] == "low").astype(int).tolist(),
+        drop_last_window=False, sfreq=125.0, ch_names=arrays["kwargs"]["ch_names"],
+        window_size_samples=125, window_stride_samples=125,
+    )  # fmt: skip
+    windows = EEGWindows.from_braindecode(dataset, dataset="D")
+    np.testing.assert_allclose(np.asarray(windows), arrays["X"], rtol=1e-6)
+    assert windows.y.tolist() == (arrays["y"] == "low").astype(int).tolist()
+    encoder = tiny(pairing="label")
+    with pytest.warns(UserWarning, match="No subjects are known"):
+        Z = encoder.fit_transform(dataset)
+    assert Z.shape == (24, 8)
+
+
+# Training ------------------------------------------------------------------------
+
+
+def test_determinism_and_global_random_states(mixed_windows):
+    def draw():
+        return torch.rand(1), np.random.rand()  # noqa: NPY002
+
+    def seed():
+        torch.manual_seed(1)
+        np.random.seed(1)  # noqa: NPY002
+
+    seed()
+    expected = draw()
+    seed()
+    a = tiny().fit(mixed_windows)
+    b = tiny(random_state=np.random.RandomState(0)).fit(mixed_windows)
+    tiny(random_state=None).fit(mixed_windows)
+    assert draw() == expected
+    assert_same_weights(a, b)
+    other = tiny(random_state=1).fit(mixed_windows)
+    assert not torch.equal(a.module_.spatial.weight, other.module_.spatial.weight)
+
+
+def test_emotion_labels_do_not_reach_the_weights(mixed_windows):
+    X = mixed_windows
+    a = tiny().fit(X, X.y)
+    b = tiny().fit(X, np.random.default_rng(0).permutation(X.y))
+    assert_same_weights(a, b)
+    c = tiny(pairing="label").fit(X, X.y)
+    d = tiny(pairing="label").fit(X)
+    assert_same_weights(c, d)
+    assert not torch.equal(a.module_.spatial.weight, c.module_.spatial.weight)
+
+
+def test_test_subjects_do_not_reach_the_fitted_state(mixed_windows, make_windows):
+    X = mixed_windows
+    train = X.groups("subject") != "A/03"
+    other = concat_windows([X[train], make_windows(("B",), random_state=9)[:5]])
+    a = tiny().fit(X[train])
+    b = tiny().fit(other[: train.sum()])
+    assert_same_weights(a, b)
+    np.testing.assert_array_equal(a.mean_, b.mean_)
+    assert "A/03" not in a.training_subjects_ and "A/02" in a.training_subjects_
+
+
+def test_history_and_progress(mixed_windows, capsys):
+    silent = tiny(max_epochs=2, batches_per_epoch=5).fit(mixed_windows)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+    history = silent.history_
+    assert list(history.columns) == [
+        "isa", "cda", "total", "seconds", "log_spatial_norm",
+    ]  # fmt: skip
+    assert history.index.tolist() == [1, 2]
+    np.testing.assert_allclose(
+        history["total"], history["isa"] + 0.02 * history["cda"], rtol=1e-5
+    )
+    loud = tiny(max_epochs=2, batches_per_epoch=5, verbose=1).fit(mixed_windows)
+    text = capsys.readouterr().out
+    assert "2 epochs of 5 batches, expected time" in text
+    assert "epoch   2/2" in text
+    assert_same_weights(silent, loud)
+
+
+def test_a_long_training_is_announced(mixed_windows, monkeypatch):
+    import sklearn_mdjpt._net as net
+
+    monkeypatch.setattr(net, "_LONG_SECONDS", 1e-6)
+    with pytest.warns(
+        UserWarning, match=r"MDJPTEncoder.small\(\) is a preset"
+    ) as found:
+        tiny(batches_per_epoch=6, device="cpu").fit(mixed_windows)
+    assert len(found) == 1
+
+
+def test_callbacks_reach_skorch(mixed_windows):
+    from skorch.callbacks import Callback
+
+    class Count(Callback):
+        seen = 0
+
+        def on_batch_end(self, net, **kwargs):
+            Count.seen += 1
+
+    tiny(callbacks=[Count()]).fit(mixed_windows)
+    assert Count.seen == 2
+
+
+def test_torch_threads_are_restored(mixed_windows):
+    before = torch.get_num_threads()
+    encoder = tiny(torch_threads=1).fit(mixed_windows[:60])
+    assert torch.get_num_threads() == before
+    encoder.transform(mixed_windows[:2])
+    assert torch.get_num_threads() == before
+
+
+def test_label_pairing_says_that_it_is_supervised(arrays):
+    encoder = tiny(**arrays["kwargs"])
+    with pytest.warns(UserWarning, match="makes the pre-training supervised") as found:
+        encoder.fit(arrays["X"], arrays["y"], subjects=arrays["subjects"])
+    assert len(found) == 1
+    with pytest.warns(
+        UserWarning, match="nothing is aligned between subjects"
+    ) as found:
+        encoder.fit(arrays["X"], arrays["y"])
+    assert len(found) == 1
+    pipe = make_pipeline(encoder, LogisticRegression())
+    with pytest.warns(UserWarning, match="No subjects are known"):
+        scores = cross_val_score(
+            pipe, arrays["X"], arrays["y"], cv=2, error_score="raise"
+        )
+    assert np.isfinite(scores).all()
+
+
+def test_onsets_default_to_order(arrays):
+    X = np.repeat(arrays["X"], 2, axis=0)
+    X = X + 1e-6 * np.random.default_rng(0).standard_normal(X.shape)
+    keywords = {
+        "subjects": np.repeat(arrays["subjects"], 2),
+        "stimuli": np.repeat(arrays["stimuli"], 2),
+    }
+    a = tiny(**arrays["kwargs"]).fit(X, **keywords)
+    b = tiny(**arrays["kwargs"]).fit(X, onsets=np.tile([0.0, 1.0], 24), **keywords)
+    assert_same_weights(a, b)
+
+
+def test_a_dataset_without_shared_stimuli_is_left_out(mixed_windows):
+    X = mixed_windows
+    alone = X[(X.groups("dataset") != "B") | (X.groups("subject") == "B/01")]
+    with pytest.warns(UserWarning, match="Left out of pre-training.*: B") as found:
+        tiny().fit(alone)
+    assert len(found) == 1
+
+
+def test_pretraining_losses(mixed_windows):
+    encoder = tiny(max_epochs=0).fit(mixed_windows)
+    assert len(encoder.history_) == 0
+    losses = encoder.pretraining_losses(mixed_windows, n_batches=3)
+    assert losses == encoder.pretraining_losses(mixed_windows, n_batches=3)
+    assert losses["isa"] > 0 and 0 < losses["centroid_distance"] < 2
+    one = encoder.pretraining_losses(
+        mixed_windows[mixed_windows.groups("dataset") == "A"], n_batches=1
+    )
+    assert np.isnan(one["centroid_distance"])
+
+
+# Files ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", ["subject", "train", None])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_save_and_load(mixed_windows, tmp_path, norm, standardize):
+    X = mixed_windows
+    path = tmp_path / "encoder.safetensors"
+    encoder = tiny(
+        subject_norm=norm,
+        standardize=standardize,
+        feature="de",
+        unknown_channels="position",
+    )
+    Z = encoder.fit_transform(X)
+    encoder.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["encoder.safetensors"]
+    loaded = MDJPTEncoder.load(path, batch_size=3)
+    assert (loaded.feature, loaded.subject_norm) == ("de", norm)
+    assert loaded.unknown_channels == "position"
+    np.testing.assert_allclose(loaded.transform(X), Z, atol=1e-5)
+    pd.testing.assert_frame_equal(loaded.history_, encoder.history_)
+    assert loaded.training_subjects_ == encoder.training_subjects_
+    # A clone keeps the weights; fit relearns only what belongs to the data.
+    again = clone(loaded).fit(X)
+    assert_same_weights(again, loaded)
+    np.testing.assert_allclose(again.transform(X), Z, atol=1e-5)
+    assert again.net_ is None
+
+
+def test_a_loaded_encoder_keeps_its_weights_in_cross_validation(
+    mixed_windows, tmp_path
+):
+    from sklearn.model_selection import cross_validate
+
+    X = mixed_windows
+    path = tmp_path / "encoder.safetensors"
+    tiny().fit(X).save(path)
+    loaded = MDJPTEncoder.load(path)
+    pipe = make_pipeline(loaded, LogisticRegression())
+    # One subject, no stimuli: nothing is looked for that training would need.
+    few = X[X.groups("subject") == "C/01"]
+    result = cross_validate(pipe, few, few.y, cv=2, return_estimator=True, n_jobs=2)
+    assert np.isfinite(result["test_score"]).all()
+    for fitted in result["estimator"]:
+        assert_same_weights(fitted[0], loaded)
+
+
+def test_finetune(mixed_windows, tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    first = tiny().fit(mixed_windows[:72])
+    first.save(path)
+    tuned = MDJPTEncoder(
+        weights=path, finetune=True, max_epochs=1, batches_per_epoch=1, random_state=0
+    ).fit(mixed_windows)
+    assert tuned.n_features_out_ == first.n_features_out_
+    assert not torch.equal(tuned.module_.spatial.weight, first.module_.spatial.weight)
+    assert set(tuned.training_datasets_) == {"A", "B", "C"}
+
+
+def test_released_checkpoint(tmp_path):
+    """A checkpoint with the released names: strict, and nothing in it is run."""
+    fixture = np.load(__file__.replace("test_encoder.py", "data/reference_parity.npz"))
+    prefix = "state_dict."
+    state = {
+        name.removeprefix(prefix): torch.from_numpy(fixture[name])
+        for name in fixture.files
+        if name.startswith(prefix)
+    }
+    path = tmp_path / "epoch=19.ckpt"
+    torch.save({"state_dict": state, "epoch": 19}, path)
+    X = EEGWindows.from_arrays(
+        fixture["data_3.x"], ch_names=fixture["data_3.ch_names"].tolist(), sfreq=125,
+        subject=[0, 0, 0, 1, 1, 1],
+    )  # fmt: skip
+    kwargs = {"weights": path, "window_norm": None, "standardize": False}
+    for feature, name in (("mean", "features_me"), ("de", "features_de")):
+        encoder = MDJPTEncoder(feature=feature, **kwargs).fit(X)
+        expected = fixture[f"data_3.{name}"]
+        error = np.abs(encoder.transform(X) - expected).max() / np.abs(expected).max()
+        assert error < 1e-4
+    linear = MDJPTEncoder(released_activation=None, **kwargs).fit(X)
+    assert not np.allclose(linear.transform(X), encoder.transform(X))
+    with pytest.raises(ValueError, match="variant='paper', but .* 'released'"):
+        MDJPTEncoder(variant="paper", **kwargs).fit(X)
+    # Ours again, from theirs.
+    linear.save(tmp_path / "ours.safetensors")
+    loaded = MDJPTEncoder.load(tmp_path / "ours.safetensors")
+    np.testing.assert_allclose(loaded.transform(X), linear.transform(X), rtol=1e-5)
+
+    state["surprise"] = torch.zeros(3)
+    del state["uni_mlp.fc.bias"]
+    torch.save({"state_dict": state}, path)
+    with pytest.raises(ValueError, match="uni_mlp.fc.bias[^$]*surprise"):
+        MDJPTEncoder(**kwargs).fit(X)
+
+
+class _Mischief:
+    """Would write a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_weight_files_that_are_none(mixed_windows, tmp_path):
+    X = mixed_windows
+
+    def fit(path):
+        return MDJPTEncoder(weights=path).fit(X)
+
+    with pytest.raises(FileNotFoundError, match="No weights file"):
+        fit(tmp_path / "absent.safetensors")
+    path = tmp_path / "text.safetensors"
+    path.write_text("hello there, this is no weights file")
+    with pytest.raises(ValueError, match="neither a file written by"):
+        fit(path)
+    tiny().fit(X).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="is damaged"):
+        fit(path)
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="not one of MDJPTEncoder.save"):
+        fit(path)
+    evil = tmp_path / "evil.ckpt"
+    torch.save({"state_dict": {}, "x": _Mischief(tmp_path / "touched")}, evil)
+    with pytest.raises(ValueError, match="nothing else is unpickled"):
+        fit(evil)
+    assert not (tmp_path / "touched").exists()
+    with pytest.raises(ValueError, match="come from the file"):
+        tiny().fit(X).save(path)
+        MDJPTEncoder.load(path, subject_norm=None)
+
+
+# Errors --------------------------------------------------------------------------
+
+
+def _bad_array(arrays, change):
+    X = arrays["X"].copy()
+    change(X)
+    return X
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"ch_names": ["Fz", "Cz", "Pz", "fz"]}, "Duplicate channel names"),
+        ({"ch_names": ["X1", "X2", "X3", "X4"]}, "No usable channel among X1"),
+        ({"ch_names": None}, "4 channels and ch_names is not set"),
+        ({"ch_names": ["Fz"]}, "1 names, but the signal has 4"),
+        ({"sfreq": None}, "Unknown sampling rate"),
+        ({"sfreq": -1}, "must be positive"),
+        ({"sfreq": 1000}, "fewer than 32 samples at 125 Hz .0.256 s."),
+        ({"unknown_channels": "error", "ch_names": ["Fz", "Cz", "Pz", "EOG"]},
+         "outside the 60 canonical ones: EOG"),
+        ({"missing_channels": "error"}, "lacks 56 canonical channels"),
+        ({"pairing": "clip"}, "pairing must be one of"),
+        ({"window_norm": "z"}, "window_norm must be one of"),
+        ({"subject_norm": "z"}, "subject_norm must be one of"),
+        ({"feature": "max"}, "feature must be one of"),
+        ({"variant": "big"}, "variant must be one of"),
+        ({"cda_scale": "det"}, "cda_scale must be one of"),
+        ({"n_heads": 3}, "hidden_dim must be a multiple of n_heads"),
+        ({"max_epochs": -1}, "max_epochs must be an int >= 0"),
+        ({"batch_size": 0}, "batch_size must be an int >= 1"),
+        ({"lr": 0.0}, "lr must be a finite number > 0"),
+        ({"temperature": -1}, "temperature must be a finite number > 0"),
+        ({"finetune": True}, "finetune=True needs weights"),
+        ({"X": np.zeros((3, 4))}, r"shape \(n_windows, n_channels, n_times\)"),
+        ({"X": np.zeros((0, 4, 125))}, "no windows"),
+        ({"nan": True}, "hold NaN or inf: windows 3, 5"),
+        ({"constant": True}, "constant in every channel: windows 7"),
+        ({"stimuli": np.arange(24)}, "no two subjects share a stimulus"),
+        ({"subjects": None}, "need to know whose window is whose"),
+        ({"subjects": np.zeros(24)}, "no two subjects share a stimulus"),
+        ({"subjects": np.zeros(3)}, "subjects has 3 entries"),
+        ({"stimuli": None, "y": None}, "pass subjects= and stimuli= to fit"),
+        ({"stimuli": None, "y": np.arange(24.0) + 0.5}, "y is continuous"),
+        ({"stimuli": None, "y": np.zeros(3)}, r"y has shape \(3,\)"),
+        ({"stimuli": None, "y": np.zeros(24)}, "two labels in common"),
+    ],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_errors_leave_the_estimator_as_it_was(arrays, change, message):
+    encoder = tiny(**arrays["kwargs"])
+    known = {name: arrays[name] for name in ("subjects", "stimuli")}
+    encoder.fit(arrays["X"], **known)
+    before = {k: v for k, v in vars(encoder).items() if k.endswith("_")}
+    weights, Z = state_of(encoder), encoder.transform(arrays["X"])
+
+    change = dict(change)
+    X = change.pop("X", arrays["X"]).copy()
+    if change.pop("nan", False):
+        X[3, 1, 7], X[5, 0, 0] = np.nan, np.inf
+    if change.pop("constant", False):
+        X[7] = 1.0
+    fit_arguments = {"y": arrays["y"]} | known
+    fit_arguments |= {k: change.pop(k) for k in list(change) if k in fit_arguments}
+    originals = encoder.get_params()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ValueError, match=message):
+            encoder.set_params(**change).fit(X, **fit_arguments)
+    after = {k: v for k, v in vars(encoder).items() if k.endswith("_")}
+    assert after.keys() == before.keys()
+    assert all(after[k] is before[k] for k in before)
+    for name, value in encoder.module_.state_dict().items():
+        assert torch.equal(value, weights[name])
+    encoder.set_params(**originals)
+    np.testing.assert_array_equal(encoder.transform(arrays["X"]), Z)
+    fresh = tiny(**arrays["kwargs"] | change)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ValueError, match=message):
+            fresh.fit(X, **fit_arguments)
+    assert not [name for name in vars(fresh) if name.endswith("_")]
+
+
+def test_an_error_in_training_leaves_the_estimator_as_it_was(mixed_windows):
+    encoder = tiny().fit(mixed_windows)
+    module = encoder.module_
+    with pytest.raises(FloatingPointError, match="loss became .* try a lower lr"):
+        encoder.set_params(lr=1e25, batches_per_epoch=8).fit(mixed_windows)
+    assert encoder.module_ is module
+
+
+def test_released_names_windows_too_short_for_its_projector(mixed_windows):
+    with pytest.raises(ValueError, match="projector of variant='released'"):
+        tiny(variant="released").fit(mixed_windows)
+
+
+def test_a_flat_channel_is_a_warning(arrays):
+    X = arrays["X"].copy()
+    X[:, 2] = 0.0
+    known = {name: arrays[name] for name in ("subjects", "stimuli")}
+    with pytest.warns(UserWarning, match="Flat channels: Pz"):
+        Z = tiny(**arrays["kwargs"]).fit_transform(X, **known)
+    assert np.isfinite(Z).all()
+
+
+def test_sixty_channels_without_names_are_the_canonical_ones():
+    X = np.random.default_rng(0).standard_normal((8, 60, 125))
+    keywords = {"subjects": np.repeat([0, 1], 4), "stimuli": np.tile(range(4), 2)}
+    a = tiny(sfreq=125).fit_transform(X, **keywords)
+    b = tiny(sfreq=125, ch_names=CANONICAL_CHANNELS).fit_transform(X, **keywords)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_train_norm_lets_windows_stand_alone(arrays):
+    known = {name: arrays[name] for name in ("subjects", "stimuli")}
+    encoder = tiny(subject_norm="train", **arrays["kwargs"]).fit(arrays["X"], **known)
+    Z = encoder.transform(arrays["X"])
+    for i in (0, 5):
+        one = encoder.transform(arrays["X"][i : i + 1])
+        np.testing.assert_allclose(one, Z[i : i + 1], atol=1e-4)
