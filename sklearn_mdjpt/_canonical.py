@@ -1,5 +1,6 @@
 """Reading windows as the encoder sees them: 60 channels, 125 Hz, one scale."""
 
+import hashlib
 import warnings
 
 import numpy as np
@@ -96,15 +97,15 @@ class CanonicalReader:
         not_finite, constant = np.zeros(n, bool), np.zeros(n, bool)
         flat = {}
         for k, (source, starts, n_times, matrix) in enumerate(self._blocks):
+            used = np.flatnonzero(matrix.any(axis=0))
             rows = np.flatnonzero(self._block_of == k)
             rows = rows[np.argsort(self._place[rows])]
             for length in np.unique(n_times):
                 same = n_times == length
-                bad, still = source.window_flaws(starts[same], length)
+                bad, still = source.window_flaws(starts[same], length, used)
                 not_finite[rows[same]], constant[rows[same]] = bad, still
-            used = matrix.any(axis=0)
             for name in source.flat_channels():
-                if used[source.ch_names.index(name)]:
+                if source.ch_names.index(name) in used:
                     flat[name] = flat.get(name, 0) + 1
         if not_finite.any():
             raise ValueError(
@@ -122,6 +123,13 @@ class CanonicalReader:
                 for name, count in flat.items()
             )
             warnings.warn(f"Flat channels: {listed}.", stacklevel=3)
+
+    def digest(self, row):
+        """Return bytes that tell a window's signal, as it was given, from others."""
+        source, starts, n_times, _ = self._blocks[self._block_of[row]]
+        place = self._place[row]
+        x = source.windows(starts[[place]], n_times[place])
+        return hashlib.blake2b(x.tobytes(), digest_size=8).digest()
 
     def read(self, rows):
         """Return windows of one length on the canonical channels.

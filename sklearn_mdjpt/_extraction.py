@@ -1,6 +1,5 @@
 """Features of many windows, with each subject's statistics and bounded memory."""
 
-import hashlib
 import re
 
 import numpy as np
@@ -51,13 +50,7 @@ def extract_features(encoder, reader, metadata, *, batch_size, device, statistic
         for batch, z in encode(np.arange(len(metadata))):
             finish(batch, z, statistics)
         return features
-    codes = pd.factorize(
-        pd.MultiIndex.from_frame(
-            metadata[["dataset", "subject"]].fillna("").astype(str)
-        )
-    )[0]
-    for code in range(codes.max() + 1):
-        rows = np.flatnonzero(codes == code)
+    for rows in _rows_by_subject(metadata):
         chosen = statistics_rows(reader, metadata, rows)
         encoded = list(encode(chosen))
         of_subject = encoder.norm_statistics([z for _, z in encoded])
@@ -71,8 +64,12 @@ def extract_features(encoder, reader, metadata, *, batch_size, device, statistic
 
 @torch.inference_mode()
 def pooled_statistics(encoder, reader, metadata, *, batch_size, device):
-    """Statistics over a share of all windows, for ``subject_norm="train"``."""
-    rows = statistics_rows(reader, metadata, np.arange(len(metadata)))
+    """Statistics over an equal share of each subject, for ``subject_norm="train"``."""
+    by_subject = _rows_by_subject(metadata)
+    share = max(1, N_STATISTICS_WINDOWS // len(by_subject))
+    rows = np.concatenate(
+        [statistics_rows(reader, metadata, rows, share) for rows in by_subject]
+    )
     return encoder.norm_statistics(
         [
             encoder.encode_channels(torch.from_numpy(reader.read(batch)).to(device))
@@ -85,7 +82,7 @@ def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):
     """Choose the windows that a subject's statistics come from.
 
     All of them up to a limit; beyond it a share, evenly spaced in the order of
-    (dataset, subject, session, trial, onset).  Where this does not tell windows apart
+    (session, trial, onset).  Where this does not tell windows apart
     (arrays without metadata), their content decides, so that the choice never depends
     on the order of the rows.
 
@@ -95,7 +92,7 @@ def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):
         A part of ``rows``, in the order of the choice.
     """
     table = metadata.iloc[rows]
-    keys = ["dataset", "subject", "session", "trial", "onset"]
+    keys = ["session", "trial", "onset"]
     tells_apart = (
         not table["onset"].isna().any()
         and not table["trial"].isna().any()
@@ -106,14 +103,18 @@ def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):
     elif len(rows) <= limit:
         return rows
     else:
-        digests = [
-            hashlib.blake2b(reader.read([row])[0].tobytes(), digest_size=8).digest()
-            for row in rows
-        ]
+        digests = [reader.digest(row) for row in rows]
         order = np.argsort(np.array(digests, dtype="S8"), kind="stable")
     if len(rows) > limit:
         order = order[np.linspace(0, len(rows) - 1, limit).round().astype(int)]
     return rows[order]
+
+
+def _rows_by_subject(metadata):
+    """List the rows of each subject of each dataset, by first appearance."""
+    whose = metadata[["dataset", "subject"]].fillna("").astype(str)
+    codes = pd.factorize(pd.MultiIndex.from_frame(whose))[0]
+    return [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
 
 
 def _natural_codes(column):

@@ -22,7 +22,7 @@ mne.Epochs, or braindecode BaseConcatDataset
     sfreq : float, default=None
         Sampling rate of an array, in hertz.
     per_window : bool, default=False
-        Whether windows of arrays and Epochs are normalised each by itself.
+        Whether windows of anything but EEGWindows are normalised each by itself.
 
     Returns
     -------
@@ -34,13 +34,16 @@ mne.Epochs, or braindecode BaseConcatDataset
         given = dict.fromkeys(
             ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
         )
-        windows = EEGWindows._from_epochs(X, given=given, per_window=per_window)
+        windows = EEGWindows._from_epochs(X, given=given)
     elif _is_braindecode(X):
         windows = EEGWindows.from_braindecode(X)
     else:
-        windows = _from_array(X, ch_names, sfreq, per_window)
+        windows = _from_array(X, ch_names, sfreq)
     if not len(windows):
         raise ValueError("X has no windows; at least one is expected.")
+    if windows is not X:
+        for stack in windows.recordings:
+            stack.per_window = per_window
     return windows
 
 
@@ -52,7 +55,7 @@ def is_array(X):
     )
 
 
-def _from_array(X, ch_names, sfreq, per_window):
+def _from_array(X, ch_names, sfreq):
     try:
         X = X if isinstance(X, np.ndarray) else np.asarray(X)
     except ValueError as error:
@@ -78,9 +81,7 @@ def _from_array(X, ch_names, sfreq, per_window):
                 "channels are taken for the canonical ones."
             )
         ch_names = CANONICAL_CHANNELS
-    return EEGWindows._from_arrays(
-        X, ch_names=ch_names, sfreq=check_sfreq(sfreq), per_window=per_window
-    )
+    return EEGWindows.from_arrays(X, ch_names=ch_names, sfreq=check_sfreq(sfreq))
 
 
 def _is_epochs(X):

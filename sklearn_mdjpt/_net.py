@@ -1,5 +1,6 @@
 """The private skorch net behind MDJPTEncoder, and its callbacks."""
 
+import copy
 import sys
 import time
 import warnings
@@ -21,6 +22,15 @@ class PretrainingNet(NeuralNet):
     def get_iterator(self, dataset, training=False):
         """Return the dataset: it makes its own batches."""
         return dataset
+
+    def fit_loop(self, *args, **kwargs):
+        """Train; remember an interruption, which skorch would swallow."""
+        self.interrupted_ = False
+        try:
+            return super().fit_loop(*args, **kwargs)
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            raise
 
     def infer(self, x, **fit_params):
         """Encode the parts of a batch."""
@@ -73,9 +83,10 @@ def make_net(
         callbacks=[
             ("isa", PassthroughScoring("isa", on_train=True)),
             ("cda", PassthroughScoring("cda", on_train=True)),
-            ("spatial_norm", SpatialNorm()),
-            ("progress", Progress(verbose)),
-            *(callbacks or ()),
+            ("mdjpt_spatial_norm", SpatialNorm()),
+            ("mdjpt_progress", Progress(verbose)),
+            # Copies: a fold's training leaves nothing behind in the next one's.
+            *copy.deepcopy(list(callbacks or ())),
         ],
         callbacks__valid_loss=None,
         callbacks__print_log=None,

@@ -46,18 +46,28 @@ def pair_columns(windows, **keywords):
             given = check_onsets(values, n, keyword)
         else:
             given = pd.Series(check_ids(values, n, keyword), dtype=object)
-        unknown = columns[name].isna() if name != "dataset" else _anonymous(columns)
+        unknown = columns[name].isna() if name != "dataset" else anonymous(columns)
         columns[name] = columns[name].mask(unknown, given)
     missing = columns["onset"].isna()
     if missing.any():
-        order = columns.groupby(
+        runs = columns.groupby(
             ["dataset", "subject", "session", "stimulus"], dropna=False, sort=False
-        ).cumcount()
-        columns["onset"] = columns["onset"].mask(missing, order.astype(float))
+        )
+        order = runs.cumcount().astype(float)
+        counts = runs.size().reset_index(name="n").dropna(subset=["stimulus"])
+        uneven = counts.groupby(["dataset", "stimulus"])["n"].nunique() > 1
+        if uneven.any():
+            warnings.warn(
+                "Onsets are not known, and the order of windows stands in; but "
+                f"{uneven.sum()} stimuli have more windows for some subjects than for "
+                "others, so that order may pair different moments. Pass onsets=.",
+                stacklevel=5,
+            )
+        columns["onset"] = columns["onset"].mask(missing, order)
     return columns
 
 
-def _anonymous(columns):
+def anonymous(columns):
     """Datasets whose name was made up, because none was given."""
     return columns["dataset"].str.match(r"dataset-[0-9a-f]{8}$")
 
@@ -85,6 +95,8 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
     Returns
     -------
     sampler : StimulusPairSampler or LabelPairSampler
+    datasets : ndarray of str, shape (n_windows,)
+        The sampler's name of each window's dataset.
     one_subject : bool
         Whether the two sides of a pair are halves of one (unknown) subject.
 
@@ -108,11 +120,11 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
         )
         _report_left_out(
             sampler,
-            "no two subjects share a stimulus at the same onset",
-            "Pre-training needs fewest two subjects who share a stimulus",
+            "no two subjects share a stimulus at two onsets, or two stimuli",
+            "Pre-training needs at least two subjects who share stimuli",
             "Check stimuli and onsets, or set pairing='label' (supervised).",
         )
-        return sampler, False
+        return sampler, datasets, False
 
     if pairing == "label" and y is None:
         y = known_labels
@@ -136,7 +148,7 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
         )
         # Two random halves stand in for two subjects, each label in both of them.
         order = rng.permutation(len(labels))
-        halves = pd.Series(labels[order]).groupby(labels[order]).cumcount() % 2
+        halves = pd.Series(order).groupby(pd.factorize(labels[order])[0]).cumcount() % 2
         subjects = np.empty(len(labels), dtype=object)
         subjects[order] = [f"half {half}" for half in halves]
     if notes:
@@ -145,10 +157,10 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
     _report_left_out(
         sampler,
         "no two subjects share two labels",
-        "Pairing by label needs fewest two subjects who have two labels in common",
+        "Pairing by label needs at least two subjects who have two labels in common",
         "Check y and subjects.",
     )
-    return sampler, not known_subjects
+    return sampler, datasets, not known_subjects
 
 
 def _split_by_length(datasets, lengths, sfreq):
@@ -171,13 +183,18 @@ def _check_labels(y, n_windows):
         raise ValueError(
             f"y has shape {labels.shape}, but there are {n_windows} windows."
         )
-    if pd.isna(labels).any():
-        raise ValueError(f"y has {pd.isna(labels).sum()} missing labels.")
-    if labels.dtype == object:
-        labels = labels.astype(str)
-    if type_of_target(labels).startswith("continuous"):
+    known = pd.notna(labels)
+    if not known.any():
+        raise ValueError("y has no label that is not missing.")
+    classes = labels[known]
+    if classes.dtype == object:
+        classes = classes.astype(str)
+    if type_of_target(classes).startswith("continuous"):
         raise ValueError("Pairing by label needs classes, but y is continuous.")
-    return labels
+    # Windows without a label (an unlabelled dataset among others) are never drawn.
+    checked = np.full(n_windows, None, dtype=object)
+    checked[known] = classes
+    return checked
 
 
 def _report_left_out(sampler, why, needed, advice):
@@ -199,15 +216,18 @@ class PairBatches(torch.utils.data.IterableDataset):
         Where windows are read from.
     sampler : StimulusPairSampler or LabelPairSampler
         Which windows make a batch.
+    datasets : ndarray of str, shape (n_windows,)
+        The sampler's name of each window's dataset.
     n_batches : int
         Batches of one pass (an epoch).
     one_subject : bool, default=False
         Whether the two sides of a pair are halves of one subject.
     """
 
-    def __init__(self, reader, sampler, n_batches, one_subject=False):
+    def __init__(self, reader, sampler, datasets, n_batches, one_subject=False):
         self.reader = reader
         self.sampler = sampler
+        self.datasets = datasets
         self.n_batches = n_batches
         self.one_subject = one_subject
 

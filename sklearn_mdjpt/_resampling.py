@@ -15,9 +15,47 @@ _MAX_RATIO = 4096
 _LINE_SAMPLES = 2**22
 
 
+def _ratio(sfreq, new_sfreq):
+    """Return the ratio of two rates as the fraction that the filter works with."""
+    ratio = Fraction(new_sfreq / sfreq).limit_denominator(_MAX_RATIO)
+    if ratio == 0 or abs(float(ratio) * sfreq / new_sfreq - 1) > 1e-4:
+        raise ValueError(f"Cannot resample from {sfreq} Hz to {new_sfreq} Hz.")
+    return ratio
+
+
 def resampled_length(n_times, sfreq, new_sfreq):
-    """Return how many samples ``n_times`` become at the new rate."""
-    return np.asarray(np.floor(np.asarray(n_times) * new_sfreq / sfreq + 0.5), int)
+    """Return how many samples ``n_times`` become at the new rate.
+
+    By the very fraction that `resample` uses: with an odd rate such as 500.03 Hz
+    windows would otherwise drift away from the resampled recording.
+    """
+    ratio = float(_ratio(sfreq, new_sfreq))
+    return np.asarray(np.floor(np.asarray(n_times) * ratio + 0.5), int)
+
+
+def bridge_gaps(x):
+    """Replace NaN and inf by straight lines, channel by channel, in place.
+
+    Filters run over the breaks between trials, where a gap must not spoil the windows
+    around it.  (Windows that hold NaN themselves are refused elsewhere.)
+
+    Parameters
+    ----------
+    x : ndarray of float, shape (n_lines, n_times)
+        Signals; a line without any finite sample stays as it is.
+
+    Returns
+    -------
+    ndarray of shape (n_lines, n_times)
+        ``x`` itself.
+    """
+    gaps = ~np.isfinite(x)
+    for line in np.flatnonzero(gaps.any(axis=1)):
+        finite = np.flatnonzero(~gaps[line])
+        if len(finite):
+            missing = np.flatnonzero(gaps[line])
+            x[line, missing] = np.interp(missing, finite, x[line, finite])
+    return x
 
 
 def resample(x, sfreq, new_sfreq):
@@ -26,7 +64,8 @@ def resample(x, sfreq, new_sfreq):
     SciPy's polyphase filter, whose gain is one half at the lower of the two Nyquist
     rates.  The line through the first and the last sample is taken out before and
     put back after, so that offsets of millivolts leave neither a transient at the
-    borders nor the filter's ripple.
+    borders nor the filter's ripple.  Samples that are not finite are bridged by
+    straight lines.
 
     Parameters
     ----------
@@ -43,16 +82,14 @@ def resample(x, sfreq, new_sfreq):
     x = np.asarray(x)
     if sfreq == new_sfreq:
         return x.astype(np.float32, copy=False)
-    ratio = Fraction(new_sfreq / sfreq).limit_denominator(_MAX_RATIO)
-    if ratio == 0 or abs(float(ratio) * sfreq / new_sfreq - 1) > 1e-4:
-        raise ValueError(f"Cannot resample from {sfreq} Hz to {new_sfreq} Hz.")
+    ratio = _ratio(sfreq, new_sfreq)
     n_new = int(resampled_length(x.shape[-1], sfreq, new_sfreq))
     out = np.empty((*x.shape[:-1], n_new), np.float32)
     lines, out_lines = x.reshape(-1, x.shape[-1]), out.reshape(-1, n_new)
     # A few lines at a time: SciPy works in float64, and a recording can be long.
     step = max(1, _LINE_SAMPLES // x.shape[-1])
     for i in range(0, len(lines), step):
-        part = lines[i : i + step].astype(float)
+        part = bridge_gaps(lines[i : i + step].astype(float))
         first, last = part[:, :1].copy(), part[:, -1:].copy()
         slope = (last - first) / max(1, x.shape[-1] - 1)
         part -= first + slope * np.arange(x.shape[-1])

@@ -5,13 +5,13 @@ Our format is safetensors with one JSON text in the header: nothing in it is pic
 
 import json
 import os
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ._validation import list_some
 from .nn import released_to_state_dict
@@ -48,13 +48,14 @@ def write_weights(path, state_dict, config, extra, metadata):
     tensors |= {f"extra.{name}": value for name, value in extra.items()}
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     header = {"format_version": _FORMAT_VERSION, "config": config} | metadata
-    handle, temporary = tempfile.mkstemp(dir=path.parent or ".", prefix=f".{path.name}")
-    os.close(handle)
+    # Beside the target, with the permissions of any file that the user makes.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(header)})
+        # Written here: safetensors would make the file readable by its owner only.
+        temporary.write_bytes(save(tensors, metadata={_KEY: json.dumps(header)}))
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -139,6 +139,12 @@ def channel_matrix(
             f"mapping by electrode position with {list_some(extra)} as well.",
             stacklevel=2,
         )
+    elif unknown_channels == "drop" and 2 * len(known) < len(names):
+        warnings.warn(
+            f"Only {len(known)} of {len(names)} channels have a canonical name; left "
+            f"out: {list_some(unknown)}.",
+            stacklevel=2,
+        )
     if few or unknown_channels == "position":
         usable.update(extra)
     if not usable:

@@ -2,6 +2,7 @@
 
 import contextlib
 import numbers
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from ._canonical import CanonicalReader
 from ._extraction import extract_features, pooled_statistics
 from ._inputs import as_windows, is_array
 from ._net import history_table, make_net
-from ._pairs import PairBatches, make_sampler, pair_columns
+from ._pairs import PairBatches, anonymous, make_sampler, pair_columns
 from ._validation import check_option, list_some
 from ._weights import load_parameters, read_weights, write_weights
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
@@ -23,13 +24,13 @@ from .nn import HybridEncoder, NormStatistics, covariance_centroids
 from .nn.pretraining import JointLoss
 
 _SMALL = {
-    "hidden_dim": 32,
+    "hidden_dim": 16,
     "latent_dim": 8,
     "depth": 1,
-    "n_heads": 4,
+    "n_heads": 2,
     "max_epochs": 10,
     "batches_per_epoch": 32,
-    "lr": 2e-3,
+    "lr": 5e-3,
 }
 # Parameters of the estimator that a weights file keeps beside the network.
 _STORED = (
@@ -92,7 +93,8 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         neighbours, or an error.
     window_norm : {"robust", None}, default="robust"
         Amplitude of the input.  "robust" removes each channel's mean and divides by
-        one SD for each recording that outliers do not count for.
+        one SD for each recording that outliers do not count for.  None is for signals
+        that have amplitudes of about 1 already.
     subject_norm : {"subject", "train", None}, default="subject"
         Z-score inside the network.  "subject" uses the statistics of each subject's
         own windows in X: label-free and transductive, so ``transform(X[:1])`` differs
@@ -156,7 +158,8 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     mean_, scale_ : ndarray of shape (n_features_out_,) or None
         Standardisation learnt in ``fit``.
     training_datasets_, training_subjects_ : list of str
-        What the weights have seen, the subjects as "dataset/subject".
+        What the weights were trained on, the subjects as "dataset/subject".  Datasets
+        without a name are not listed.
 
     See Also
     --------
@@ -168,10 +171,11 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     -----
     Statistics of a subject with more than 256 windows in X come from 256 of them,
     evenly spaced in the order of session, trial and onset (by content where these are
-    not known).
+    not known).  Those of ``subject_norm="train"`` come from 256 windows in all, the
+    same number of each subject.
 
-    Plain arrays and Epochs count as one subject.  To normalise several subjects each
-    by itself, use EEGWindows.
+    Plain arrays count as one subject, and so do Epochs without a metadata column
+    "subject".  To normalise several subjects each by itself, use EEGWindows.
 
     References
     ----------
@@ -277,8 +281,8 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     def small(cls, **overrides):
         """Return an encoder that pre-trains in minutes on two CPU cores.
 
-        ``hidden_dim=32, latent_dim=8, depth=1, n_heads=4``, 128 features, and 10
-        epochs of 32 batches at ``lr=2e-3``; all else is as in the full encoder.
+        ``hidden_dim=16, latent_dim=8, depth=1, n_heads=2``, 128 features, and 10
+        epochs of 32 batches at ``lr=5e-3``; all else is as in the full encoder.
 
         Parameters
         ----------
@@ -352,7 +356,11 @@ list of mne.Epochs or braindecode dataset
 
         Parameters
         ----------
-        X, y, subjects, datasets, sessions, stimuli, onsets
+        X : EEGWindows, ndarray, mne.Epochs, list of mne.Epochs or braindecode dataset
+            As for `fit`.
+        y : array-like of shape (n_windows,), default=None
+            As for `fit`.
+        subjects, datasets, sessions, stimuli, onsets : array-like, default=None
             As for `fit`.
 
         Returns
@@ -381,7 +389,7 @@ list of mne.Epochs or braindecode dataset
             on which windows of a subject are in X.
         """
         check_is_fitted(self, "module_")
-        windows, reader = self._read(X, self.module_)
+        windows, reader = self._read(X, self.module_, self._fitted_parameters)
         with _torch_threads(self.torch_threads):
             features = extract_features(
                 self.module_,
@@ -403,7 +411,9 @@ list of mne.Epochs or braindecode dataset
         init_seed, pair_seed = seed_sequence.generate_state(2)
         with _torch_threads(self.torch_threads), _forked_torch(init_seed, device):
             module, file = self._make_module()
-            windows, reader = self._read(X, module)
+            parameters = {name: getattr(self, name) for name in _STORED}
+            parameters["standardize"] = bool(self.standardize)
+            windows, reader = self._read(X, module, parameters)
             train = self.weights is None or self.finetune
             net, history = None, _no_history() if file is None else file.history
             seen = _NOTHING_SEEN if file is None else file.seen
@@ -416,8 +426,10 @@ list of mne.Epochs or braindecode dataset
                 net = self._train(
                     module, reader, windows, columns, y, pair_seed, device
                 )
+                if net.interrupted_:
+                    raise KeyboardInterrupt("Pre-training was interrupted.")
                 history = history_table(net)
-                seen = _union(seen, _who(columns))
+                seen = _union(seen, net.seen_)
             module.eval()
             common = {"batch_size": self.batch_size, "device": device}
             if self.subject_norm == "train":
@@ -430,6 +442,8 @@ list of mne.Epochs or braindecode dataset
         if self.standardize:
             mean, scale = _standardization(features)
 
+        # transform goes by what was fitted, whatever set_params has changed since.
+        self._fitted_parameters = parameters
         self.module_, self.net_, self.history_ = module, net, history
         self.mean_, self.scale_ = mean, scale
         self.training_datasets_, self.training_subjects_ = seen
@@ -453,22 +467,30 @@ list of mne.Epochs or braindecode dataset
             )
         module = HybridEncoder(**file.config | self._behaviour())
         load_parameters(module, file.state_dict, str(self.weights))
+        for name in ("window_norm", "subject_norm"):
+            stored = file.parameters.get(name, getattr(self, name))
+            if stored != getattr(self, name):
+                warnings.warn(
+                    f"{str(self.weights)!r} was trained with {name}={stored!r}, but "
+                    f"{name}={getattr(self, name)!r} is set.",
+                    stacklevel=4,
+                )
         return module, file
 
     def _behaviour(self):
         return {"feature": self.feature, "subject_norm": self.subject_norm}
 
-    def _read(self, X, module):
+    def _read(self, X, module, parameters):
         """Return X as windows and a checked reader of them."""
-        per_window = self.subject_norm == "train"
+        per_window = parameters["subject_norm"] == "train"
         windows = as_windows(
             X, ch_names=self.ch_names, sfreq=self.sfreq, per_window=per_window
         )
         reader = CanonicalReader(
             windows,
-            window_norm=self.window_norm,
-            unknown_channels=self.unknown_channels,
-            missing_channels=self.missing_channels,
+            window_norm=parameters["window_norm"],
+            unknown_channels=parameters["unknown_channels"],
+            missing_channels=parameters["missing_channels"],
             neighbours="released" if module.variant == "released" else "mne",
         )
         reader.check(min_times=module.channel_encoder.patch_size)
@@ -496,10 +518,12 @@ list of mne.Epochs or braindecode dataset
             verbose=self.verbose,
         )
         net.fit(batches, None)
+        used = columns[np.isin(batches.datasets, batches.sampler.datasets)]
+        net.seen_ = _who(used) if self.max_epochs else _NOTHING_SEEN
         return net
 
     def _pair_batches(self, reader, windows, columns, y, rng, n_batches):
-        sampler, one_subject = make_sampler(
+        sampler, datasets, one_subject = make_sampler(
             columns,
             reader.n_times,
             y,
@@ -508,7 +532,7 @@ list of mne.Epochs or braindecode dataset
             sfreq=reader.sfreq,
             rng=rng,
         )
-        return PairBatches(reader, sampler, n_batches, one_subject)
+        return PairBatches(reader, sampler, datasets, n_batches, one_subject)
 
     def _standardized(self, features):
         if self.mean_ is None:
@@ -535,12 +559,12 @@ list of mne.Epochs or braindecode dataset
         if self.mean_ is not None:
             extra |= {"mean": torch.from_numpy(self.mean_)}
             extra |= {"scale": torch.from_numpy(self.scale_)}
-        if self.subject_norm == "train":
+        if self.module_.subject_norm == "train":
             statistics = self.module_.get_statistics()
             extra |= {f"statistics.{k}": v for k, v in statistics._asdict().items()}
         metadata = {
             "package_version": __version__,
-            "parameters": {name: getattr(self, name) for name in _STORED},
+            "parameters": self._fitted_parameters,
             "ch_names": list(CANONICAL_CHANNELS),
             "sfreq": CANONICAL_SFREQ,
             "training_datasets": self.training_datasets_,
@@ -572,7 +596,8 @@ list of mne.Epochs or braindecode dataset
         MDJPTEncoder
             ``MDJPTEncoder(weights=path, ...)`` with the normalisation and feature
             parameters of the file, already fitted, standardisation included.  A clone
-            of it keeps the weights; its ``fit`` relearns only the standardisation.
+            of it keeps the weights; its ``fit`` relearns only the standardisation
+            (and the statistics of ``subject_norm="train"``).
 
         Raises
         ------
@@ -601,6 +626,7 @@ list of mne.Epochs or braindecode dataset
                 )
             )
         encoder.module_ = module.to(_resolve_device(encoder.device)).eval()
+        encoder._fitted_parameters = file.parameters
         encoder.net_ = None
         encoder.history_ = file.history
         encoder.mean_ = encoder.scale_ = None
@@ -633,12 +659,16 @@ list of mne.Epochs or braindecode dataset
 
         Parameters
         ----------
-        X, y, subjects, datasets, sessions, stimuli, onsets
+        X : EEGWindows, ndarray, mne.Epochs, list of mne.Epochs or braindecode dataset
             As for `fit`; at least two subjects of a dataset.
+        y : array-like of shape (n_windows,), default=None
+            As for `fit`.
         n_batches : int, default=32
             Batches to average over.
         random_state : int, default=0
             Seeds the pairs; the same seed draws the same pairs for any encoder.
+        subjects, datasets, sessions, stimuli, onsets : array-like, default=None
+            As for `fit`.
 
         Returns
         -------
@@ -648,7 +678,9 @@ list of mne.Epochs or braindecode dataset
             the spatial mixing, each divided by its own trace (nan for one dataset).
         """
         check_is_fitted(self, "module_")
-        windows, reader = self._read(X, self.module_)
+        if n_batches < 1:
+            raise ValueError(f"n_batches must be at least 1, got {n_batches!r}.")
+        windows, reader = self._read(X, self.module_, self._fitted_parameters)
         columns = pair_columns(
             windows, subjects=subjects, datasets=datasets, sessions=sessions,
             stimuli=stimuli, onsets=onsets,
@@ -711,6 +743,8 @@ list of mne.Epochs or braindecode dataset
     def _check_parameters(self):
         """Raise on parameters that are out of range, before any work is done."""
         check_option(self.window_norm, ("robust", None), "window_norm")
+        check_option(self.released_activation, ("relu", None), "released_activation")
+        check_option(self.standardize, (True, False), "standardize")
         check_option(self.pairing, ("stimulus", "label"), "pairing")
         check_option(self.cda_scale, ("trace", "none"), "cda_scale")
         check_option(
@@ -720,9 +754,13 @@ list of mne.Epochs or braindecode dataset
             ("max_epochs", 0),
             ("batches_per_epoch", 1),
             ("batch_size", 1),
+            ("torch_threads", 1),
         ):
             value = getattr(self, name)
-            if not isinstance(value, numbers.Integral) or value < least:
+            if name == "torch_threads" and value is None:
+                continue
+            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not whole or value < least:
                 raise ValueError(f"{name} must be an int >= {least}, got {value!r}.")
         for name, positive in (
             ("temperature", True),
@@ -773,6 +811,7 @@ def _no_history():
 def _who(columns):
     """Names of the datasets and subjects in a table."""
     table = columns[["dataset", "subject"]].drop_duplicates()
+    table = table[~anonymous(table)]
     known = table.dropna()
     return (
         list(table["dataset"].unique()),
@@ -811,7 +850,13 @@ def _device(module):
 def _resolve_device(device):
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    try:
+        return torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be 'auto' or a torch device such as 'cpu' or 'cuda:0', got "
+            f"{device!r}."
+        ) from error
 
 
 def _seed_sequence(random_state):

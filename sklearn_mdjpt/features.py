@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._inputs import as_windows, is_array
-from ._resampling import cache
+from ._resampling import bridge_gaps, cache
 from ._validation import check_numeric, check_option, check_sfreq, list_some
 from .channels import CANONICAL_CHANNELS, canonical_name, channel_matrix
 from .windows import EEGWindows
@@ -396,10 +396,10 @@ def _recording_variances(source, starts, n_times, matrix, bands):
     for first in range(0, n_channels, step):
         some = slice(first, first + step)
         if matrix is None:
-            x = _bridge(np.asarray(signal[some], dtype=float))
+            x = bridge_gaps(np.array(signal[some], dtype=float))
         else:
             used = np.flatnonzero(matrix[some].any(axis=0))
-            x = matrix[some][:, used] @ _bridge(np.asarray(signal[used], dtype=float))
+            x = matrix[some][:, used] @ bridge_gaps(np.array(signal[used], dtype=float))
         # A mirrored tail gives the transform a length that is fast to compute.
         n_fast = next_fast_len(x.shape[1], real=True)
         x = np.pad(x, [(0, 0), (0, n_fast - x.shape[1])], mode="symmetric")
@@ -436,17 +436,3 @@ def _power_gain(n_times, sfreq, low, high):
     freqs = np.arange(1, n_times) * sfreq / (2 * n_times)
     detuning = (freqs**2 - low * high) / (freqs * (high - low))
     return np.concatenate([[0.0], 1 / (1 + detuning ** (2 * _FILTER_ORDER))])
-
-
-def _bridge(x):
-    """Replace NaN and inf by straight lines, channel by channel, in place.
-
-    Only samples outside of all windows can be so: the filter runs over the breaks
-    between trials, where a gap must not spoil the windows around it.
-    """
-    for channel in x:
-        finite = np.isfinite(channel)
-        if not finite.all() and finite.any():
-            where = np.arange(len(channel))
-            channel[~finite] = np.interp(where[~finite], where[finite], channel[finite])
-    return x

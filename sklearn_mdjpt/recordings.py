@@ -79,14 +79,15 @@ class _Source:
             count += finite.sum(axis=1)
         mean = total / np.maximum(count, 1)
 
-        n_samples = count.sum()
-        stride = int(max(1, np.ceil(n_samples / _MEDIAN_SAMPLES)))
+        stride = int(max(1, np.ceil(count.sum() / _MEDIAN_SAMPLES)))
+        # Each window of a stack is thinned by itself: their order must not matter.
         thinned = [
-            (_channels_first(self.signal[chunk])[picks][:, ::stride] - mean[:, None])
+            _channels_first(self.signal[chunk][..., ::stride])[picks] - mean[:, None]
             for chunk in chunks
         ]
         magnitude = np.abs(np.concatenate(thinned, axis=1))
-        magnitude = magnitude[np.isfinite(magnitude)]
+        # Flat channels and padding tell nothing of the amplitude of the others.
+        magnitude = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
         limit = _OUTLIER_FACTOR * np.median(magnitude) if magnitude.size else 0.0
 
         n, first, second = 0, 0.0, 0.0
@@ -120,7 +121,8 @@ class Recording(_Source):
     ----------
     signal : array-like of shape (n_channels, n_times)
         Volts (any unit works: amplitude is normalised later).  A memory map stays on
-        disk; arrays are not copied.
+        disk; arrays are not copied, and are not to be changed afterwards: statistics
+        and resampled signals are kept.
     ch_names : sequence of str
         Channel names, unique whatever the case.
     sfreq : float
@@ -213,6 +215,15 @@ class Recording(_Source):
 
         The recording is resampled as a whole, once, and kept in a bounded cache.
 
+        Parameters
+        ----------
+        starts : ndarray of int, shape (n_windows,)
+            First sample of each window.
+        n_times : int
+            Length of a window in samples.
+        sfreq : float
+            The other rate, in hertz.
+
         Returns
         -------
         ndarray of shape (n_windows, n_channels, n_new_times)
@@ -227,8 +238,17 @@ class Recording(_Source):
         new_starts = resampled_length(starts, self.sfreq, sfreq)
         return _cut(signal, np.minimum(new_starts, signal.shape[1] - n_new), n_new)
 
-    def window_flaws(self, starts, n_times):
+    def window_flaws(self, starts, n_times, picks=slice(None)):
         """Say which windows are not finite, and which are constant in all channels.
+
+        Parameters
+        ----------
+        starts : ndarray of int, shape (n_windows,)
+            First sample of each window.
+        n_times : int
+            Length of a window in samples.
+        picks : ndarray of int, default=slice(None)
+            Channels that count.
 
         Returns
         -------
@@ -239,7 +259,7 @@ class Recording(_Source):
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
         for a in range(0, self.n_times, step):
             # One sample of the chunk before, so that changes at its edge count.
-            x = np.asarray(self.signal[:, max(a - 1, 0) : a + step])
+            x = np.asarray(self.signal[:, max(a - 1, 0) : a + step])[picks]
             b = min(a + step, self.n_times)
             bad[a:b] = ~np.isfinite(x[:, -(b - a) :]).all(axis=0)
             moved = (x[:, 1:] != x[:, :-1]).any(axis=0)
@@ -384,19 +404,23 @@ class WindowStack(_Source):
         Which windows of ``base`` are of this subject and session.
     ch_names, sfreq, positions
         As for `Recording`.
-    per_window : bool, default=False
-        Normalise the amplitude of each window by itself, not all of them together.
+
+    Attributes
+    ----------
+    per_window : bool
+        Whether the amplitude of each window is normalised by itself, not that of all
+        of them together.
     """
 
     is_continuous = False
 
-    def __init__(self, base, rows, ch_names, sfreq, positions=None, per_window=False):
+    def __init__(self, base, rows, ch_names, sfreq, positions=None):
         rows = np.asarray(rows)
         # Neighbouring rows are a view; others stay indexed until they are read.
         if len(rows) and (np.diff(rows) == 1).all():
             base, rows = base[rows[0] : rows[-1] + 1], np.arange(len(rows))
         self._rows = rows
-        self.per_window = per_window
+        self.per_window = False
         super().__init__(base, ch_names, sfreq, positions)
 
     @property
@@ -422,13 +446,13 @@ class WindowStack(_Source):
         )
         return stack[np.asarray(starts)]
 
-    def window_flaws(self, starts, n_times):
+    def window_flaws(self, starts, n_times, picks=slice(None)):
         """As for `Recording`."""
         not_finite = np.zeros(len(starts), bool)
         constant = np.zeros(len(starts), bool)
         step = max(1, _CHUNK_SAMPLES // (self.n_channels * self.n_times))
         for i in range(0, len(starts), step):
-            x = self.windows(starts[i : i + step], n_times)
+            x = self.windows(starts[i : i + step], n_times)[:, picks]
             not_finite[i : i + step] = ~np.isfinite(x).all(axis=(1, 2))
             constant[i : i + step] = (x == x[:, :, :1]).all(axis=(1, 2))
         return not_finite, constant
@@ -491,6 +515,12 @@ def _check_trials(trials, duration):
         rows = list(trials)
         if rows and not isinstance(rows[0], dict):
             words = ("start", "stop", "stimulus", "label")
+            too_long = [row for row in rows if len(row) > len(words)]
+            if too_long:
+                raise ValueError(
+                    f"A trial given as a tuple is (start, stop, stimulus, label), got "
+                    f"{too_long[0]!r}; pass dicts for further columns."
+                )
             rows = [dict(zip(words, row, strict=False)) for row in rows]
         trials = pd.DataFrame(rows)
     trials = trials.reset_index(drop=True).astype(object)
@@ -499,6 +529,12 @@ def _check_trials(trials, duration):
         raise ValueError(
             f"trials needs columns 'start' and 'stop' (seconds); it lacks "
             f"{list_some(lacking)} and has {list_some(trials.columns)}."
+        )
+    reserved = [n for n in ("dataset", "subject", "session", "onset") if n in trials]
+    if reserved:
+        raise ValueError(
+            f"trials may not have columns {list_some(reserved)}: windows get these "
+            "from the recording. Drop or rename them."
         )
     for name in ("trial", "stimulus", "label"):
         if name not in trials:
@@ -544,6 +580,10 @@ def _memmap_reference(array):
             break
         root = root.base
     if not isinstance(root, np.memmap) or root.filename is None:
+        return None
+    # What was changed in memory only is not in the file; what joblib mapped for its
+    # workers does not outlive them.
+    if root.mode == "c" or "joblib_memmapping_folder" in str(root.filename):
         return None
     order = "C" if array.flags.c_contiguous else "F"
     if not (array.flags.c_contiguous or array.flags.f_contiguous):

@@ -227,7 +227,8 @@ class EEGWindows:
         Parameters
         ----------
         X : array-like of shape (n_windows, n_channels, n_times)
-            Volts or any unit; a memory map stays on disk.
+            Volts or any unit; a memory map stays on disk.  Not to be changed
+            afterwards: it is not copied, and statistics of it are kept.
         ch_names : sequence of str
             Channel names, unique whatever the case.
         sfreq : float
@@ -255,18 +256,6 @@ class EEGWindows:
         ValueError
             Duplicate channel names, wrong lengths, ``sfreq <= 0``, X not 3-D.
         """
-        return cls._from_arrays(
-            X, ch_names=ch_names, sfreq=sfreq, subject=subject, dataset=dataset,
-            session=session, trial=trial, stimulus=stimulus, onset=onset, y=y,
-            extra=extra, positions=positions,
-        )  # fmt: skip
-
-    @classmethod
-    def _from_arrays(
-        cls, X, *, ch_names, sfreq, subject=None, dataset=None, session=None,
-        trial=None, stimulus=None, onset=None, y=None, extra=None, positions=None,
-        per_window=False,
-    ):  # fmt: skip
         X = X if isinstance(X, np.ndarray) else np.asarray(X)
         if X.ndim != 3:
             raise ValueError(
@@ -287,7 +276,7 @@ class EEGWindows:
         sources, starts = [], np.empty(n, np.int64)
         for code in range(len(groups)):
             rows = np.flatnonzero(codes == code)
-            sources.append(WindowStack(X, rows, ch_names, sfreq, positions, per_window))
+            sources.append(WindowStack(X, rows, ch_names, sfreq, positions))
             starts[rows] = np.arange(len(rows))
         n_times = np.full(n, X.shape[2], np.int64)
         return cls(sources, codes.astype(np.int64), starts, n_times, metadata)
@@ -312,9 +301,11 @@ class EEGWindows:
         epochs : mne.BaseEpochs or list of mne.BaseEpochs
             Good EEG channels are kept (volts), projections are applied.  A list may
             mix montages, rates and lengths.
-        dataset, subject, session, trial, stimulus, onset
+        dataset, subject, session, trial, stimulus : array-like or scalar, default=None
             As for `from_arrays`.  What is None here is taken from a column of that
             name in ``epochs.metadata`` if there is one; further columns are kept.
+        onset : array-like or float, default=None
+            Seconds from the trial's start; likewise.
         y : array-like of shape (n_windows,), default=None
             Labels; None takes a metadata column ``label``, else the event names.
 
@@ -332,7 +323,7 @@ class EEGWindows:
         )  # fmt: skip
 
     @classmethod
-    def _from_epochs(cls, epochs, *, given, per_window=False):
+    def _from_epochs(cls, epochs, *, given):
         import mne
 
         parts = list(epochs) if isinstance(epochs, list | tuple) else [epochs]
@@ -344,8 +335,9 @@ class EEGWindows:
                 )
         if not parts:
             raise ValueError("epochs is an empty list.")
-        # scikit-learn turns Epochs into a list of single ones: join them again.
-        blocks, metadata = [], []
+        # scikit-learn turns Epochs into a list of single ones, in any order: those of
+        # one montage, rate and length are joined again.
+        blocks, metadata, first = {}, [], 0
         for part in parts:
             picks = mne.pick_types(part.info, eeg=True, exclude="bads")
             if not len(picks):
@@ -358,11 +350,12 @@ class EEGWindows:
             names = tuple(part.ch_names[i] for i in picks)
             data = part.get_data(picks=picks, copy=False, verbose="error")
             key = (names, part.info["sfreq"], data.shape[2])
-            if blocks and blocks[-1][0] == key:
-                blocks[-1][1].append(data)
-            else:
-                positions = info_positions(part.info)[picks]
-                blocks.append((key, [data], positions))
+            arrays, places, _ = blocks.setdefault(
+                key, ([], [], info_positions(part.info)[picks])
+            )
+            arrays.append(data)
+            places.append(np.arange(first, first + len(data)))
+            first += len(data)
             metadata.append(_epochs_metadata(part))
         table = pd.concat(metadata, ignore_index=True)
         columns = {
@@ -372,13 +365,13 @@ class EEGWindows:
         extra = table.drop(columns=[name for name in _COLUMNS if name in table])
         meta = _make_metadata(len(table), **columns, extra=extra)
 
-        windows, first = [], 0
-        for (names, sfreq, _), arrays, positions in blocks:
+        windows, order = [], []
+        for (names, sfreq, _), (arrays, places, positions) in blocks.items():
             data = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
-            rows = meta.iloc[first : first + len(data)]
-            first += len(data)
+            order.append(np.concatenate(places))
+            rows = meta.iloc[order[-1]]
             windows.append(
-                cls._from_arrays(
+                cls.from_arrays(
                     data,
                     ch_names=names,
                     sfreq=sfreq,
@@ -386,10 +379,9 @@ class EEGWindows:
                     subject=rows["subject"],
                     dataset=rows["dataset"],
                     session=rows["session"],
-                    per_window=per_window,
-                )  # fmt: skip
+                )
             )
-        joined = concat_windows(windows)
+        joined = concat_windows(windows)[np.argsort(np.concatenate(order))]
         joined._metadata = meta
         return joined
 
@@ -577,8 +569,8 @@ class EEGWindows:
             return None
         if missing.any():
             return labels
-        kinds = {type(label) for label in labels}
-        if kinds == {str} or not any(issubclass(kind, str) for kind in kinds):
+        is_text = {isinstance(label, str) for label in labels}
+        if len(is_text) == 1:
             return np.array(labels.tolist())
         return labels
 
@@ -806,6 +798,7 @@ def concat_windows(windows):
                 sources.append(source)
             new.append(place[id(source)])
         index.append(np.asarray(new, int)[part._source_index])
+    _warn_of_shared_trials(parts)
     with warnings.catch_warnings():
         # pandas warns that columns which are all missing will one day count.
         warnings.simplefilter("ignore", FutureWarning)
@@ -817,6 +810,28 @@ def concat_windows(windows):
         np.concatenate([part._n_times for part in parts]),
         metadata,
     )
+
+
+def _warn_of_shared_trials(parts):
+    """Warn where one trial id stands for trials of different recordings."""
+    owners = {}
+    clash = set()
+    for part in parts:
+        table = part._metadata
+        whole = table[list(_GROUPS["trial"])]
+        for row in np.flatnonzero(~whole.duplicated() & whole["trial"].notna()):
+            key = tuple(whole.iloc[row])
+            source = part._sources[part._source_index[row]]
+            other = owners.setdefault(key, source)
+            if other is not source and source.is_continuous and other.is_continuous:
+                clash.add("/".join(str(x) for x in key if x is not None))
+    if clash:
+        warnings.warn(
+            f"Trials of different recordings have one id: {list_some(sorted(clash))}. "
+            "Cut all recordings of a session in one call of from_recordings, or give "
+            "trials ids of their own.",
+            stacklevel=3,
+        )
 
 
 def _new_dataset_name():
@@ -861,7 +876,12 @@ def _make_metadata(n_rows, *, extra=None, **columns):
     if missing.any():
         frame.loc[missing, "dataset"] = _new_dataset_name()
     if extra is not None:
-        further = pd.DataFrame(extra).reset_index(drop=True)
+        if isinstance(extra, dict):
+            further = pd.DataFrame(
+                {name: check_column(v, n_rows, name) for name, v in extra.items()}
+            ).infer_objects()
+        else:
+            further = pd.DataFrame(extra).reset_index(drop=True)
         clash = [name for name in further if name in _COLUMNS]
         if clash:
             raise ValueError(

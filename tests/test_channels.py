@@ -84,6 +84,23 @@ def test_old_names_and_strangers():
         channel_matrix(["Cz"], unknown_channels="keep")
 
 
+def test_a_cap_that_mostly_vanishes_is_announced():
+    names = ["Fz", "Cz", "Pz", *(f"EEG {i}" for i in range(29))]
+    with pytest.warns(UserWarning, match="Only 3 of 32 channels .* left out: EEG 0"):
+        channel_matrix(names)
+
+
+def test_channels_that_are_dropped_do_not_count():
+    x = np.random.default_rng(0).standard_normal((4, 4, 125))
+    x[2, 3] = np.nan
+    names = ["C3", "C4", "Cz", "EOG"]
+    X = EEGWindows.from_arrays(x, ch_names=names, sfreq=125)
+    CanonicalReader(X).check()
+    x[1, :3] = 0.0
+    with pytest.raises(ValueError, match="constant in every channel: windows 1"):
+        CanonicalReader(EEGWindows.from_arrays(x, ch_names=names, sfreq=125)).check()
+
+
 def test_caps_without_canonical_names_map_by_position():
     muse = ["TP9", "AF7", "AF8", "TP10"]
     with pytest.warns(UserWarning, match="mapping by electrode position"):

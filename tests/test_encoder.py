@@ -21,7 +21,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from sklearn_mdjpt import EEGWindows, MDJPTEncoder, concat_windows
+from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording, concat_windows
 from sklearn_mdjpt._extraction import statistics_rows
 from sklearn_mdjpt.channels import CANONICAL_CHANNELS
 
@@ -387,6 +387,12 @@ def test_braindecode_dataset(arrays):
     with pytest.warns(UserWarning, match="No subjects are known"):
         Z = encoder.fit_transform(dataset)
     assert Z.shape == (24, 8)
+    alone = tiny(subject_norm="train", pairing="label")
+    with pytest.warns(UserWarning, match="No subjects are known"):
+        Z = alone.fit_transform(dataset)
+    one = EEGWindows.from_braindecode(dataset)[:1]
+    stack = alone.set_params(**arrays["kwargs"]).transform(np.asarray(one))
+    np.testing.assert_allclose(stack, Z[:1], atol=1e-4)
 
 
 # Training ------------------------------------------------------------------------
@@ -533,6 +539,98 @@ def test_pretraining_losses(mixed_windows):
         mixed_windows[mixed_windows.groups("dataset") == "A"], n_batches=1
     )
     assert np.isnan(one["centroid_distance"])
+
+
+def test_an_interruption_leaves_the_estimator_as_it_was(mixed_windows):
+    from skorch.callbacks import Callback
+
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    encoder = tiny().fit(mixed_windows)
+    module = encoder.module_
+    with pytest.raises(KeyboardInterrupt):
+        encoder.set_params(callbacks=[Interrupt()]).fit(mixed_windows)
+    assert encoder.module_ is module
+
+
+def test_uneven_order_without_onsets_is_announced(arrays):
+    keep = np.arange(24) != 3
+    stimuli = arrays["stimuli"] // 2
+    with pytest.warns(UserWarning, match="1 stimuli have more windows .* Pass onsets="):
+        tiny(**arrays["kwargs"]).fit(
+            arrays["X"][keep], subjects=arrays["subjects"][keep], stimuli=stimuli[keep]
+        )
+
+
+def test_windows_without_labels_are_not_paired(mixed_windows):
+    X = mixed_windows
+    y = X.y.astype(object)
+    y[X.groups("dataset") == "B"] = None
+    with pytest.warns(UserWarning, match="Left out of pre-training.*: B"):
+        encoder = tiny(pairing="label").fit(X, y)
+    assert encoder.training_datasets_ == ["A", "C"]
+    assert not [who for who in encoder.training_subjects_ if who.startswith("B")]
+    assert tiny(max_epochs=0).fit(X).training_subjects_ == []
+
+
+def test_what_was_fitted_counts_not_what_is_set_later(mixed_windows, tmp_path):
+    encoder = tiny().fit(mixed_windows)
+    Z = encoder.transform(mixed_windows)
+    encoder.set_params(subject_norm="train", window_norm=None, feature="de")
+    np.testing.assert_array_equal(encoder.transform(mixed_windows), Z)
+    encoder.save(tmp_path / "x.safetensors")
+    loaded = MDJPTEncoder.load(tmp_path / "x.safetensors")
+    np.testing.assert_allclose(loaded.transform(mixed_windows), Z, atol=1e-5)
+    with pytest.warns(UserWarning, match="trained with subject_norm='subject', but"):
+        MDJPTEncoder(weights=tmp_path / "x.safetensors", subject_norm=None).fit(
+            mixed_windows
+        )
+
+
+def test_numpy_integers_as_parameters_can_be_saved(mixed_windows, tmp_path):
+    sizes = ("hidden_dim", "latent_dim", "depth", "n_heads", "patch_size", "n_filters")
+    numbers = {name: np.int64(TINY.get(name, 32)) for name in sizes}
+    encoder = tiny(standardize=np.bool_(True), **numbers).fit(mixed_windows)
+    encoder.save(tmp_path / "x.safetensors")
+    assert (tmp_path / "x.safetensors").stat().st_mode & 0o040  # as any new file
+    assert MDJPTEncoder.load(tmp_path / "x.safetensors").n_features_out_ == 8
+
+
+def test_gaps_outside_of_windows_do_no_harm(make_recordings):
+    recordings = make_recordings(("B",), n_subjects=2)
+    trials = [{"start": 1.0, "stop": 10.0, "stimulus": "clip"}]
+
+    def windows(gap):
+        out = []
+        for r in recordings:
+            signal = r.signal.astype(float)
+            if gap:
+                signal[:, 0] = signal[:, int(10 * r.sfreq) + 2] = np.nan
+            out.append(Recording(signal, r.ch_names, r.sfreq, "B", r.subject, "1",
+                                 trials))  # fmt: skip
+        return EEGWindows.from_recordings(out, window_seconds=1)
+
+    encoder = tiny().fit(windows(False))
+    Z = encoder.transform(windows(False))
+    with_gaps = encoder.transform(windows(True))
+    np.testing.assert_allclose(with_gaps, Z, atol=0.05)
+
+
+def test_large_arrays_do_not_depend_on_order_either():
+    """More samples than the robust median takes, and loud windows among them."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((700, 5, 625)).astype("f4")
+    X[:20] *= rng.uniform(5, 40, (20, 1, 1))
+    kwargs = {"ch_names": ["Fz", "Cz", "Pz", "Oz", "C3"], "sfreq": 125.0}
+    encoder = tiny(max_epochs=0, standardize=False, pairing="label", **kwargs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        encoder.fit(X[:8], np.arange(8) % 2)
+    order = rng.permutation(700)
+    Z = encoder.transform(X)
+    np.testing.assert_allclose(encoder.transform(X[order]), Z[order], rtol=1e-4)
 
 
 # Files ---------------------------------------------------------------------------
@@ -705,6 +803,9 @@ def _bad_array(arrays, change):
         ({"n_heads": 3}, "hidden_dim must be a multiple of n_heads"),
         ({"max_epochs": -1}, "max_epochs must be an int >= 0"),
         ({"batch_size": 0}, "batch_size must be an int >= 1"),
+        ({"torch_threads": 0}, "torch_threads must be an int >= 1"),
+        ({"device": "gpu"}, "device must be 'auto' or a torch device"),
+        ({"standardize": "no"}, "standardize must be one of"),
         ({"lr": 0.0}, "lr must be a finite number > 0"),
         ({"temperature": -1}, "temperature must be a finite number > 0"),
         ({"finetune": True}, "finetune=True needs weights"),
@@ -712,7 +813,7 @@ def _bad_array(arrays, change):
         ({"X": np.zeros((0, 4, 125))}, "no windows"),
         ({"nan": True}, "hold NaN or inf: windows 3, 5"),
         ({"constant": True}, "constant in every channel: windows 7"),
-        ({"stimuli": np.arange(24)}, "no two subjects share a stimulus"),
+        ({"stimuli": np.arange(24)}, "no two subjects share stimuli|share a stimulus"),
         ({"subjects": None}, "need to know whose window is whose"),
         ({"subjects": np.zeros(24)}, "no two subjects share a stimulus"),
         ({"subjects": np.zeros(3)}, "subjects has 3 entries"),

@@ -79,7 +79,7 @@ def test_partners_saw_the_same_moment(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_number_of_pairs_and_the_session_rule(seed):
     # Few windows, so that pairs without a session, or with one stimulus, happen.
-    table = make_table(seed, n_windows=90, n_subjects=4)
+    table = make_table(seed, n_windows=150, n_subjects=4)
     sampler = StimulusPairSampler(**table, rng=seed)
     kinds = set()
     for _ in range(60):
@@ -89,7 +89,7 @@ def test_number_of_pairs_and_the_session_rule(seed):
             for session in ("1", "2", None):
                 found = moments_of(table, batch.dataset, session)
                 shared = found.get(a, set()) & found.get(b, set())
-                if shared:
+                if len(shared) > 1:  # a single moment has no negative
                     by_session[session] = shared
             if by_session:
                 rows = np.concatenate([batch.rows_a, batch.rows_b])
@@ -111,7 +111,7 @@ def test_number_of_pairs_and_the_session_rule(seed):
 
 
 def test_pairs_of_subjects_are_drawn_without_replacement():
-    table = make_table()
+    table = make_table(n_windows=900)
     sampler = StimulusPairSampler(**table, rng=0)
     expected = {}
     for dataset in sampler.datasets:
@@ -119,7 +119,7 @@ def test_pairs_of_subjects_are_drawn_without_replacement():
         expected[dataset] = {
             frozenset(pair)
             for pair in combinations(sorted(found), 2)
-            if found[pair[0]] & found[pair[1]]
+            if len(found[pair[0]] & found[pair[1]]) > 1
         }
     orders = []
     for _ in range(3):
@@ -173,16 +173,19 @@ def test_one_shared_stimulus_gives_up_to_eight_moments():
 
 def test_datasets_without_a_pair_are_left_out():
     table = {
-        "datasets": ["solo", "late", "ok", "ok", "late", "solo", "gap", "gap"],
-        "subjects": ["s1", "s1", "s1", "s2", "s2", "s1", "s1", "s2"],
-        "sessions": [1] * 8,
-        "stimuli": ["x", "x", "x", "x", "x", "x", "", ""],
-        "onsets": [0.0, 0.0, 0.0, 0.0004, 0.002, 0.0, 0.0, 0.0],
+        "datasets": ["solo", "late", "ok", "ok", "late", "solo", "gap", "gap"] * 2,
+        "subjects": ["s1", "s1", "s1", "s2", "s2", "s1", "s1", "s2"] * 2,
+        "sessions": [1] * 16,
+        "stimuli": ["x", "x", "x", "x", "x", "x", "", ""]
+        + ["y", "y", "y", "y", "y", "y", "", ""],
+        "onsets": [0.0, 0.0, 0.0, 0.0004, 0.002, 0.0, 0.0, 0.0] * 2,
     }
     sampler = StimulusPairSampler(**table, rng=0)
     assert sampler.datasets == ["ok"]
     assert sampler.left_out == ["solo", "late", "gap"]
-    assert flat(sampler.draw()) == [("ok", [2], [3])]
+    [(name, rows_a, rows_b)] = flat(sampler.draw())
+    assert name == "ok"
+    assert sorted(zip(rows_a, rows_b, strict=True)) == [(2, 3), (10, 11)]
 
     table["onsets"][3] = 1.0
     sampler = StimulusPairSampler(**table, rng=0)
@@ -192,19 +195,25 @@ def test_datasets_without_a_pair_are_left_out():
 
 
 def test_sessions_count_before_they_are_ignored():
-    # The two share x in session 1 of both, and y across sessions only.
+    # The two share x and z in session 1 of both, and y across sessions only.
     table = {
-        "datasets": ["A"] * 4,
-        "subjects": ["s1", "s1", "s2", "s2"],
-        "sessions": [1, 2, 1, 3],
-        "stimuli": ["x", "y", "x", "y"],
-        "onsets": [0.0] * 4,
+        "datasets": ["A"] * 6,
+        "subjects": ["s1", "s1", "s1", "s2", "s2", "s2"],
+        "sessions": [1, 1, 2, 1, 1, 3],
+        "stimuli": ["x", "z", "y", "x", "z", "y"],
+        "onsets": [0.0] * 6,
     }
-    sampler = StimulusPairSampler(**table, rng=0)
-    assert flat(sampler.draw()) == [("A", [0], [2])]
-    table["sessions"] = [1, 1, 2, 2]
-    [(_, rows_a, rows_b)] = flat(StimulusPairSampler(**table, rng=0).draw())
-    assert sorted(zip(rows_a, rows_b, strict=True)) == [(0, 2), (1, 3)]
+
+    def draw():
+        [(_, rows_a, rows_b)] = flat(StimulusPairSampler(**table, rng=0).draw())
+        return sorted(zip(rows_a, rows_b, strict=True))
+
+    assert draw() == [(0, 3), (1, 4)]
+    table["sessions"] = [1, 1, 1, 2, 2, 2]
+    assert draw() == [(0, 3), (1, 4), (2, 5)]
+    # One shared moment in a session is too few: it would have no negative.
+    table["sessions"] = [1, 2, 2, 1, 3, 3]
+    assert draw() == [(0, 3), (1, 4), (2, 5)]
 
 
 @pytest.fixture(params=["stimulus", "label"])

@@ -29,6 +29,12 @@ def test_trials_table():
     [
         ({"signal": np.ones(5)}, ValueError, r"\(n_channels, n_times\), got \(5,\)"),
         ({"trials": [(0, 500)]}, ValueError, "inside the recording of 10 s .*seconds"),
+        ({"trials": [(0, 3, "a", "b", 1)]}, ValueError, "pass dicts for further"),
+        (
+            {"trials": [{"start": 0, "stop": 1, "subject": 1}]},
+            ValueError,
+            "may not have columns subject",
+        ),
         ({"trials": [(3, 3)]}, ValueError, "does not lie inside"),
         ({"trials": [{"begin": 3}]}, ValueError, "lacks start, stop"),
         ({"sfreq": np.nan}, ValueError, "positive and finite"),
@@ -100,6 +106,39 @@ def test_robust_statistics_against_the_definition():
     x[:, 4200] = np.nan
     again = Recording(x, list("abc"), 100.0, trials=[(0, 40), (45, 50)])
     np.testing.assert_array_equal(again.robust_statistics([0, 1, 2])[0], center)
+
+
+def test_order_of_windows_does_not_change_statistics():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 60, 625)) * rng.uniform(1, 50, (60, 1, 1))
+    names = [f"E{i}" for i in range(60)]
+    picks = np.arange(60)
+
+    def scale(order):
+        X = EEGWindows.from_arrays(x[order], ch_names=names, sfreq=125)
+        return X.recordings[0].robust_statistics(picks)[1]
+
+    np.testing.assert_allclose(
+        scale(rng.permutation(60)), scale(np.arange(60)), rtol=1e-12
+    )
+
+
+def test_flat_channels_and_padding_do_not_spoil_the_scale():
+    x = np.zeros((4, 1000))
+    x[0, :400] = 1e-5 * np.random.default_rng(0).standard_normal(400)
+    center, scale = Recording(x, list("abcd"), 100.0).robust_statistics([0, 1, 2, 3])
+    assert 1e-7 < scale < 1e-4
+
+
+def test_odd_rates_do_not_drift():
+    sfreq = 500.03
+    x = np.zeros((1, int(1800 * sfreq)))
+    x[0, int(1790 * sfreq)] = 1.0
+    X = EEGWindows.from_recordings(
+        Recording(x, ["Cz"], sfreq), window_seconds=10, stride_seconds=10
+    )
+    last = X[[179]].to_canonical()[0, 0]
+    assert abs(int(last.argmax()) - 0) <= 1
 
 
 def test_flaws_are_found_at_window_level():

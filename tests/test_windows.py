@@ -196,7 +196,7 @@ def test_from_arrays():
         ({"onset": [1, 2]}, ValueError, "onset has 2 entries"),
         ({"onset": ["a", "b", "c"]}, TypeError, "onset must be seconds"),
         ({"y": [1]}, ValueError, "y has 1 entries"),
-        ({"extra": {"a": [1]}}, ValueError, "extra has 1 rows"),
+        ({"extra": {"a": [1]}}, ValueError, "a has 1 entries"),
         ({"extra": {"subject": [1, 2, 3]}}, ValueError, "extra may not hold subject"),
         ({"X": np.ones((3, 2))}, ValueError, "must have shape"),
         ({"X": np.array([[["a"]]])}, TypeError, "real numbers"),
@@ -263,6 +263,24 @@ def test_concat_windows(make_windows):
         concat_windows([])
     with pytest.raises(TypeError, match="got list"):
         concat_windows([[1, 2]])
+
+
+def test_trials_of_two_files_under_one_id_are_announced():
+    def windows():
+        recording = Recording(np.ones((1, 200)), ["Cz"], 100, "d", "s", "1")
+        return EEGWindows.from_recordings(recording, window_seconds=1)
+
+    with pytest.warns(UserWarning, match="Trials of different recordings have one id"):
+        concat_windows([windows(), windows()])
+
+
+def test_copies_on_write_and_joblib_maps_are_pickled_whole(tmp_path):
+    data = np.ones((1, 400), dtype=np.float32)
+    np.save(tmp_path / "signal.npy", data)
+    changed = np.load(tmp_path / "signal.npy", mmap_mode="c")
+    changed *= 5
+    again = pickle.loads(pickle.dumps(Recording(changed, ["Cz"], 100.0)))
+    assert again.signal.max() == 5.0
 
 
 def test_array_of_mixed_windows_is_refused(mixed_windows):

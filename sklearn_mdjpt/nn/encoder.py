@@ -171,6 +171,11 @@ class HybridEncoder(nn.Module):
             n_filters=n_filters,
             n_virtual_channels=n_virtual_channels,
         )
+        # numpy's integers, as parameter grids hold them, are not JSON's.
+        n_chans, hidden_dim, latent_dim = int(n_chans), int(hidden_dim), int(latent_dim)
+        depth, n_heads, n_filters = int(depth), int(n_heads), int(n_filters)
+        patch_size, patch_stride = int(patch_size), int(patch_stride)
+        n_virtual_channels = int(n_virtual_channels)
         if not released and hidden_dim % n_heads:
             raise ValueError(
                 f"hidden_dim must be a multiple of n_heads; got hidden_dim={hidden_dim}"

@@ -159,7 +159,8 @@ class StimulusPairSampler(_PairSampler):
     datasets : list
         Datasets that are drawn from, in the order of their first window.
     left_out : list
-        The others: no two of their subjects share a stimulus at the same onset.
+        The others: no two of their subjects share two moments of stimuli (the same
+        stimulus at the same onset; a single one would have no negative).
 
     Raises
     ------
@@ -282,8 +283,8 @@ class _StimulusIndex:
         self.slices = [slice(*b) for b in zip(bounds[:-1], bounds[1:], strict=True)]
 
     def usable_pairs(self):
-        """Return the pairs of subjects that share a key."""
-        return _pairs_sharing([self.key[s] for s in self.slices], self.n_keys, 1)
+        """Return the pairs of subjects that share two keys: a pair and a negative."""
+        return _pairs_sharing([self.key[s] for s in self.slices], self.n_keys, 2)
 
     def draw(self, a, b, rng):
         """Return partner rows of subjects ``a`` and ``b``."""
@@ -291,11 +292,12 @@ class _StimulusIndex:
         places_a, places_b = self.place[a], self.place[b]
         rows_a, rows_b = self.rows[a], self.rows[b]
         shared = np.intersect1d(places_a, places_b)
-        if len(shared):
-            sessions = shared // self.n_keys
-            shared = shared[sessions == rng.choice(np.unique(sessions))]
+        sessions, counts = np.unique(shared // self.n_keys, return_counts=True)
+        sessions = sessions[counts > 1]
+        if len(sessions):
+            shared = shared[shared // self.n_keys == rng.choice(sessions)]
         else:
-            # The two have no session in which they share anything: keys alone count.
+            # The two have no session in which they share enough: keys alone count.
             order_a = np.argsort(self.key[a], kind="stable")
             order_b = np.argsort(self.key[b], kind="stable")
             places_a, rows_a = self.key[a][order_a], rows_a[order_a]
