@@ -124,7 +124,8 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         What makes two windows of two subjects positives: the same moment of the same
         stimulus, or the same label.  "label" is supervised pre-training.
     max_epochs, batches_per_epoch : int, default=20, 1024
-        Length of the training.  ``max_epochs=0`` leaves the initial weights.
+        Length of the training.  ``max_epochs=0`` leaves the initial weights, and
+        needs no pairs.
     lr, weight_decay : float, default=5e-4, 1e-4
         Of Adam.
     batch_size : int, default=64
@@ -414,7 +415,7 @@ list of mne.Epochs or braindecode dataset
             parameters = {name: getattr(self, name) for name in _STORED}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
-            train = self.weights is None or self.finetune
+            train = (self.weights is None or self.finetune) and self.max_epochs > 0
             net, history = None, _no_history() if file is None else file.history
             seen = _NOTHING_SEEN if file is None else file.seen
             module.to(device)
@@ -519,7 +520,7 @@ list of mne.Epochs or braindecode dataset
         )
         net.fit(batches, None)
         used = columns[np.isin(batches.datasets, batches.sampler.datasets)]
-        net.seen_ = _who(used) if self.max_epochs else _NOTHING_SEEN
+        net.seen_ = _who(used)
         return net
 
     def _pair_batches(self, reader, windows, columns, y, rng, n_batches):

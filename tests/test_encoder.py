@@ -576,7 +576,8 @@ def test_windows_without_labels_are_not_paired(mixed_windows):
         encoder = tiny(pairing="label").fit(X, y)
     assert encoder.training_datasets_ == ["A", "C"]
     assert not [who for who in encoder.training_subjects_ if who.startswith("B")]
-    assert tiny(max_epochs=0).fit(X).training_subjects_ == []
+    untrained = tiny(max_epochs=0).fit(X[:3])  # one subject: no pair is looked for
+    assert untrained.training_subjects_ == [] and untrained.net_ is None
 
 
 def test_what_was_fitted_counts_not_what_is_set_later(mixed_windows, tmp_path):
