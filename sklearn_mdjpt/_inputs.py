@@ -56,6 +56,13 @@ def is_array(X):
 
 
 def _from_array(X, ch_names, sfreq):
+    if hasattr(X, "first_samp") or type(X).__name__ == "Recording":
+        raise ValueError(
+            f"X is a {type(X).__name__}, which is not cut into windows: use "
+            "EEGWindows.from_recordings([Recording.from_raw(raw, ...)])."
+        )
+    if isinstance(X, list | tuple) and X and isinstance(X[0], EEGWindows):
+        raise ValueError("X is a list of EEGWindows: join them with concat_windows.")
     try:
         X = X if isinstance(X, np.ndarray) else np.asarray(X)
     except ValueError as error:

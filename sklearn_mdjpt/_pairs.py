@@ -113,13 +113,14 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
         if not known_subjects:
             raise ValueError(
                 "Pairs by stimulus need to know whose window is whose: pass subjects= "
-                "to fit, or EEGWindows with subjects."
+                "to fit, or EEGWindows with subjects (Recording(..., subject=))."
             )
         sampler = StimulusPairSampler(
             datasets, subjects, columns["session"], stimuli, columns["onset"], rng=rng
         )
         _report_left_out(
             sampler,
+            columns,
             "no two subjects share a stimulus at two onsets, or two stimuli",
             "Pre-training needs at least two subjects who share stimuli",
             "Check stimuli and onsets, or set pairing='label' (supervised).",
@@ -129,6 +130,12 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
     if pairing == "label" and y is None:
         y = known_labels
     if y is None:
+        if known_labels is not None:
+            raise ValueError(
+                "No stimuli are known to pair windows by. X carries labels: set "
+                "pairing='label' to pair by these (supervised), or name the stimuli "
+                "(trials with a stimulus, from_raw(..., description='stimulus'))."
+            )
         raise ValueError(
             "Nothing to pair windows by: pass subjects= and stimuli= to fit, or "
             "EEGWindows that carry them"
@@ -156,6 +163,7 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
     sampler = LabelPairSampler(datasets, subjects, labels, rng=rng)
     _report_left_out(
         sampler,
+        columns,
         "no two subjects share two labels",
         "Pairing by label needs at least two subjects who have two labels in common",
         "Check y and subjects.",
@@ -197,7 +205,18 @@ def _check_labels(y, n_windows):
     return checked
 
 
-def _report_left_out(sampler, why, needed, advice):
+def _report_left_out(sampler, columns, why, needed, advice):
+    if not sampler.left_out:
+        return
+    n_subjects = columns.groupby("dataset")["subject"].nunique()
+    if n_subjects.reindex(sampler.left_out, fill_value=2).max() < 2:
+        why = "there is only one subject"
+        advice = "Cross-validation with fewer subjects left out keeps more of them."
+    if len(n_subjects) > 1 and anonymous(columns).all():
+        advice = (
+            "The windows were made without dataset=, so each set counts as a dataset "
+            "of its own; give them one name to pair their subjects."
+        )
     if not sampler.datasets:
         raise ValueError(f"{needed}; {why} in {list_some(sampler.left_out)}. {advice}")
     if sampler.left_out:

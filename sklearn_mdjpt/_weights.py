@@ -44,6 +44,8 @@ class WeightsFile(NamedTuple):
 def write_weights(path, state_dict, config, extra, metadata):
     """Write a weights file; an older one is replaced only by a whole new one."""
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r}.")
     tensors = {f"encoder.{name}": value for name, value in state_dict.items()}
     tensors |= {f"extra.{name}": value for name, value in extra.items()}
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}

@@ -139,10 +139,10 @@ def channel_matrix(
             f"mapping by electrode position with {list_some(extra)} as well.",
             stacklevel=2,
         )
-    elif unknown_channels == "drop" and 2 * len(known) < len(names):
+    elif unknown_channels == "drop" and known and 2 * len(known) < len(names):
         warnings.warn(
-            f"Only {len(known)} of {len(names)} channels have a canonical name; left "
-            f"out: {list_some(unknown)}.",
+            f"Only {len(known)} of {len(names)} channels have a canonical name, and "
+            f"all 60 are made of these; left out: {list_some(unknown)}.",
             stacklevel=2,
         )
     if few or unknown_channels == "position":
@@ -150,7 +150,8 @@ def channel_matrix(
     if not usable:
         raise ValueError(
             f"No usable channel among {list_some(given)}: expected 10-10 names such as "
-            f"{', '.join(CANONICAL_CHANNELS[:5])}, or digitised positions."
+            f"{', '.join(CANONICAL_CHANNELS[:5])}, or digitised positions. Names such "
+            "as 'EEG Fp1-REF' or 'Fp1.' need renaming (Raw.rename_channels)."
         )
     missing = [name for name in CANONICAL_CHANNELS if name not in column]
     if missing_channels == "error" and missing:

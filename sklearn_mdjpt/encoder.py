@@ -320,8 +320,9 @@ list of mne.Epochs or braindecode dataset
             Labels.  Not used, except with ``pairing="label"``, or, with a warning, if
             no stimuli are known.
         subjects, datasets, sessions, stimuli : array-like, default=None
-            Ids of the windows of a plain array, for pairing.  EEGWindows bring their
-            own, and these fill in what they lack.
+            Ids of the windows of a plain array, used for pairing only: normalisation
+            takes a plain array for one subject (`EEGWindows.from_arrays` knows
+            several).  EEGWindows bring their own, and these fill in what they lack.
         onsets : array-like of float, default=None
             Seconds from the start of the trial; without them the order of windows
             within subject and stimulus stands in.
@@ -334,7 +335,8 @@ list of mne.Epochs or braindecode dataset
         Raises
         ------
         ValueError
-            Windows that cannot be used (NaN, constant, too short), channels or rates
+            Windows that cannot be used (NaN, constant, shorter than a patch, which by
+            default has 32 samples at 125 Hz or 0.256 s), channels or rates
             that are not known, no two subjects to pair, weights that do not fit.
         FileNotFoundError
             If there is no file ``weights``.
@@ -415,6 +417,8 @@ list of mne.Epochs or braindecode dataset
             parameters = {name: getattr(self, name) for name in _STORED}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
+            if y is not None and len(y) != len(windows):
+                raise ValueError(f"y has {len(y)} labels for {len(windows)} windows.")
             train = (self.weights is None or self.finetune) and self.max_epochs > 0
             net, history = None, _no_history() if file is None else file.history
             seen = _NOTHING_SEEN if file is None else file.seen
@@ -449,6 +453,7 @@ list of mne.Epochs or braindecode dataset
         self.mean_, self.scale_ = mean, scale
         self.training_datasets_, self.training_subjects_ = seen
         self.n_features_out_ = module.n_features
+        # Channels are compared by name; only arrays have a fixed number of them.
         self.__dict__.pop("n_features_in_", None)
         if is_array(X):
             self.n_features_in_ = np.shape(X)[1]
@@ -589,8 +594,8 @@ list of mne.Epochs or braindecode dataset
         path : str or path-like
             File of `save`.
         **overrides
-            Parameters that are no part of the file (``device``, ``batch_size``,
-            ``ch_names``, ``sfreq``, ...).
+            Parameters that are no part of the file: ``device``, ``batch_size``,
+            ``ch_names``, ``sfreq``, those of the training, ...
 
         Returns
         -------
@@ -611,11 +616,13 @@ list of mne.Epochs or braindecode dataset
                 f"{str(path)!r} is a released checkpoint and holds no fitted encoder; "
                 "use MDJPTEncoder(weights=path).fit(X)."
             )
-        clash = [name for name in overrides if name in (*_STORED, "weights")]
+        fixed = (*_STORED, *_ARCHITECTURE, "weights")
+        clash = [name for name in overrides if name in fixed]
         if clash:
             raise ValueError(
-                f"{list_some(clash)} come from the file; to change them, use "
-                "MDJPTEncoder(weights=path, ...).fit(X)."
+                f"Set by the file, and not to be overridden: {list_some(clash)}. (The "
+                "normalisation and the feature can be changed in "
+                "MDJPTEncoder(weights=path, ...).fit(X).)"
             )
         encoder = cls(weights=path, **file.parameters | overrides)
         encoder._check_parameters()
@@ -852,11 +859,14 @@ def _resolve_device(device):
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(device)
+        resolved = torch.device(device)
+        if resolved.type == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError("no GPU")
+        return resolved
     except RuntimeError as error:
         raise ValueError(
-            f"device must be 'auto' or a torch device such as 'cpu' or 'cuda:0', got "
-            f"{device!r}."
+            f"device must be 'auto' or a torch device that is there ('cpu', 'cuda:0'), "
+            f"got {device!r}: {error}."
         ) from error
 
 

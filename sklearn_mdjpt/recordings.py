@@ -359,6 +359,20 @@ class Recording(_Source):
             )
             if duration > 0
         ]
+        points = [
+            str(text)
+            for text, duration in zip(
+                raw.annotations.description, raw.annotations.duration, strict=True
+            )
+            if duration <= 0 and not text.upper().startswith(("BAD", "EDGE"))
+        ]
+        if trials is None and points:
+            warnings.warn(
+                f"{len(points)} annotations have no duration and make no trial "
+                f"({list_some(sorted(set(points)), 4)}); pass trials= with start and "
+                "stop.",
+                stacklevel=2,
+            )
         bad_spans = [(a, b) for a, b, text in spans if text.upper().startswith("BAD")]
         duration = raw.n_times / raw.info["sfreq"]
         if trials is None:

@@ -130,14 +130,15 @@ class EEGWindows:
             If no trial is long enough for a window, or a trial id appears twice in a
             session.
         """
-        if isinstance(recordings, Recording):
+        if isinstance(recordings, Recording) or hasattr(recordings, "get_data"):
             recordings = [recordings]
         recordings = list(recordings)
         for recording in recordings:
             if not isinstance(recording, Recording):
                 raise TypeError(
                     "recordings must be Recording objects, got "
-                    f"{type(recording).__name__}."
+                    f"{type(recording).__name__}; Recording.from_raw makes one of a "
+                    "Raw."
                 )
         for value, name in (
             (window_seconds, "window_seconds"),
@@ -234,8 +235,9 @@ class EEGWindows:
         sfreq : float
             Sampling rate in hertz.
         subject, dataset, session, trial, stimulus : array-like or scalar, default=None
-            Ids, one for each window or one for all.  Without a dataset the windows
-            get a name that no other set shares.
+            Ids, one for each window or one for all.  Subjects and stimuli are those of
+            their dataset: nothing is paired across datasets.  Without a dataset the
+            windows get a name that no other set shares.
         onset : array-like or float, default=None
             Seconds from the trial's start.
         y : array-like of shape (n_windows,), default=None
@@ -409,6 +411,11 @@ class EEGWindows:
         TypeError
             If the dataset holds recordings that are not cut into windows.
         """
+        if not hasattr(concat_dataset, "datasets"):
+            raise TypeError(
+                "Expected a braindecode BaseConcatDataset, got "
+                f"{type(concat_dataset).__name__}."
+            )
         parts = []
         for k, part in enumerate(concat_dataset.datasets):
             table = getattr(part, "metadata", None)
@@ -482,6 +489,10 @@ class EEGWindows:
                     "X.to_canonical() or X[i]."
                 )
         if isinstance(index, int | np.integer) and not isinstance(index, bool):
+            if not -len(self) <= index < len(self):
+                raise IndexError(
+                    f"Window {index} is out of range: {len(self)} windows."
+                )
             i = range(len(self))[index]
             source = self._sources[self._source_index[i]]
             return source.windows(self._starts[i : i + 1], self._n_times[i])[0]
@@ -783,7 +794,8 @@ def concat_windows(windows):
             if len(inside) > 1:
                 raise ValueError(
                     f"{names[i]!r} would rename {len(inside)} datasets "
-                    f"({list_some(inside)}) to one; pass a list instead."
+                    f"({list_some(inside)}) to one; name the dataset when windows are "
+                    "made (dataset=), or pass a list."
                 )
             table["dataset"] = str(names[i])
         tables.append(table)

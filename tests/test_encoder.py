@@ -772,9 +772,13 @@ def test_weight_files_that_are_none(mixed_windows, tmp_path):
     with pytest.raises(ValueError, match="nothing else is unpickled"):
         fit(evil)
     assert not (tmp_path / "touched").exists()
-    with pytest.raises(ValueError, match="come from the file"):
+    with pytest.raises(ValueError, match="Set by the file.*: subject_norm"):
         tiny().fit(X).save(path)
         MDJPTEncoder.load(path, subject_norm=None)
+    with pytest.raises(ValueError, match="Set by the file.*: hidden_dim"):
+        MDJPTEncoder.load(path, hidden_dim=8)
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        tiny().fit(X).save(tmp_path / "nowhere" / "x.safetensors")
 
 
 # Errors --------------------------------------------------------------------------
@@ -820,11 +824,11 @@ def _bad_array(arrays, change):
         ({"constant": True}, "constant in every channel: windows 7"),
         ({"stimuli": np.arange(24)}, "no two subjects share stimuli|share a stimulus"),
         ({"subjects": None}, "need to know whose window is whose"),
-        ({"subjects": np.zeros(24)}, "no two subjects share a stimulus"),
+        ({"subjects": np.zeros(24)}, "there is only one subject in"),
         ({"subjects": np.zeros(3)}, "subjects has 3 entries"),
         ({"stimuli": None, "y": None}, "pass subjects= and stimuli= to fit"),
         ({"stimuli": None, "y": np.arange(24.0) + 0.5}, "y is continuous"),
-        ({"stimuli": None, "y": np.zeros(3)}, r"y has shape \(3,\)"),
+        ({"stimuli": None, "y": np.zeros(3)}, "y has 3 labels for 24 windows"),
         ({"stimuli": None, "y": np.zeros(24)}, "two labels in common"),
     ],
     ids=lambda value: str(value)[:40],
@@ -862,6 +866,36 @@ def test_errors_leave_the_estimator_as_it_was(arrays, change, message):
         with pytest.raises(ValueError, match=message):
             fresh.fit(X, **fit_arguments)
     assert not [name for name in vars(fresh) if name.endswith("_")]
+
+
+def test_what_is_no_window_is_said_to_be_none(make_recordings, make_windows):
+    mne = pytest.importorskip("mne")
+    raw = mne.io.RawArray(
+        np.zeros((1, 100)), mne.create_info(["Cz"], 100.0, "eeg"), verbose="error"
+    )
+    for X in (raw, make_recordings()[0]):
+        with pytest.raises(ValueError, match="is not cut into windows"):
+            tiny().fit(X)
+    with pytest.raises(ValueError, match="join them with concat_windows"):
+        tiny().fit([make_windows(), make_windows()])
+
+
+def test_sets_without_a_dataset_name_are_explained(make_recordings):
+    sets = []
+    for recording in make_recordings(("A",), n_subjects=2):
+        recording.dataset = None
+        sets.append(EEGWindows.from_recordings([recording], window_seconds=1))
+    with pytest.raises(ValueError, match="give them one name to pair their subjects"):
+        tiny().fit(concat_windows(sets))
+
+
+def test_labels_without_stimuli_are_pointed_to(mixed_windows):
+    X = EEGWindows.from_arrays(
+        np.asarray(mixed_windows[:12]), ch_names=mixed_windows[:1].ch_names,
+        sfreq=200.0, subject=np.repeat([1, 2], 6), y=np.tile(["a", "b"], 6),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="X carries labels: set pairing='label'"):
+        tiny().fit(X)
 
 
 def test_an_error_in_training_leaves_the_estimator_as_it_was(mixed_windows):

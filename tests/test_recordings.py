@@ -77,6 +77,15 @@ def test_from_raw(first_samp):
     assert by_clip.trials["label"].isna().all()
 
 
+def test_annotations_without_duration_are_announced():
+    import mne
+
+    raw = _raw()
+    raw.set_annotations(mne.Annotations([2, 9], [0, 0], ["joy", "sad"]))
+    with pytest.warns(UserWarning, match=r"2 annotations have no duration .*joy, sad"):
+        assert len(Recording.from_raw(raw).trials) == 1
+
+
 def test_from_raw_applies_projections_and_needs_eeg():
     raw = _raw()
     raw.set_eeg_reference(projection=True, verbose="error")
