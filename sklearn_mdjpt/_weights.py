@@ -102,7 +102,7 @@ def _read_ours(path):
     try:
         with safe_open(str(path), framework="pt") as file:
             header = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{str(path)!r} is damaged: {error}.") from error
     if header is None:

@@ -86,7 +86,7 @@ class _Source:
             for chunk in chunks
         ]
         magnitude = np.abs(np.concatenate(thinned, axis=1))
-        # Flat channels and padding tell nothing of the amplitude of the others.
+        # Flat channels tell nothing of the amplitude of the others.
         magnitude = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
         limit = _OUTLIER_FACTOR * np.median(magnitude) if magnitude.size else 0.0
 

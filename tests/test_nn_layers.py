@@ -47,7 +47,10 @@ def test_linear_attention_oracle():
     layer = LinearAttention(6, n_heads=2).double()
     x = torch.randn(2, 7, 6, dtype=torch.float64)
     q, k, v = np.split(numpy_linear(layer.qkv, x.numpy()), 3, axis=-1)
-    phi = lambda a: np.where(a > 0, a + 1, np.exp(np.minimum(a, 0)))  # noqa: E731
+
+    def phi(a):
+        return np.where(a > 0, a + 1, np.exp(np.minimum(a, 0)))
+
     y = np.zeros((2, 7, 6))
     for m in range(2):
         for head in (slice(0, 3), slice(3, 6)):

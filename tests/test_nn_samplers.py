@@ -15,7 +15,10 @@ from sklearn_mdjpt.nn.samplers import _even_counts
 def make_table(seed=0, n_windows=400, n_subjects=6):
     """Random metadata of three datasets, with gaps, repeats and missing values."""
     rng = np.random.default_rng(seed)
-    choose = lambda *values: rng.choice(np.array(values, object), n_windows)  # noqa: E731
+
+    def choose(*values):
+        return rng.choice(np.array(values, object), n_windows)
+
     return {
         "datasets": choose("B", "A", "C"),
         "subjects": choose(*[f"s{i}" for i in range(n_subjects)]),

@@ -77,7 +77,6 @@ def test_imports_are_light(statement, unwanted):
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    # Importing mne is lazy itself and cheap: what counts is its submodules.
     assert out.stdout.split() == [], out.stdout
 
 
