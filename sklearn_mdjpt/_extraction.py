@@ -1,10 +1,10 @@
 """Features of many windows, with each subject's statistics and bounded memory."""
 
-import re
-
 import numpy as np
 import pandas as pd
 import torch
+
+from ._grouping import natural_codes
 
 N_STATISTICS_WINDOWS = 256
 """Statistics of a subject come from at most this many of its windows."""
@@ -99,7 +99,7 @@ def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):
         and not table.duplicated(keys).any()
     )
     if tells_apart:
-        order = np.lexsort([_natural_codes(table[key]) for key in reversed(keys)])
+        order = np.lexsort([natural_codes(table[key]) for key in reversed(keys)])
     elif len(rows) <= limit:
         return rows
     else:
@@ -115,23 +115,6 @@ def _rows_by_subject(metadata):
     whose = metadata[["dataset", "subject"]].fillna("").astype(str)
     codes = pd.factorize(pd.MultiIndex.from_frame(whose))[0]
     return [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
-
-
-def _natural_codes(column):
-    """Rank values so that trial "10" follows trial "9"; missing ones come first."""
-    values = pd.unique(column)
-
-    def key(i):
-        value = values[i]
-        if isinstance(value, float):
-            return (not np.isnan(value), value if not np.isnan(value) else 0.0)
-        parts = re.split(r"(\d+)", "" if pd.isna(value) else str(value))
-        return [(part.isdigit(), int(part) if part.isdigit() else part)
-                for part in parts]  # fmt: skip
-
-    ranks = np.empty(len(values), int)
-    ranks[sorted(range(len(values)), key=key)] = np.arange(len(values))
-    return ranks[pd.Index(values).get_indexer(column)]
 
 
 def _batches(rows, n_times, batch_size):

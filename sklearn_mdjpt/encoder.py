@@ -1,6 +1,5 @@
 """MDJPTEncoder: joint pre-training on several datasets, and windows to features."""
 
-import contextlib
 import numbers
 import warnings
 
@@ -8,7 +7,6 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
@@ -17,6 +15,7 @@ from ._extraction import extract_features, pooled_statistics
 from ._inputs import as_windows, is_array
 from ._net import history_table, make_net
 from ._pairs import PairBatches, anonymous, make_sampler, pair_columns
+from ._runtime import forked_torch, resolve_device, seed_sequence, torch_threads
 from ._validation import check_option, list_some
 from ._weights import load_parameters, read_weights, write_weights
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
@@ -393,7 +392,7 @@ list of mne.Epochs or braindecode dataset
         """
         check_is_fitted(self, "module_")
         windows, reader = self._read(X, self.module_, self._fitted_parameters)
-        with _torch_threads(self.torch_threads):
+        with torch_threads(self.torch_threads):
             features = extract_features(
                 self.module_,
                 reader,
@@ -409,10 +408,9 @@ list of mne.Epochs or braindecode dataset
         Attributes are set in the end, all at once: an error leaves what was there.
         """
         self._check_parameters()
-        device = _resolve_device(self.device)
-        seed_sequence = _seed_sequence(self.random_state)
-        init_seed, pair_seed = seed_sequence.generate_state(2)
-        with _torch_threads(self.torch_threads), _forked_torch(init_seed, device):
+        device = resolve_device(self.device)
+        init_seed, pair_seed = seed_sequence(self.random_state).generate_state(2)
+        with torch_threads(self.torch_threads), forked_torch(init_seed, device):
             module, file = self._make_module()
             parameters = {name: getattr(self, name) for name in _STORED}
             parameters["standardize"] = bool(self.standardize)
@@ -633,7 +631,7 @@ list of mne.Epochs or braindecode dataset
                     *(file.extra[f"statistics.{k}"] for k in NormStatistics._fields)
                 )
             )
-        encoder.module_ = module.to(_resolve_device(encoder.device)).eval()
+        encoder.module_ = module.to(resolve_device(encoder.device)).eval()
         encoder._fitted_parameters = file.parameters
         encoder.net_ = None
         encoder.history_ = file.history
@@ -701,7 +699,7 @@ list of mne.Epochs or braindecode dataset
         )
         device = _device(self.module_)
         isa, cda, centroids = [], [], []
-        with _torch_threads(self.torch_threads), torch.inference_mode():
+        with torch_threads(self.torch_threads), torch.inference_mode():
             for batch, _ in batches:
                 parts = batch.to(device).parts
                 outputs = [self.module_(part.windows, part.subjects) for part in parts]
@@ -853,48 +851,3 @@ def _centroid_distance(centroids):
 
 def _device(module):
     return next(module.parameters()).device
-
-
-def _resolve_device(device):
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-        if resolved.type == "cuda" and not torch.cuda.is_available():
-            raise RuntimeError("no GPU")
-        return resolved
-    except RuntimeError as error:
-        raise ValueError(
-            f"device must be 'auto' or a torch device that is there ('cpu', 'cuda:0'), "
-            f"got {device!r}: {error}."
-        ) from error
-
-
-def _seed_sequence(random_state):
-    """Seeds for this fit; None draws fresh ones, not from numpy's global state."""
-    if random_state is None:
-        return np.random.SeedSequence()
-    return np.random.SeedSequence(check_random_state(random_state).randint(2**31))
-
-
-@contextlib.contextmanager
-def _forked_torch(seed, device):
-    """Seed torch inside, and leave its global state as it was."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(int(seed))
-        yield
-
-
-@contextlib.contextmanager
-def _torch_threads(n_threads):
-    """Set the number of torch's threads inside, and restore it."""
-    if n_threads is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

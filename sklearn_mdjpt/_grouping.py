@@ -1,0 +1,118 @@
+"""Which rows belong together, and in what order they follow each other in time."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from ._validation import check_ids, check_onsets
+
+
+def check_groups(values, n_rows, name):
+    """Return one group name for each row.
+
+    Parameters
+    ----------
+    values : array-like of shape (n_rows,), scalar or None
+        Ids; ``3``, ``3.0`` and ``"3"`` are one.
+    n_rows : int
+        Number of rows.
+    name : str
+        What to call them in a message.
+
+    Returns
+    -------
+    ndarray of str, shape (n_rows,), or None
+        None if ``values`` is None.
+
+    Raises
+    ------
+    ValueError
+        If their number is wrong, or some are missing.
+    """
+    if values is None:
+        return None
+    ids = check_ids(values, n_rows, name)
+    missing = np.flatnonzero([value is None for value in ids])
+    if len(missing):
+        raise ValueError(
+            f"{name} is missing for {len(missing)} of {n_rows} rows; the first is row "
+            f"{missing[0]}."
+        )
+    return ids.astype(str)
+
+
+def combine_groups(n_rows, *columns):
+    """Give each distinct combination of ids a number, by first appearance.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    *columns : ndarray of shape (n_rows,) or None
+        Ids; None does not count, and without any column all rows are one group.
+
+    Returns
+    -------
+    ndarray of int, shape (n_rows,)
+    """
+    known = [column for column in columns if column is not None]
+    if not known:
+        return np.zeros(n_rows, int)
+    return pd.factorize(pd.MultiIndex.from_arrays(known))[0]
+
+
+def time_order(groups, *, trials=None, onsets=None):
+    """Sort rows by group, then in time.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n_rows,)
+        Rows of one group follow each other.
+    trials : ndarray of shape (n_rows,), default=None
+        Trial ids, taken in natural order: "10" follows "9".
+    onsets : array-like of shape (n_rows,), default=None
+        Seconds from the trial's start.
+
+    Returns
+    -------
+    ndarray of int, shape (n_rows,)
+        What is not told apart stays in the order of the rows.
+
+    Raises
+    ------
+    ValueError
+        If some onsets are missing and others are not.
+    """
+    keys = []
+    if onsets is not None:
+        onsets = check_onsets(onsets, len(groups), "onsets")
+        missing = np.isnan(onsets)
+        if missing.any() and not missing.all():
+            raise ValueError(
+                f"onsets are missing for {missing.sum()} of {len(onsets)} rows; the "
+                f"first is row {np.flatnonzero(missing)[0]}. Give all of them or none."
+            )
+        if not missing.any():
+            keys.append(onsets)
+    if trials is not None:
+        keys.append(natural_codes(trials))
+    return np.lexsort([*keys, groups])
+
+
+def natural_codes(column):
+    """Rank values so that trial "10" follows trial "9"; missing ones come first."""
+    column = pd.Series(column)
+    values = pd.unique(column)
+
+    def key(i):
+        value = values[i]
+        if isinstance(value, float):
+            return (not np.isnan(value), value if not np.isnan(value) else 0.0)
+        parts = re.split(r"(\d+)", "" if pd.isna(value) else str(value))
+        return [(part.isdigit(), int(part) if part.isdigit() else part)
+                for part in parts]  # fmt: skip
+
+    ranks = np.empty(len(values), int)
+    ranks[sorted(range(len(values)), key=key)] = np.arange(len(values))
+    return ranks[pd.Index(values).get_indexer(column)]
