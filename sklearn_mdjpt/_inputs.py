@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from ._validation import check_sfreq
+from ._validation import check_numeric, check_sfreq, list_some
 from .channels import CANONICAL_CHANNELS
 from .windows import EEGWindows
 
@@ -53,6 +53,34 @@ def is_array(X):
     return not (
         isinstance(X, EEGWindows) or _is_epochs(X) or listed or _is_braindecode(X)
     )
+
+
+def check_window_array(X):
+    """Return X as a numeric array (n_windows, n_channels, n_times)."""
+    X = check_numeric(np.asarray(X), "X")
+    if X.ndim != 3:
+        raise ValueError(
+            "X must be EEGWindows, mne.Epochs or an array of shape (n_windows, "
+            f"n_channels, n_times), got {X.ndim} dimensions: {X.shape}."
+        )
+    return X
+
+
+def check_finite(X):
+    """Raise where windows (EEGWindows or 3-D array) hold NaN or inf, naming them."""
+    if isinstance(X, EEGWindows):
+        bad = np.zeros(len(X), bool)
+        for source, rows, starts, n_times in X.blocks():
+            for length in np.unique(n_times):
+                same = n_times == length
+                bad[rows[same]] = source.window_flaws(starts[same], length)[0]
+    else:
+        bad = ~np.isfinite(X).all(axis=(1, 2))
+    if bad.any():
+        raise ValueError(
+            f"{bad.sum()} of {len(bad)} windows hold NaN or inf: windows "
+            f"{list_some(np.flatnonzero(bad))}."
+        )
 
 
 def _from_array(X, ch_names, sfreq):

@@ -17,10 +17,10 @@ from scipy.fft import dct, idct, next_fast_len
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._inputs import as_windows, is_array
+from ._inputs import as_windows, check_finite, check_window_array, is_array
+from ._montage import CommonChannels
 from ._resampling import bridge_gaps, cache
-from ._validation import check_numeric, check_option, check_sfreq, list_some
-from .channels import CANONICAL_CHANNELS, canonical_name, channel_matrix
+from ._validation import check_option, check_sfreq, list_some
 from .windows import EEGWindows
 
 DEFAULT_BANDS = {
@@ -154,14 +154,8 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         self.bands_ = _check_bands(self.bands)
         X = self._check_X(X)
         if isinstance(X, EEGWindows):
-            montages = {source.ch_names: None for source, *_ in X.blocks()}
-            sets = {frozenset(map(canonical_name, names)) for names in montages}
-            one = len(sets) == 1
-            if self.channels == "auto" and one:
-                self.ch_names_ = next(iter(montages))
-            else:
-                self.ch_names_ = CANONICAL_CHANNELS
-            self._canonical = self.channels == "canonical" or not one
+            self._channels = CommonChannels(X, self.channels)
+            self.ch_names_ = self._channels.names
             self.n_channels_ = len(self.ch_names_)
         else:
             if self.channels == "canonical":
@@ -169,7 +163,7 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
                     "channels='canonical' needs channel names: pass EEGWindows "
                     "(EEGWindows.from_arrays) instead of an array."
                 )
-            self.ch_names_, self._canonical = None, False
+            self.ch_names_ = self._channels = None
             self.n_channels_ = X.shape[1]
         self.n_features_out_ = self.n_channels_ * len(self.bands_)
         return self
@@ -247,64 +241,34 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         if not is_array(X):
             X = as_windows(X)
             given = None if self.sfreq is None else check_sfreq(self.sfreq)
-            bad = np.zeros(len(X), bool)
-            for source, rows, starts, n_times in X.blocks():
+            for source, _, _, n_times in X.blocks():
                 if given is not None and given != source.sfreq:
                     raise ValueError(
                         f"sfreq={given:g} Hz was given, but X holds windows at "
                         f"{source.sfreq:g} Hz. Leave sfreq=None for EEGWindows."
                     )
                 _check_measurable(self.bands_, source.sfreq, n_times.min())
-                for length in np.unique(n_times):
-                    same = n_times == length
-                    bad[rows[same]] = source.window_flaws(starts[same], length)[0]
         else:
-            X = check_numeric(np.asarray(X), "X")
-            if X.ndim != 3:
-                raise ValueError(
-                    "X must be EEGWindows, mne.Epochs or an array of shape (n_windows, "
-                    f"n_channels, n_times), got {X.ndim} dimensions: {X.shape}."
-                )
+            X = check_window_array(X)
             if self.sfreq is None:
                 raise ValueError(
                     "sfreq is unknown: give DifferentialEntropy(sfreq=...) the "
                     "sampling rate of the array in hertz, or pass EEGWindows."
                 )
             _check_measurable(self.bands_, check_sfreq(self.sfreq), X.shape[2])
-            bad = ~np.isfinite(X).all(axis=(1, 2))
-        if bad.any():
-            raise ValueError(
-                f"{bad.sum()} of {len(bad)} windows hold NaN or inf: windows "
-                f"{list_some(np.flatnonzero(bad))}."
-            )
+        check_finite(X)
         return X
 
     def _channel_matrix(self, source):
         """Return the map of a recording's channels to those of the features."""
-        if self._canonical:
-            return channel_matrix(source.ch_names, positions=source.positions)
-        if self.ch_names_ is None:
-            if source.n_channels != self.n_channels_:
-                raise ValueError(
-                    f"X has {source.n_channels} channels, but DifferentialEntropy was "
-                    f"fitted with {self.n_channels_}."
-                )
-            return None
-        column = {canonical_name(name): i for i, name in enumerate(source.ch_names)}
-        wanted = [canonical_name(name) for name in self.ch_names_]
-        if set(column) != set(wanted):
-            lacking = [name for name in wanted if name not in column]
-            surplus = [name for name in column if name not in wanted]
+        if self._channels is not None:
+            return self._channels.matrix(source)
+        if source.n_channels != self.n_channels_:
             raise ValueError(
-                "X has other channels than in fit. Missing: "
-                f"{list_some(lacking) or 'none'}; not seen in fit: "
-                f"{list_some(surplus) or 'none'}. Use channels='canonical' to put "
-                "several montages on the same 60 channels."
+                f"X has {source.n_channels} channels, but DifferentialEntropy was "
+                f"fitted with {self.n_channels_}."
             )
-        picks = [column[name] for name in wanted]
-        if picks == list(range(len(picks))):
-            return None
-        return np.eye(len(picks))[picks]
+        return None
 
     def _warn_floor(self, below):
         """Name the channels whose variance is replaced by the floor."""
