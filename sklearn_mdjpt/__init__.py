@@ -14,16 +14,25 @@ _HOMES = {
     "EEGWindows": "windows",
     "Recording": "recordings",
     "concat_windows": "windows",
+    "CovarianceAlignment": "alignment",
+    "WindowAlignment": "alignment",
+    "WindowCovariances": "alignment",
+    "covariance_distance": "alignment",
     "DifferentialEntropy": "features",
+    "LDSSmoother": "smoothing",
     "MDJPTEncoder": "encoder",
+    "RunningNormalizer": "smoothing",
+    "SubjectScaler": "smoothing",
 }
 _SUBMODULES = (
+    "alignment",
     "channels",
     "datasets",
     "encoder",
     "features",
     "nn",
     "recordings",
+    "smoothing",
     "windows",
 )
 

@@ -6,6 +6,7 @@ windows of one subject and session.  Both know how to cut a window, how to give 
 signal at another rate, and their robust mean and scale.
 """
 
+import copy
 import warnings
 
 import numpy as np
@@ -100,6 +101,26 @@ class _Source:
         shift = first / n
         scale = np.sqrt(max(second / n - shift**2, 0.0))
         return mean + shift, float(scale) if scale > 0 else 1.0
+
+    def mixed(self, matrix, ch_names):
+        """Return a copy with channels mixed linearly, ``matrix @ signal`` (float32).
+
+        Parameters
+        ----------
+        matrix : ndarray of shape (n_new_channels, n_channels)
+            The mixing.
+        ch_names : sequence of str
+            Names of the new channels; digitised positions are dropped.
+
+        Returns
+        -------
+        Recording or WindowStack
+        """
+        other = copy.copy(self)
+        other._mix(matrix)
+        other.ch_names = check_ch_names(ch_names, len(matrix))
+        other.positions, other._statistics = None, {}
+        return other
 
     def __getstate__(self):
         state = self.__dict__.copy()
@@ -279,6 +300,15 @@ class Recording(_Source):
         return [
             name for name, is_flat in zip(self.ch_names, flat, strict=True) if is_flat
         ]
+
+    def _mix(self, matrix):
+        signal = np.empty((len(matrix), self.n_times), np.float32)
+        step = max(1, _CHUNK_SAMPLES // self.n_channels)
+        for a in range(0, self.n_times, step):
+            signal[:, a : a + step] = matrix @ self.signal[:, a : a + step].astype(
+                float
+            )
+        self.signal = signal
 
     def _chunks(self):
         """Slices over the samples that lie in a trial, each one once."""
@@ -480,6 +510,12 @@ class WindowStack(_Source):
         return [
             name for name, is_flat in zip(self.ch_names, flat, strict=True) if is_flat
         ]
+
+    def _mix(self, matrix):
+        stack = np.empty((len(self._rows), len(matrix), self.n_times), np.float32)
+        for i, row in enumerate(self._rows):
+            stack[i] = matrix @ self.signal[row].astype(float)
+        self.signal, self._rows = stack, np.arange(len(stack))
 
     def _chunks(self):
         step = max(1, _CHUNK_SAMPLES // (self.n_channels * self.n_times))

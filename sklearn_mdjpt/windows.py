@@ -564,6 +564,30 @@ class EEGWindows:
             if len(rows):
                 yield source, rows, self._starts[rows], self._n_times[rows]
 
+    def _mixed(self, mixes, ch_names):
+        """Windows of linearly mixed channels.
+
+        Parameters
+        ----------
+        mixes : list of (ndarray of int, ndarray)
+            Rows of X that are cut from one recording, and the matrix
+            (n_new_channels, n_channels) for them; every row in one of them.
+        ch_names : sequence of str
+            Names of the new channels.
+
+        Returns
+        -------
+        EEGWindows
+        """
+        index = np.empty(len(self), np.int64)
+        for k, (rows, _) in enumerate(mixes):
+            index[rows] = k
+        sources = [
+            self._sources[self._source_index[rows[0]]].mixed(matrix, ch_names)
+            for rows, matrix in mixes
+        ]
+        return type(self)(sources, index, self._starts, self._n_times, self.metadata)
+
     # Metadata -------------------------------------------------------------------
 
     @property

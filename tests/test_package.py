@@ -67,6 +67,8 @@ def _resolve(name):
         ("from sklearn_mdjpt import EEGWindows", ("torch", "mne", "braindecode")),
         ("from sklearn_mdjpt.datasets import fetch_eegmat", ("torch", "mne")),
         ("from sklearn_mdjpt import DifferentialEntropy", ("torch", "braindecode")),
+        ("from sklearn_mdjpt import LDSSmoother", ("torch", "mne", "pyriemann")),
+        ("from sklearn_mdjpt import WindowAlignment", ("mne", "braindecode")),
         ("from sklearn_mdjpt import MDJPTEncoder", ("mne", "braindecode", "pyriemann")),
     ],
 )

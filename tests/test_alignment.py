@@ -1,0 +1,762 @@
+"""Covariance alignment: of matrices, of signals, and the gap that it closes."""
+
+import pickle
+import time
+
+import numpy as np
+import pytest
+import sklearn
+from numpy.testing import assert_allclose, assert_array_equal
+from pyriemann.tangentspace import TangentSpace
+from pyriemann.transfer import TLCenter, TLScale, encode_domains
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from sklearn_mdjpt import (
+    CovarianceAlignment,
+    DifferentialEntropy,
+    EEGWindows,
+    MDJPTEncoder,
+    WindowAlignment,
+    WindowCovariances,
+    covariance_distance,
+)
+from sklearn_mdjpt._spd import mean_riemann, spd_mean
+
+METRICS = ("riemann", "logeuclid", "euclid")
+
+
+def make_matrices(n_domains=3, n=12, n_channels=5, seed=0, spread=1.0):
+    """SPD matrices whose domains have mixings of their own, and the domains."""
+    rng = np.random.default_rng(seed)
+    X = []
+    for _ in range(n_domains):
+        mixing = np.eye(n_channels) + 0.2 * rng.standard_normal((n_channels,) * 2)
+        gains = np.exp(spread * 0.5 * rng.standard_normal((n, n_channels)))
+        rotation, _ = np.linalg.qr(rng.standard_normal((n, n_channels, n_channels)))
+        inner = (rotation * gains[:, None]) @ rotation.transpose(0, 2, 1)
+        X.append(mixing @ inner @ mixing.T)
+    names = np.repeat([f"s{i}" for i in range(n_domains)], n)
+    return np.concatenate(X), names
+
+
+def relative(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
+def gradient_norm(X, M):
+    """Norm of the Riemannian gradient, in units of that of the identity."""
+    values, vectors = np.linalg.eigh(M)
+    W = (vectors / np.sqrt(values)).T
+    logs, vectors = np.linalg.eigh(W @ X @ W.T)
+    logs = np.log(logs)[:, None]
+    mean = ((vectors * logs) @ vectors.transpose(0, 2, 1)).mean(axis=0)
+    return np.linalg.norm(mean) / np.sqrt(len(M))
+
+
+# The means ----------------------------------------------------------------------------
+
+
+def test_riemannian_mean_is_that_of_pyriemann_where_it_converges():
+    pyriemann_mean = pytest.importorskip("pyriemann.geometry.mean").mean_riemann
+    X, _ = make_matrices(1, n=20)
+    assert relative(mean_riemann(X), pyriemann_mean(X, tol=1e-12)) < 1e-9
+
+
+@pytest.mark.parametrize("n_channels", [3, 40])
+def test_riemannian_mean_converges_on_nearly_singular_matrices(n_channels):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, n_channels, n_channels + 1))
+    scale = np.logspace(0, -2, n_channels)
+    X = scale[:, None] * (X @ X.transpose(0, 2, 1)) * scale
+    assert np.linalg.cond(X).max() > 1e5
+    assert gradient_norm(X, mean_riemann(X)) < 1e-8
+
+
+def test_riemannian_mean_of_commuting_matrices_is_geometric():
+    values = np.exp(np.random.default_rng(0).standard_normal((7, 4)))
+    X = np.stack([np.diag(v) for v in values])
+    assert_allclose(
+        mean_riemann(X), np.diag(np.exp(np.log(values).mean(axis=0))), atol=1e-9
+    )
+
+
+# Recentring ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["riemann", "euclid"])
+@pytest.mark.parametrize("target", ["mean", "identity", "s1"])
+def test_the_mean_of_each_aligned_domain_is_the_target(metric, target):
+    X, names = make_matrices()
+    alignment = CovarianceAlignment(metric, target)
+    aligned = alignment.fit_transform(X, domains=names)
+    for name in np.unique(names):
+        mean = spd_mean(aligned[names == name], metric)
+        assert relative(mean, alignment.target_) < 1e-8
+    if target == "identity":
+        assert_array_equal(alignment.target_, np.eye(5))
+    if target == "s1":
+        assert_allclose(aligned[names == "s1"], X[names == "s1"], rtol=1e-9)
+
+
+def test_with_logeuclid_the_mean_is_the_target_approximately():
+    gaps = {}
+    for spread in (0.2, 1.0):
+        X, names = make_matrices(spread=spread)
+        aligned = CovarianceAlignment("logeuclid", "identity").fit_transform(
+            X, domains=names
+        )
+        gaps[spread] = max(
+            relative(spd_mean(aligned[names == name], "logeuclid"), np.eye(5))
+            for name in np.unique(names)
+        )
+    assert 1e-6 < gaps[0.2] < 0.02
+    assert gaps[0.2] < gaps[1.0] < 0.3
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_recentring_to_the_identity_is_that_of_pyriemann(metric):
+    X, names = make_matrices()
+    X_enc, y_enc = encode_domains(X, np.tile(["a", "b"], len(X) // 2), names)
+    theirs = TLCenter(target_domain="s0", metric=metric).fit_transform(X_enc, y_enc)
+    ours = CovarianceAlignment(metric, "identity").fit_transform(X, domains=names)
+    assert relative(ours, theirs) < 1e-7
+
+
+def test_rescaling_is_that_of_pyriemann_and_keeps_the_mean():
+    X, names = make_matrices()
+    alignment = CovarianceAlignment(target="identity", dispersion=1.0)
+    ours = alignment.fit_transform(X, domains=names)
+    _, y_enc = encode_domains(X, np.zeros(len(X), int), names)
+    centred = TLCenter(target_domain="s0").fit_transform(X, y_enc)
+    theirs = TLScale(target_domain="s0", centered_data=True).fit_transform(
+        centred, y_enc
+    )
+    assert relative(ours, theirs) < 1e-7
+    for metric_target in ("mean", "identity"):
+        alignment = CovarianceAlignment(target=metric_target, dispersion="mean")
+        aligned = alignment.fit_transform(X, domains=names)
+        found = covariance_distance(aligned, names)
+        assert found.between < 1e-7
+        spreads = [
+            np.mean(
+                [
+                    (np.log(np.linalg.eigvals(np.linalg.solve(alignment.target_, x))))
+                    .real.__pow__(2)
+                    .sum()
+                    for x in aligned[names == name]
+                ]
+            )
+            for name in np.unique(names)
+        ]
+        assert_allclose(spreads, np.mean(list(alignment.dispersions_.values())))
+
+
+def test_affine_distances_within_a_domain_do_not_change():
+    X, names = make_matrices()
+    aligned = CovarianceAlignment().fit_transform(X, domains=names)
+    before, after = (covariance_distance(Z, names) for Z in (X, aligned))
+    assert_allclose(after.table["within"], before.table["within"], rtol=1e-8)
+    assert after.between < 1e-7 < before.between
+
+
+def test_a_domains_own_mixing_does_not_matter():
+    # What an aligned domain looks like to an affine-invariant method is the same
+    # whatever linear mixing its electrodes add.
+    X, names = make_matrices()
+    mixed = X.copy()
+    W = np.eye(5) + 0.3 * np.random.default_rng(1).standard_normal((5, 5))
+    mixed[names == "s2"] = W @ X[names == "s2"] @ W.T
+    one, other = (
+        CovarianceAlignment(target="identity").fit_transform(Z, domains=names)
+        for Z in (X, mixed)
+    )
+    assert_allclose(one[names != "s2"], other[names != "s2"])
+    assert_allclose(
+        np.linalg.eigvalsh(one[names == "s2"]), np.linalg.eigvalsh(other[names == "s2"])
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_spd_stays_spd_and_symmetric(metric):
+    X, names = make_matrices(spread=3.0)
+    for target in ("mean", "identity", "s0"):
+        aligned = CovarianceAlignment(metric, target).fit_transform(X, domains=names)
+        assert_array_equal(aligned, aligned.transpose(0, 2, 1))
+        assert (np.linalg.eigvalsh(aligned) > 0).all()
+
+
+def test_single_precision_is_accepted():
+    X, names = make_matrices()
+    double = CovarianceAlignment().fit_transform(X, domains=names)
+    single = CovarianceAlignment().fit_transform(X.astype(np.float32), domains=names)
+    assert single.dtype == np.float64
+    assert relative(single, double) < 1e-5
+
+
+def test_one_matrix_in_a_domain_becomes_the_target_with_a_warning():
+    X, names = make_matrices(2)
+    with pytest.warns(UserWarning, match="one matrix: s1"):
+        alignment = CovarianceAlignment().fit(X[:13], domains=names[:13])
+    aligned = alignment.transform(X[:13], domains=names[:13])
+    assert relative(aligned[12], alignment.target_) < 1e-12
+    with pytest.warns(UserWarning, match="one matrix: new"):
+        aligned = alignment.transform(X[:1], domains=["new"])
+    assert relative(aligned[0], alignment.target_) < 1e-12
+
+
+def test_a_thousand_matrices_of_60_channels_take_seconds():
+    rng = np.random.default_rng(0)
+    signals = rng.standard_normal((1000, 60, 125)).astype(np.float32)
+    X = signals @ signals.transpose(0, 2, 1) / 125
+    names = np.repeat(["a", "b", "c", "d"], 250)
+    start = time.perf_counter()
+    alignment = CovarianceAlignment()
+    aligned = alignment.fit_transform(X, domains=names)
+    assert time.perf_counter() - start < 20
+    assert relative(spd_mean(aligned[:250], "riemann"), alignment.target_) < 1e-8
+
+
+# Singular and bad matrices ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_common_average_reference_is_the_normal_case(metric):
+    X, names = make_matrices(n_channels=6)
+    reference = np.eye(6) - 1 / 6
+    X = reference @ X @ reference
+    assert (np.linalg.matrix_rank(X) == 5).all()
+    alignment = CovarianceAlignment(metric)
+    aligned = alignment.fit_transform(X, domains=names)
+    assert np.isfinite(aligned).all() and (np.linalg.eigvalsh(aligned) > 0).all()
+    if metric != "logeuclid":
+        for name in np.unique(names):
+            mean = spd_mean(aligned[names == name], metric)
+            assert relative(mean, alignment.target_) < 1e-8
+
+
+def test_interpolated_channels_of_one_domain_only():
+    X, names = make_matrices()
+    combine = np.eye(5)
+    combine[4] = [0.5, 0.5, 0, 0, 0]
+    X[names == "s1"] = combine @ X[names == "s1"] @ combine.T
+    aligned = CovarianceAlignment().fit_transform(X, domains=names)
+    assert (np.linalg.eigvalsh(aligned) > 0).all()
+    assert covariance_distance(aligned, names).between < 1e-6
+
+
+def test_a_constant_channel_leaves_the_others_finite():
+    X, names = make_matrices()
+    X[names == "s1", 2, :] = X[names == "s1", :, 2] = 0.0
+    aligned = CovarianceAlignment().fit_transform(X, domains=names)
+    assert np.isfinite(aligned).all() and (np.linalg.eigvalsh(aligned) > 0).all()
+
+
+def test_the_floor_leaves_positive_definite_matrices_alone():
+    X, names = make_matrices()
+    a, b = (
+        CovarianceAlignment(eigenvalue_floor=floor).fit_transform(X, domains=names)
+        for floor in (0, 1e-5)
+    )
+    assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("method", ["fit", "transform", "fit_transform"])
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda X: X[0], r"square matrices, shape .* got \(5, 5\)"),
+        (lambda X: X[:, :3], "square matrices"),
+        (lambda X: X[:0], "holds no matrices"),
+        (lambda X: X.astype(complex), "real numbers, got dtype complex128"),
+        (lambda X: with_entry(X, 3, (1, 2), np.nan), "1 of 36 .* NaN or inf: .* 3"),
+        (lambda X: with_entry(X, 3, (1, 2), 9.0), "not symmetric: matrices 3"),
+        (lambda X: with_entry(X, 4, (1, 1), -9.0), "negative eigenvalues.*: matr.* 4"),
+        (lambda X: X * (np.arange(36) != 5)[:, None, None], "zero or have.* 5"),
+    ],
+)
+def test_bad_matrices_are_named(method, spoil, message):
+    X, names = make_matrices()
+    alignment = CovarianceAlignment().fit(X, domains=names)
+    with pytest.raises((ValueError, TypeError), match=message):
+        getattr(alignment, method)(spoil(X))
+
+
+def with_entry(X, i, place, value):
+    X = X.copy()
+    X[(i, *place)] = value
+    return X
+
+
+def test_singular_matrices_are_refused_without_a_floor():
+    X, _ = make_matrices()
+    X[3, 2, :] = X[3, :, 2] = 0.0
+    with pytest.raises(ValueError, match="singular .*eigenvalue_floor.*: matrices 3"):
+        CovarianceAlignment(eigenvalue_floor=0).fit(X)
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        ({"metric": "wasserstein"}, "metric must be one of 'riemann', 'logeuclid'"),
+        ({"unseen": "skip"}, "unseen must be one of"),
+        ({"target": "s9"}, r"a domain of X \(s0, s1, s2\); got 's9'"),
+        ({"dispersion": -1}, "dispersion must be None, 'mean' or > 0, got -1"),
+        ({"dispersion": 1.0, "metric": "euclid"}, "needs metric='riemann'"),
+        ({"eigenvalue_floor": 1.0}, r"eigenvalue_floor must be in \[0, 1\), got 1"),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    X, names = make_matrices()
+    with pytest.raises(ValueError, match=message):
+        CovarianceAlignment(**parameters).fit(X, domains=names)
+
+
+# Domains ------------------------------------------------------------------------------
+
+
+def test_domains_by_keyword_by_label_and_by_their_other_name():
+    X, names = make_matrices()
+    expected = CovarianceAlignment().fit_transform(X, domains=names)
+    _, y_enc = encode_domains(X, np.tile(["a", "b"], 18), names)
+    by_label = CovarianceAlignment().fit_transform(X, y_enc)
+    by_other = CovarianceAlignment().fit_transform(X, sample_domain=names)
+    assert_array_equal(by_label, expected)
+    assert_array_equal(by_other, expected)
+    with pytest.raises(ValueError, match="two names of one thing"):
+        CovarianceAlignment().fit(X, domains=names, sample_domain=names)
+
+
+def test_ids_may_be_numbers_and_names_may_hold_slashes():
+    X, names = make_matrices()
+    number = np.array([int(name[1]) for name in names])
+    a = CovarianceAlignment().fit(X, domains=number)
+    b = a.transform(X, domains=number.astype(float))
+    assert_array_equal(b, CovarianceAlignment().fit_transform(X, domains=names))
+    y_enc = [
+        f"SEED/{name}/{label}" for name, label in zip(names, "ab" * 18, strict=True)
+    ]
+    fitted = CovarianceAlignment().fit(X, y_enc)
+    assert set(fitted.means_) == {"SEED/s0", "SEED/s1", "SEED/s2"}
+
+
+def test_plain_labels_are_ignored_and_labels_with_a_slash_warned_of():
+    X, _ = make_matrices()
+    plain = CovarianceAlignment().fit(X, np.tile(["sad", "joy/calm"], 18))
+    assert len(plain.means_) == 1
+    with pytest.warns(UserWarning, match="has a single label"):
+        CovarianceAlignment().fit(X, np.tile(["high/sad", "low/joy"], 18))
+
+
+def test_without_domains_all_of_x_is_one_and_transform_uses_its_mean():
+    X, _ = make_matrices()
+    alignment = CovarianceAlignment(target="identity").fit(X[:24])
+    W = np.linalg.cholesky(np.linalg.inv(spd_mean(X[:24], "riemann")))
+    assert_allclose(
+        np.linalg.eigvalsh(alignment.transform(X[24:])),
+        np.linalg.eigvalsh(W.T @ X[24:] @ W),
+    )
+
+
+def test_unseen_domains_are_aligned_by_their_own_mean_or_refused():
+    X, names = make_matrices()
+    seen = names != "s2"
+    alignment = CovarianceAlignment().fit(X[seen], domains=names[seen])
+    aligned = alignment.transform(X, domains=names)
+    assert relative(spd_mean(aligned[~seen], "riemann"), alignment.target_) < 1e-8
+    # A fold of one unseen subject needs no keyword.
+    assert_array_equal(alignment.transform(X[~seen]), aligned[~seen])
+    strict = CovarianceAlignment(unseen="error").fit(X[seen], domains=names[seen])
+    assert_array_equal(strict.transform(X[seen], domains=names[seen]), aligned[seen])
+    with pytest.raises(ValueError, match="Domains s2 were not seen in fit.* s0, s1"):
+        strict.transform(X, domains=names)
+    with pytest.raises(ValueError, match="fit was given domains, and transform is not"):
+        strict.transform(X[~seen])
+
+
+def test_known_domains_use_what_was_learnt_in_fit():
+    X, names = make_matrices(n=20)
+    half = np.tile([True, False], 30)
+    alignment = CovarianceAlignment().fit(X[half], domains=names[half])
+    together = alignment.transform(X[~half], domains=names[~half])
+    for i in (0, 15, 29):
+        one = alignment.transform(X[~half][i : i + 1], domains=names[~half][i : i + 1])
+        assert_allclose(one[0], together[i], rtol=1e-10)
+
+
+def test_nothing_of_what_is_transformed_reaches_the_fitted_state():
+    X, names = make_matrices()
+    seen = names != "s2"
+    alignment = CovarianceAlignment(dispersion="mean").fit(X[seen], domains=names[seen])
+    before = pickle.dumps(alignment)
+    first = alignment.transform(X, domains=names)
+    changed = X.copy()
+    changed[~seen] *= 7.0
+    second = alignment.transform(changed, domains=names)
+    assert pickle.dumps(alignment) == before
+    assert_array_equal(first[seen], second[seen])
+
+
+def test_wrong_numbers_of_domains_and_channels():
+    X, names = make_matrices()
+    with pytest.raises(ValueError, match="domains has 35 entries"):
+        CovarianceAlignment().fit(X, domains=names[:-1])
+    with pytest.raises(ValueError, match="domains is missing for 1 of 36 rows"):
+        CovarianceAlignment().fit(X, domains=[None, *names[1:]])
+    with pytest.raises(ValueError, match="y has 3 labels for 36 matrices"):
+        CovarianceAlignment().fit(X, ["a", "b", "c"])
+    alignment = CovarianceAlignment().fit(X, domains=names)
+    with pytest.raises(ValueError, match="matrices of 4 channels, .* fitted with 5"):
+        alignment.transform(X[:, :4, :4])
+    with pytest.raises(NotFittedError):
+        CovarianceAlignment().transform(X)
+
+
+def test_fit_forgets_and_a_failed_fit_changes_nothing():
+    X, names = make_matrices()
+    alignment = CovarianceAlignment(dispersion="mean").fit(X, domains=names)
+    before = pickle.dumps(alignment)
+    with pytest.raises(ValueError, match="NaN"):
+        alignment.fit(with_entry(X, 0, (0, 0), np.nan), domains=names)
+    assert pickle.dumps(alignment) == before
+    alignment.set_params(dispersion=None).fit(X[:, :3, :3])
+    assert alignment.dispersions_ is None and alignment.n_features_in_ == 3
+    assert_array_equal(
+        alignment.transform(X[:, :3, :3]),
+        CovarianceAlignment().fit_transform(X[:, :3, :3]),
+    )
+
+
+# In a pipeline ------------------------------------------------------------------------
+
+
+def shifted_classes(n_subjects=6, n=20, seed=3):
+    """Two classes that differ in one source, behind each subject's own mixing."""
+    rng = np.random.default_rng(seed)
+    X, y, names = [], [], []
+    for s in range(n_subjects):
+        mixing = np.eye(4) + 0.8 * rng.standard_normal((4, 4))
+        for k in range(n):
+            power = np.ones(4)
+            power[0] = 3.0 if k % 2 else 1 / 3
+            signal = np.sqrt(power)[:, None] * rng.standard_normal((4, 200))
+            X.append(mixing @ (signal @ signal.T / 200) @ mixing.T)
+            y.append("high" if k % 2 else "low")
+            names.append(f"s{s}")
+    return np.stack(X), np.array(y), np.array(names)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_alignment_helps_in_cross_validation_and_forgotten_domains_do_not(routing):
+    X, y, names = shifted_classes()
+    align = CovarianceAlignment(target="identity")
+    model = make_pipeline(align, TangentSpace(), LogisticRegression())
+    cv = LeaveOneGroupOut()
+    with sklearn.config_context(enable_metadata_routing=routing):
+        if routing:
+            groups = {"params": {"groups": names, "domains": names}}
+            forgot = {"params": {"groups": names}}
+        else:
+            groups = {
+                "groups": names,
+                "params": {"covariancealignment__domains": names},
+            }
+            forgot = {"groups": names}
+        with_domains = cross_val_score(model, X, y, cv=cv, **groups).mean()
+        without = cross_val_score(model, X, y, cv=cv, **forgot).mean()
+    assert with_domains > 0.9
+    assert with_domains > without + 0.1
+
+
+def test_test_labels_and_test_data_stay_outside():
+    X, y, names = shifted_classes(4)
+    train, test = names != "s3", names == "s3"
+    model = make_pipeline(
+        CovarianceAlignment(), TangentSpace(), LogisticRegression()
+    ).fit(X[train], y[train], covariancealignment__domains=names[train])
+    state = pickle.dumps(model)
+    model.predict(X[test] * 3.0)
+    assert pickle.dumps(model) == state
+
+
+# The measure --------------------------------------------------------------------------
+
+
+def test_distance_of_scaled_matrices_is_known():
+    X = np.stack([np.eye(4)] * 3 + [np.e * np.eye(4)] * 2)
+    found = covariance_distance(X, ["a"] * 3 + ["b"] * 2)
+    assert found.between == pytest.approx(2.0)  # sqrt(4) * log(e)
+    assert found.within == pytest.approx(0.0, abs=1e-9)
+    assert list(found.table["n_matrices"]) == [3, 2]
+    assert_allclose(found.pairs, [[0, 2], [2, 0]])
+    euclid = covariance_distance(X, [1, 1, 1, 2, 2], metric="euclid")
+    assert euclid.between == pytest.approx(2 * (np.e - 1))
+
+
+def test_distance_tables_add_up():
+    X, names = make_matrices()
+    found = covariance_distance(X, names)
+    pairs = found.pairs.to_numpy()
+    assert found.between == pytest.approx(pairs[np.triu_indices(3, 1)].mean())
+    assert found.ratio == pytest.approx(found.between / found.within)
+    assert "3 domains" in repr(found)
+    assert_allclose(pairs, pairs.T)
+
+
+def test_distance_of_windows(make_windows):
+    X = make_windows(("A", "B"), n_subjects=2)
+    by_subject = covariance_distance(X)
+    assert list(by_subject.table.index) == ["A/01", "A/02", "B/01", "B/02"]
+    by_dataset = covariance_distance(X, "dataset")
+    assert list(by_dataset.table.index) == ["A", "B"]
+    one = X[X.groups("dataset") == "A"]
+    matrices = WindowCovariances().fit_transform(one)
+    again = covariance_distance(matrices, one.groups("subject"))
+    assert again.between == pytest.approx(covariance_distance(one).between)
+
+
+def test_distance_needs_two_domains():
+    X, names = make_matrices()
+    with pytest.raises(ValueError, match="need two of them, got s0"):
+        covariance_distance(X[:12], names[:12])
+    with pytest.raises(ValueError, match="domains= is needed"):
+        covariance_distance(X)
+    with pytest.raises(ValueError, match="metric must be one of"):
+        covariance_distance(X, names, metric="manhattan")
+
+
+# Covariances of windows ---------------------------------------------------------------
+
+
+def test_covariances_are_centred_and_biased(make_windows):
+    X = make_windows()
+    expected = [np.cov(np.asarray(X[i], float), bias=True) for i in range(len(X))]
+    assert_allclose(WindowCovariances().fit_transform(X), expected, rtol=1e-7)
+    array = np.asarray(X)
+    assert_allclose(WindowCovariances().fit_transform(array), expected, rtol=1e-7)
+    oas = WindowCovariances("oas").fit_transform(array)
+    assert (np.linalg.cond(oas) < np.linalg.cond(np.array(expected))).all()
+
+
+def test_covariances_go_by_channel_name(make_windows):
+    X = make_windows()
+    order = [3, 0, 7, 1, 2, 6, 5, 4]
+    shuffled = EEGWindows.from_arrays(
+        np.asarray(X)[:, order],
+        ch_names=[X.ch_names[i].upper() for i in order],
+        sfreq=X.sfreq,
+    )
+    covariances = WindowCovariances().fit(X)
+    assert_allclose(covariances.transform(shuffled), covariances.transform(X))
+    with pytest.raises(ValueError, match="Missing: O2"):
+        covariances.transform(
+            EEGWindows.from_arrays(
+                np.asarray(X)[:, :7], ch_names=X.ch_names[:7], sfreq=X.sfreq
+            )
+        )
+
+
+def test_covariances_of_several_montages_are_canonical(mixed_windows):
+    covariances = WindowCovariances().fit(mixed_windows)
+    X = covariances.transform(mixed_windows)
+    assert X.shape == (len(mixed_windows), 60, 60) and covariances.n_channels_ == 60
+    one = mixed_windows[mixed_windows.groups("dataset") == "B"]
+    # Not resampled: the covariance of 250 Hz is nearly that of 125 Hz, not the same.
+    canonical = one.to_canonical(sfreq=one.sfreq).astype(float)
+    expected = np.stack([np.cov(x, bias=True) for x in canonical])
+    assert_allclose(covariances.transform(one), expected, rtol=1e-5, atol=1e-16)
+
+
+def test_bad_windows_for_covariances(make_windows):
+    X = np.array(make_windows())
+    with pytest.raises(ValueError, match="needs channel names"):
+        WindowCovariances(channels="canonical").fit(X)
+    with pytest.raises(ValueError, match="got 2 dimensions"):
+        WindowCovariances().fit(X[0])
+    with pytest.raises(ValueError, match="8 channels, .* fitted with 3"):
+        WindowCovariances().fit(X[:, :3]).transform(X)
+    X[4, 1, 5] = np.nan
+    with pytest.raises(ValueError, match="1 of 36 windows hold NaN or inf: windows 4"):
+        WindowCovariances().fit(X)
+
+
+# Alignment of signals -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["riemann", "euclid"])
+def test_aligned_windows_have_the_target_as_mean_covariance(make_windows, metric):
+    X = make_windows()
+    alignment = WindowAlignment(metric)
+    aligned = alignment.fit_transform(X)
+    assert isinstance(aligned, EEGWindows) and aligned.ch_names == X.ch_names
+    assert aligned.metadata.equals(X.metadata)
+    covariances = WindowCovariances().fit_transform(aligned)
+    for who in np.unique(X.groups("subject")):
+        mean = spd_mean(covariances[X.groups("subject") == who], metric)
+        assert relative(mean, np.eye(8)) < 1e-5  # signals are single precision
+
+
+def test_signals_and_matrices_are_aligned_alike(make_windows):
+    X = make_windows()
+    for target in ("mean", "A/02"):
+        aligned = WindowAlignment(target=target).fit_transform(X)
+        expected = CovarianceAlignment(target=target).fit_transform(
+            WindowCovariances().fit_transform(X), domains=X.groups("subject")
+        )
+        found = WindowCovariances().fit_transform(aligned)
+        assert relative(found, expected) < 1e-5
+
+
+def test_several_montages_are_aligned_each_in_its_own_channels(mixed_windows):
+    alignment = WindowAlignment().fit(mixed_windows)
+    assert sorted(map(len, alignment.alignments_)) == [5, 6, 8]
+    aligned = alignment.transform(mixed_windows)
+    assert len(aligned.ch_names) == 60 and len(aligned) == len(mixed_windows)
+    assert aligned.metadata.equals(mixed_windows.metadata)
+    # On the channels that a cap has, each subject's mean covariance is the identity.
+    one = mixed_windows.groups("dataset") == "C"
+    columns = [aligned.ch_names.index(c) for c in ("AF3", "AF4", "CZ", "PO3", "PO4")]
+    covariances = WindowCovariances().fit_transform(aligned[one])
+    covariances = covariances[:, columns][:, :, columns]
+    who = aligned[one].groups("subject")
+    for name in np.unique(who):
+        mean = spd_mean(covariances[who == name], "riemann")
+        assert relative(mean, np.eye(5)) < 1e-5
+    before = covariance_distance(mixed_windows, "dataset", metric="euclid")
+    scale = np.trace(WindowCovariances().fit_transform(mixed_windows).mean(0)) / 60
+    after = covariance_distance(aligned, "dataset", metric="euclid")
+    assert after.between < before.between / scale
+
+
+def test_unseen_subjects_and_montages(make_windows, mixed_windows):
+    X = make_windows()
+    who = X.groups("subject")
+    alignment = WindowAlignment().fit(X[who != "A/03"])
+    state = pickle.dumps(alignment)
+    both = alignment.transform(X)
+    assert pickle.dumps(alignment) == state
+    alone = alignment.transform(X[who == "A/03"])
+    assert_allclose(np.asarray(both[who == "A/03"]), np.asarray(alone), rtol=1e-5)
+    strict = WindowAlignment(unseen="error").fit(X[who != "A/03"])
+    with pytest.raises(ValueError, match="Domains A/03 were not seen in fit"):
+        strict.transform(X)
+    seen = mixed_windows.groups("dataset") != "C"
+    new_cap = WindowAlignment().fit(mixed_windows[seen]).transform(mixed_windows[~seen])
+    assert len(new_cap.ch_names) == 60
+    mean = WindowAlignment(target="mean").fit(mixed_windows[seen])
+    with pytest.raises(ValueError, match="AF3, AF4, CZ, PO3, PO4 was seen in fit"):
+        mean.transform(mixed_windows[~seen])
+    strict = WindowAlignment(unseen="error").fit(mixed_windows[seen])
+    with pytest.raises(ValueError, match="unseen='error'"):
+        strict.transform(mixed_windows[~seen])
+
+
+def test_channel_order_does_not_matter_to_alignment(make_windows):
+    X = make_windows()
+    order = [3, 0, 7, 1, 2, 6, 5, 4]
+    meta = X.metadata
+    shuffled = EEGWindows.from_arrays(
+        np.asarray(X)[:, order],
+        ch_names=[X.ch_names[i] for i in order],
+        sfreq=X.sfreq,
+        dataset="A",
+        subject=meta["subject"],
+    )
+    alignment = WindowAlignment().fit(X)
+    a, b = (np.asarray(alignment.transform(Z)) for Z in (X, shuffled))
+    assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_arrays_stay_arrays(make_windows):
+    windows = make_windows()
+    X, who = np.asarray(windows), windows.groups("subject")
+    aligned = WindowAlignment().fit_transform(X, domains=who)
+    assert isinstance(aligned, np.ndarray) and aligned.dtype == np.float32
+    expected = np.asarray(WindowAlignment().fit_transform(windows))
+    # The channels' order of an array is its own; the whitening is the same.
+    assert_allclose(aligned, expected, rtol=1e-4, atol=1e-5)
+    one = WindowAlignment().fit(X)
+    assert_allclose(one.transform(X), one.fit_transform(X))
+    fold = WindowAlignment().fit(X[who != "A/01"], domains=who[who != "A/01"])
+    assert_allclose(fold.transform(X[who == "A/01"]), aligned[who == "A/01"], rtol=1e-4)
+    with pytest.raises(ValueError, match="fit was given an array, .* given EEGWindows"):
+        one.transform(windows)
+    with pytest.raises(ValueError, match="fit was given EEGWindows, .* an array"):
+        WindowAlignment().fit(windows).transform(X)
+
+
+def test_domains_other_than_subjects(make_windows):
+    X = make_windows(("A",))
+    by_dataset = WindowAlignment("euclid", domain="dataset").fit_transform(X)
+    mean = WindowCovariances().fit_transform(by_dataset).mean(axis=0)
+    assert relative(mean, np.eye(8)) < 1e-5
+    by_stimulus = WindowAlignment("euclid").fit_transform(
+        X, domains=X.groups("stimulus")
+    )
+    covariances = WindowCovariances().fit_transform(by_stimulus)
+    mean = covariances[X.groups("stimulus") == "A/clip1"].mean(axis=0)
+    assert relative(mean, np.eye(8)) < 1e-5
+
+
+def test_singular_signals_give_finite_windows(make_windows):
+    array = np.array(make_windows())
+    array -= array.mean(axis=1, keepdims=True)  # common average
+    array[:, 3] = 1e-3  # a channel that is constant
+    for metric in METRICS:
+        aligned = WindowAlignment(metric).fit_transform(array)
+        assert np.isfinite(aligned).all() and aligned.std(axis=2).max() < 10
+    array[7] = 0.0
+    with pytest.raises(ValueError, match="Windows 7 are constant in every channel"):
+        WindowAlignment().fit(array)
+    array[7] = np.nan
+    with pytest.raises(ValueError, match="windows 7"):
+        WindowAlignment().fit(array)
+
+
+def test_subjects_must_be_known():
+    X = EEGWindows.from_arrays(np.ones((4, 2, 50)), ch_names=["Cz", "Pz"], sfreq=50.0)
+    with pytest.raises(ValueError, match="4 of 4 windows have no subject"):
+        WindowAlignment().fit(X)
+
+
+def test_aligned_windows_go_into_the_other_transformers(make_windows):
+    X = make_windows(window_seconds=3.0)
+    model = make_pipeline(
+        WindowAlignment(), DifferentialEntropy(), LogisticRegression(max_iter=2000)
+    )
+    scores = cross_val_score(
+        model, X, X.y, groups=X.groups("subject"), cv=LeaveOneGroupOut(), n_jobs=2
+    )
+    assert scores.shape == (3,) and np.isfinite(scores).all()
+    encoder = MDJPTEncoder.small(max_epochs=0, random_state=0)
+    aligned = WindowAlignment().fit_transform(X)
+    features = encoder.fit(aligned).transform(aligned)
+    again = pickle.loads(pickle.dumps(aligned[:4]))
+    assert_array_equal(np.asarray(again), np.asarray(aligned[:4]))
+    assert features.shape[0] == len(X) and np.isfinite(features).all()
+
+
+def test_windows_of_a_memory_map_are_aligned(tmp_path, make_windows):
+    array = np.asarray(make_windows())
+    np.save(tmp_path / "x.npy", array)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    kwargs = {"ch_names": list("ABCDEFGH"), "sfreq": 200.0, "subject": "1"}
+    kwargs["ch_names"] = make_windows().ch_names
+    a, b = (
+        np.asarray(WindowAlignment().fit_transform(EEGWindows.from_arrays(Z, **kwargs)))
+        for Z in (array, mapped)
+    )
+    assert_array_equal(a, b)
+    assert_array_equal(mapped, array)
+
+
+def test_clone_keeps_parameters():
+    for estimator in (
+        CovarianceAlignment("euclid", "s1", "error", None, 0.1),
+        WindowAlignment("euclid", "mean", "error", "dataset", "canonical", 0.1),
+        WindowCovariances("oas", "canonical"),
+    ):
+        assert clone(estimator).get_params() == estimator.get_params()
