@@ -21,12 +21,16 @@ _HOMES = {
     "DifferentialEntropy": "features",
     "LDSSmoother": "smoothing",
     "MDJPTEncoder": "encoder",
+    "MDJPTClassifier": "classifier",
+    "WindowFeatures": "compose",
     "RunningNormalizer": "smoothing",
     "SubjectScaler": "smoothing",
 }
 _SUBMODULES = (
     "alignment",
     "channels",
+    "classifier",
+    "compose",
     "datasets",
     "encoder",
     "features",

@@ -8,7 +8,7 @@ import warnings
 import pandas as pd
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, PassthroughScoring
+from skorch.callbacks import Callback, EarlyStopping, PassthroughScoring
 
 from .nn.pretraining import JointLoss, JointPretraining
 
@@ -16,21 +16,30 @@ _WARMUP_BATCHES = 3
 _LONG_SECONDS = 3600.0
 
 
-class PretrainingNet(NeuralNet):
+class RemembersInterruption:
+    """skorch net that can tell Ctrl-C, which skorch swallows, from a regular end."""
+
+    def fit_loop(self, *args, **kwargs):
+        """Train; note whether the training was interrupted."""
+        self.interrupted_ = False
+        try:
+            return super().fit_loop(*args, **kwargs)
+        except KeyboardInterrupt:
+            # EarlyStopping ends a training by the same exception.
+            self.interrupted_ = not any(
+                isinstance(callback, EarlyStopping)
+                and callback.misses_ >= callback.patience
+                for _, callback in self.callbacks_
+            )
+            raise
+
+
+class PretrainingNet(RemembersInterruption, NeuralNet):
     """skorch net whose batches are pairs of subjects from several datasets."""
 
     def get_iterator(self, dataset, training=False):
         """Return the dataset: it makes its own batches."""
         return dataset
-
-    def fit_loop(self, *args, **kwargs):
-        """Train; remember an interruption, which skorch would swallow."""
-        self.interrupted_ = False
-        try:
-            return super().fit_loop(*args, **kwargs)
-        except KeyboardInterrupt:
-            self.interrupted_ = True
-            raise
 
     def infer(self, x, **fit_params):
         """Encode the parts of a batch."""

@@ -6,6 +6,7 @@ estimator, a file or a metadata table; the samplers need numpy only.
 """
 
 from .encoder import EncoderOutput, HybridEncoder
+from .head import MLPHead
 from .losses import (
     cda_loss,
     centroid_dispersion,
@@ -21,6 +22,7 @@ __all__ = [
     "EncoderOutput",
     "HybridEncoder",
     "LabelPairSampler",
+    "MLPHead",
     "NormStatistics",
     "PairBatch",
     "StimulusPairSampler",
