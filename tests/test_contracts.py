@@ -1,0 +1,389 @@
+"""What holds for every estimator of the package, whatever it computes.
+
+scikit-learn's own checks say little of estimators that take windows: they run one
+single check on those.
+"""
+
+import pickle
+from functools import partial
+
+import numpy as np
+import pytest
+import sklearn
+from numpy.testing import assert_allclose, assert_array_equal
+from pyriemann.tangentspace import TangentSpace
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_html_repr
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import sklearn_mdjpt
+from sklearn_mdjpt import (
+    CovarianceAlignment,
+    DifferentialEntropy,
+    EEGWindows,
+    LDSSmoother,
+    MDJPTClassifier,
+    MDJPTEncoder,
+    RunningNormalizer,
+    SubjectScaler,
+    WindowAlignment,
+    WindowCovariances,
+    WindowFeatures,
+)
+
+SUBJECTS = np.repeat(["1", "2", "3", "4"], 12)
+TRIALS = np.tile(np.repeat(["1", "2", "3"], 4), 4)
+ONSETS = np.tile(np.arange(4.0), 12)
+LABELS = np.where(TRIALS == "2", "sad", "joy")
+
+
+def windows(seed):
+    """Windows of four subjects, three trials each."""
+    rng = np.random.default_rng(seed)
+    signal = rng.standard_normal((48, 4, 150))
+    signal[LABELS == "sad", 0] *= 3.0
+    mixing = {who: np.eye(4) + 0.3 * rng.standard_normal((4, 4)) for who in "1234"}
+    signal = np.stack([mixing[w] @ x for w, x in zip(SUBJECTS, signal, strict=True)])
+    return EEGWindows.from_arrays(
+        (1e-5 * signal).astype(np.float32),
+        ch_names=["Fz", "Cz", "Pz", "Oz"],
+        sfreq=125.0,
+        dataset="A",
+        subject=SUBJECTS,
+        trial=TRIALS,
+        stimulus=TRIALS,
+        onset=ONSETS,
+        y=LABELS,
+    )
+
+
+def matrices(seed):
+    return WindowCovariances().fit_transform(windows(seed))
+
+
+def features(seed):
+    return DifferentialEntropy(bands={"all": (4, 40)}).fit_transform(windows(seed))
+
+
+def spoilt_windows(value):
+    array = np.array(windows(0))
+    array[5, 2, 7] = value
+    return EEGWindows.from_arrays(
+        array, ch_names=["Fz", "Cz", "Pz", "Oz"], sfreq=125.0, dataset="A",
+        subject=SUBJECTS, trial=TRIALS, stimulus=TRIALS, onset=ONSETS,
+    )  # fmt: skip
+
+
+def spoilt_array(make, value):
+    array = make(0).copy()
+    array[(5, *(1,) * (array.ndim - 1))] = value
+    return array
+
+
+def fewer_channels(X):
+    if not isinstance(X, EEGWindows):
+        return X[:, :3, :3] if X.ndim == 3 else X[:, :3]
+    return EEGWindows.from_arrays(
+        np.asarray(X)[:, :3], ch_names=["Fz", "Cz", "Pz"], sfreq=125.0, dataset="A",
+        subject=SUBJECTS, trial=TRIALS, onset=ONSETS,
+    )  # fmt: skip
+
+
+TIMED = {"subjects": SUBJECTS, "trials": TRIALS, "onsets": ONSETS}
+BANDS = {"low": (4, 12), "high": (12, 40)}
+# Each estimator, its input for a seed, the input with one bad value, its keywords.
+CASES = {
+    "MDJPTEncoder": (
+        MDJPTEncoder.small(max_epochs=1, batches_per_epoch=2, random_state=0),
+        windows,
+        spoilt_windows,
+        {},
+    ),
+    "DifferentialEntropy": (DifferentialEntropy(BANDS), windows, spoilt_windows, {}),
+    "WindowCovariances": (WindowCovariances(), windows, spoilt_windows, {}),
+    "WindowAlignment": (WindowAlignment(), windows, spoilt_windows, {}),
+    "CovarianceAlignment": (
+        CovarianceAlignment(),
+        matrices,
+        partial(spoilt_array, matrices),
+        {"domains": SUBJECTS},
+    ),
+    "SubjectScaler": (
+        SubjectScaler(),
+        features,
+        partial(spoilt_array, features),
+        {"subjects": SUBJECTS},
+    ),
+    "RunningNormalizer": (
+        RunningNormalizer(),
+        features,
+        partial(spoilt_array, features),
+        TIMED,
+    ),
+    "LDSSmoother": (LDSSmoother(), features, partial(spoilt_array, features), TIMED),
+    "WindowFeatures": (
+        WindowFeatures(
+            WindowCovariances(), [CovarianceAlignment(), TangentSpace(), LDSSmoother()]
+        ),
+        windows,
+        spoilt_windows,
+        {},
+    ),
+    "MDJPTClassifier": (
+        MDJPTClassifier(
+            DifferentialEntropy(BANDS), "lds", max_epochs=2, random_state=0
+        ),
+        windows,
+        spoilt_windows,
+        {},
+    ),
+}
+NAMES = list(CASES)
+TRANSFORMERS = [name for name in NAMES if name != "MDJPTClassifier"]
+
+
+def run(estimator, X, kwargs):
+    """What a fitted estimator makes of X."""
+    if hasattr(estimator, "predict_proba"):
+        return estimator.predict_proba(X, **kwargs)
+    return np.asarray(estimator.transform(X, **kwargs))
+
+
+def fitted(name, seed=0, y=LABELS):
+    estimator, make, _, kwargs = CASES[name]
+    return clone(estimator).fit(make(seed), y, **kwargs)
+
+
+def state(estimator):
+    return pickle.dumps(estimator)
+
+
+def test_every_public_estimator_is_here():
+    public = {
+        name
+        for name in sklearn_mdjpt.__all__
+        if hasattr(getattr(sklearn_mdjpt, name), "get_params")
+    }
+    assert public == set(CASES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_constructor_stores_and_does_nothing_else(name):
+    estimator = CASES[name][0]
+    assert set(vars(estimator)) == set(estimator.get_params(deep=False))
+    copy = clone(estimator)
+    values = estimator.get_params(deep=False)
+    again = type(estimator)(**values)
+    for key, value in values.items():
+        assert getattr(again, key) is value
+    assert repr(copy) == repr(estimator)
+    assert estimator_html_repr(estimator)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fit_returns_self_and_keeps_parameters(name):
+    estimator, make, _, kwargs = CASES[name]
+    estimator = clone(estimator)
+    before = estimator.get_params(deep=False)
+    X = make(0)
+    bytes_before = pickle.dumps(X)
+    assert estimator.fit(X, LABELS, **kwargs) is estimator
+    after = estimator.get_params(deep=False)
+    assert all(after[key] is value for key, value in before.items())
+    run(estimator, X, kwargs)
+    assert estimator.get_params(deep=False).keys() == before.keys()
+    if isinstance(X, np.ndarray):
+        assert pickle.dumps(X) == bytes_before
+    else:
+        assert_array_equal(np.asarray(X), np.asarray(pickle.loads(bytes_before)))
+        assert X.metadata.equals(pickle.loads(bytes_before).metadata)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_not_fitted(name):
+    estimator, make, _, kwargs = CASES[name]
+    with pytest.raises(NotFittedError):
+        run(clone(estimator), make(0), kwargs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_fit_gives_the_same_numbers(name):
+    kwargs = CASES[name][3]
+    X = CASES[name][1](0)
+    assert_array_equal(run(fitted(name), X, kwargs), run(fitted(name), X, kwargs))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_second_fit_forgets_the_first(name):
+    estimator, make, _, kwargs = CASES[name]
+    twice = fitted(name, 0).fit(make(1), LABELS, **kwargs)
+    assert_array_equal(
+        run(twice, make(2), kwargs), run(fitted(name, 1), make(2), kwargs)
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pickling_changes_nothing(name):
+    estimator = fitted(name)
+    X, kwargs = CASES[name][1](1), CASES[name][3]
+    copy = pickle.loads(pickle.dumps(estimator))
+    assert_array_equal(run(copy, X, kwargs), run(estimator, X, kwargs))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_use_leaves_the_fitted_state_as_it_was(name):
+    estimator = fitted(name)
+    first = run(estimator, CASES[name][1](1), CASES[name][3])
+    before = state(estimator)
+    run(estimator, CASES[name][1](2), CASES[name][3])
+    assert state(estimator) == before
+    assert_array_equal(run(estimator, CASES[name][1](1), CASES[name][3]), first)
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_fit_transform_is_fit_then_transform(name):
+    estimator, make, _, kwargs = CASES[name]
+    X = make(0)
+    together = np.asarray(clone(estimator).fit_transform(X, LABELS, **kwargs))
+    assert_allclose(together, run(fitted(name), X, kwargs), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_labels_make_no_difference_to_transformers(name):
+    X, kwargs = CASES[name][1](1), CASES[name][3]
+    other = np.random.default_rng(0).permutation(LABELS)
+    assert_array_equal(
+        run(fitted(name), X, kwargs), run(fitted(name, y=other), X, kwargs)
+    )
+    assert_array_equal(
+        run(fitted(name), X, kwargs), run(fitted(name, y=None), X, kwargs)
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_come_out_in_the_order_that_they_went_in(name):
+    estimator, X, kwargs = fitted(name), CASES[name][1](1), CASES[name][3]
+    order = np.random.default_rng(0).permutation(len(X))
+    shuffled = run(estimator, X[order], {k: v[order] for k, v in kwargs.items()})
+    assert_allclose(shuffled, run(estimator, X, kwargs)[order], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_inf_are_refused_and_a_failed_fit_changes_nothing(name, value):
+    estimator, make, spoil, kwargs = CASES[name]
+    estimator = fitted(name)
+    before = state(estimator)
+    with pytest.raises(ValueError, match="(?i)nan|inf"):
+        estimator.fit(spoil(value), LABELS, **kwargs)
+    assert state(estimator) == before
+    with pytest.raises(ValueError, match="(?i)nan|inf"):
+        run(estimator, spoil(value), kwargs)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "MDJPTEncoder"])
+def test_other_channels_or_features_are_refused(name):
+    # MDJPTEncoder fills missing channels in.
+    X, kwargs = CASES[name][1](0), CASES[name][3]
+    with pytest.raises(ValueError, match="(?i)channels|features"):
+        run(fitted(name), fewer_channels(X), kwargs)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if CASES[n][3]])
+def test_keywords_must_fit_the_rows(name):
+    estimator, make, _, kwargs = CASES[name]
+    for key, values in kwargs.items():
+        with pytest.raises(ValueError, match=f"{key} has 47 entries"):
+            clone(estimator).fit(make(0), **kwargs | {key: values[1:]})
+
+
+def pipeline(name):
+    estimator = clone(CASES[name][0])
+    if name == "MDJPTClassifier":
+        return make_pipeline(FunctionTransformer(), estimator)
+    if name in ("WindowCovariances", "CovarianceAlignment"):
+        return make_pipeline(estimator, TangentSpace(), LogisticRegression())
+    if name == "WindowAlignment":
+        return make_pipeline(estimator, DifferentialEntropy(), LogisticRegression())
+    return make_pipeline(estimator, LogisticRegression(max_iter=1000))
+
+
+@pytest.mark.filterwarnings("ignore:No trials were given")
+@pytest.mark.filterwarnings("ignore:Domains of one matrix")
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_cross_validation_by_subject(name, routing):
+    X, kwargs = CASES[name][1](0), CASES[name][3]
+    groups = SUBJECTS
+    with sklearn.config_context(enable_metadata_routing=routing):
+        if routing:
+            passed = {"params": {"groups": groups, **kwargs}}
+        else:
+            step = type(CASES[name][0]).__name__.lower()
+            passed = {
+                "groups": groups,
+                "params": {f"{step}__{key}": v for key, v in kwargs.items()},
+            }
+        scores = cross_val_score(
+            pipeline(name), X, LABELS, cv=LeaveOneGroupOut(), scoring="accuracy",
+            error_score="raise", **passed,
+        )  # fmt: skip
+    assert scores.shape == (4,) and (scores >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["WindowFeatures", "MDJPTClassifier"])
+def test_parallel_cross_validation_gives_the_same_scores(name):
+    X = windows(0)
+    one, two = (
+        cross_val_score(
+            pipeline(name), X, LABELS, groups=SUBJECTS, cv=LeaveOneGroupOut(),
+            n_jobs=n_jobs,
+        )
+        for n_jobs in (1, 2)
+    )  # fmt: skip
+    assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_of_the_test_subject_reaches_the_training(name):
+    estimator, make, _, kwargs = CASES[name]
+    train = SUBJECTS != "4"
+    X, changed = make(0), make(0)
+    # The same training windows, cut from an X with other data of the test subject.
+    if isinstance(X, EEGWindows):
+        array = np.array(X)
+        array[~train] = array[~train][::-1] * 5.0
+        changed = EEGWindows.from_arrays(
+            array, ch_names=X.ch_names, sfreq=X.sfreq, dataset="A",
+            **{k: X.metadata[k] for k in ("subject", "trial", "stimulus", "onset")},
+            y=np.where(train, LABELS, "unknown"),
+        )  # fmt: skip
+    else:
+        changed[~train] = changed[~train][::-1] * 5.0
+    part = {key: values[train] for key, values in kwargs.items()}
+    one = clone(estimator).fit(X[train], LABELS[train], **part)
+    other = clone(estimator).fit(changed[train], LABELS[train], **part)
+    assert_array_equal(run(one, X[train], part), run(other, X[train], part))
+    assert_array_equal(run(one, X, kwargs), run(other, X, kwargs))
+
+
+@pytest.mark.parametrize(
+    "name", ["DifferentialEntropy", "SubjectScaler", "LDSSmoother", "MDJPTEncoder"]
+)
+def test_feature_names_and_pandas_output(name):
+    estimator, make, _, kwargs = CASES[name]
+    estimator = clone(estimator).set_output(transform="pandas")
+    X = make(0)
+    table = estimator.fit(X, **kwargs).transform(X, **kwargs)
+    assert list(table.columns) == list(estimator.get_feature_names_out())
+    assert len(table) == len(X)
+
+
+@parametrize_with_checks([clone(case[0]) for case in CASES.values() if not case[3]])
+def test_scikit_learns_checks_of_3d_estimators(estimator, check):
+    check(estimator)
