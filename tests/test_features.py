@@ -82,6 +82,31 @@ def test_white_noise_spreads_over_the_bands(continuous):
     np.testing.assert_allclose(measured, expected, rtol=0.05)
 
 
+@pytest.mark.parametrize("continuous", [True, False])
+def test_band_limited_noise_has_its_variance_in_its_band(continuous):
+    # Equal amplitudes at random phases, a line every 1/600 Hz between 16 and 28 Hz.
+    sfreq, seconds, sd = 200.0, 600, 12e-6
+    rng = np.random.default_rng(0)
+    freqs = np.fft.rfftfreq(int(sfreq * seconds), 1 / sfreq)
+    lines = (freqs >= 16) & (freqs <= 28)
+    spectrum = lines * np.exp(2j * np.pi * rng.random(len(freqs)))
+    signal = np.fft.irfft(spectrum)
+    signal *= sd / signal.std()
+    X = EEGWindows.from_recordings(
+        Recording(signal[None], ["Oz"], sfreq), stride_seconds=5.0
+    )
+    if not continuous:
+        X = EEGWindows.from_arrays(np.asarray(X), ch_names=["Oz"], sfreq=sfreq)
+    low, high = DEFAULT_BANDS["beta"]
+    detuning = (freqs[lines] ** 2 - low * high) / (freqs[lines] * (high - low))
+    expected = sd**2 * np.mean(1 / (1 + detuning**8))
+    assert expected > 0.98 * sd**2
+    beta = DifferentialEntropy().fit_transform(X)[:, list(DEFAULT_BANDS).index("beta")]
+    measured = np.exp(2 * beta).mean() / (2 * np.pi * np.e)
+    np.testing.assert_allclose(measured, expected, rtol=0.02)
+    np.testing.assert_allclose(beta.mean(), entropy(expected), atol=0.02)
+
+
 def test_windows_of_a_recording_and_as_arrays_agree():
     signal = pink_noise(4, 200 * 300, 200.0)
     X = EEGWindows.from_recordings(Recording(signal, ["F3", "F4", "O1", "O2"], 200.0))
