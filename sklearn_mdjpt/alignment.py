@@ -266,9 +266,15 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
         check_option(self.metric, METRICS, "metric")
         check_option(self.unseen, ("transductive", "error"), "unseen")
         _check_floor(self.eigenvalue_floor)
+        if not isinstance(self.target, str | Real):
+            raise ValueError(
+                "target must be 'mean', 'identity' or the name of a domain, got "
+                f"{type(self.target).__name__}."
+            )
+        number = isinstance(self.dispersion, Real) and self.dispersion is not True
         if self.dispersion is None or self.dispersion == "mean":
             pass
-        elif not isinstance(self.dispersion, Real) or not self.dispersion > 0:
+        elif not number or not self.dispersion > 0:
             raise ValueError(
                 f"dispersion must be None, 'mean' or > 0, got {self.dispersion!r}."
             )
@@ -870,6 +876,8 @@ def _warn_of_singles(names):
 def _check_windows(X):
     """Return X as EEGWindows or a numeric 3-D array, without NaN."""
     X = check_window_array(X) if is_array(X) else as_windows(X)
+    if not len(X):
+        raise ValueError("X has no windows; at least one is expected.")
     check_finite(X)
     return X
 

@@ -304,7 +304,9 @@ def test_singular_matrices_are_refused_without_a_floor():
         ({"metric": "wasserstein"}, "metric must be one of 'riemann', 'logeuclid'"),
         ({"unseen": "skip"}, "unseen must be one of"),
         ({"target": "s9"}, r"a domain of X \(s0, s1, s2\); got 's9'"),
+        ({"target": np.eye(5)}, "the name of a domain, got ndarray"),
         ({"dispersion": -1}, "dispersion must be None, 'mean' or > 0, got -1"),
+        ({"dispersion": True}, "dispersion must be None, 'mean' or > 0, got True"),
         ({"dispersion": 1.0, "metric": "euclid"}, "needs metric='riemann'"),
         ({"eigenvalue_floor": 1.0}, r"eigenvalue_floor must be in \[0, 1\), got 1"),
     ],
@@ -576,6 +578,8 @@ def test_bad_windows_for_covariances(make_windows):
         WindowCovariances(channels="canonical").fit(X)
     with pytest.raises(ValueError, match="got 2 dimensions"):
         WindowCovariances().fit(X[0])
+    with pytest.raises(ValueError, match="X has no windows"):
+        WindowAlignment().fit(X[:0])
     with pytest.raises(ValueError, match="8 channels, .* fitted with 3"):
         WindowCovariances().fit(X[:, :3]).transform(X)
     X[4, 1, 5] = np.nan
