@@ -1,6 +1,7 @@
 """Which rows belong together, and in what order they follow each other in time."""
 
 import re
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -102,17 +103,18 @@ def time_order(groups, *, trials=None, onsets=None):
 
 def natural_codes(column):
     """Rank values so that trial "10" follows trial "9"; missing ones come first."""
-    column = pd.Series(column)
-    values = pd.unique(column)
+    codes, values = pd.factorize(pd.Series(column), use_na_sentinel=False)
 
     def key(i):
         value = values[i]
-        if isinstance(value, float):
-            return (not np.isnan(value), value if not np.isnan(value) else 0.0)
-        parts = re.split(r"(\d+)", "" if pd.isna(value) else str(value))
-        return [(part.isdigit(), int(part) if part.isdigit() else part)
-                for part in parts]  # fmt: skip
+        if pd.isna(value):
+            return 0, 0.0, []
+        if isinstance(value, Real):
+            return 1, float(value), []
+        parts = re.split(r"(\d+)", str(value))
+        return 2, 0.0, [(part.isdigit(), int(part) if part.isdigit() else part)
+                        for part in parts]  # fmt: skip
 
     ranks = np.empty(len(values), int)
     ranks[sorted(range(len(values)), key=key)] = np.arange(len(values))
-    return ranks[pd.Index(values).get_indexer(column)]
+    return ranks[codes]

@@ -63,24 +63,46 @@ def check_window_array(X):
             "X must be EEGWindows, mne.Epochs or an array of shape (n_windows, "
             f"n_channels, n_times), got {X.ndim} dimensions: {X.shape}."
         )
+    if 0 in X.shape[1:]:
+        raise ValueError(f"X has no channels or no samples: shape {X.shape}.")
     return X
 
 
-def check_finite(X):
-    """Raise where windows (EEGWindows or 3-D array) hold NaN or inf, naming them."""
+def check_finite(X, *, constant=True):
+    """Raise where windows (EEGWindows or 3-D array) cannot be used, naming them.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+        Windows.
+    constant : bool, default=True
+        Whether windows that are constant in every channel will do.
+
+    Raises
+    ------
+    ValueError
+        If windows hold NaN or inf, or are constant.
+    """
+    not_finite, still = np.zeros(len(X), bool), np.zeros(len(X), bool)
     if isinstance(X, EEGWindows):
-        bad = np.zeros(len(X), bool)
         for source, rows, starts, n_times in X.blocks():
             for length in np.unique(n_times):
                 same = n_times == length
-                bad[rows[same]] = source.window_flaws(starts[same], length)[0]
+                flaws = source.window_flaws(starts[same], length)
+                not_finite[rows[same]], still[rows[same]] = flaws
     else:
-        bad = ~np.isfinite(X).all(axis=(1, 2))
-    if bad.any():
-        raise ValueError(
-            f"{bad.sum()} of {len(bad)} windows hold NaN or inf: windows "
-            f"{list_some(np.flatnonzero(bad))}."
-        )
+        not_finite = ~np.isfinite(X).all(axis=(1, 2))
+        if not constant:
+            still = (X == X[:, :, :1]).all(axis=(1, 2))
+    for bad, what in (
+        (not_finite, "hold NaN or inf"),
+        (still & (not constant), "are constant in every channel"),
+    ):
+        if bad.any():
+            raise ValueError(
+                f"{bad.sum()} of {len(bad)} windows {what}: windows "
+                f"{list_some(np.flatnonzero(bad))}."
+            )
 
 
 def _from_array(X, ch_names, sfreq):

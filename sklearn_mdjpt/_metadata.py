@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ._grouping import check_groups
 from ._inputs import as_windows, is_array
 from ._validation import check_ids, list_some
 
@@ -21,6 +22,10 @@ DOMAINS = {
     "session": ("datasets", "subjects", "sessions"),
 }
 """What may be taken for a domain, and what tells domains of plain arrays apart."""
+
+
+class ReadsWindows:
+    """Marks transformers that read the metadata from the windows themselves."""
 
 
 def keyword_dict(*values):
@@ -113,10 +118,7 @@ def _column(windows, column, keyword):
         )
     if column == "onset":
         return table["onset"].to_numpy(dtype=float)
-    if not unnamed:
-        return windows.groups(column)
-    pairs = zip(windows.groups("subject"), table["session"], strict=True)
-    return np.array([who if when is None else f"{who}/{when}" for who, when in pairs])
+    return windows.groups(column)
 
 
 def _joined(given, names):
@@ -126,5 +128,10 @@ def _joined(given, names):
     parts = [given[name] for name in names if given[name] is not None]
     if len(parts) == 1:
         return parts[0]
-    ids = [check_ids(part, len(given[names[-1]]), names[-1]) for part in parts]
-    return np.array(["/".join(map(str, row)) for row in zip(*ids, strict=True)])
+    n_rows = len(given[names[-1]])
+    ids = [
+        check_groups(given[name], n_rows, name)
+        for name in names
+        if given[name] is not None
+    ]
+    return np.array(["/".join(row) for row in zip(*ids, strict=True)])

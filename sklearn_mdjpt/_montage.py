@@ -3,7 +3,7 @@
 import numpy as np
 
 from ._validation import list_some
-from .channels import CANONICAL_CHANNELS, canonical_name, channel_matrix
+from .channels import CANONICAL_CHANNELS, channel_matrix, site_names
 
 
 class CommonChannels:
@@ -21,13 +21,15 @@ class CommonChannels:
     ----------
     names : tuple of str
         The channels.
+    maps : bool
+        Whether these are the canonical ones, that recordings are mapped to.
     """
 
     def __init__(self, X, channels):
         montages = list(dict.fromkeys(source.ch_names for source in X.recordings))
-        one = len({frozenset(map(canonical_name, names)) for names in montages}) == 1
-        self._canonical = channels == "canonical" or not one
-        self.names = CANONICAL_CHANNELS if self._canonical else montages[0]
+        one = len({frozenset(site_names(names)) for names in montages}) == 1
+        self.maps = channels == "canonical" or not one
+        self.names = CANONICAL_CHANNELS if self.maps else montages[0]
 
     def matrix(self, source):
         """Return the map (n_names, n_channels) of a recording; None is the identity.
@@ -37,10 +39,10 @@ class CommonChannels:
         ValueError
             If the recording has other channels than those seen in ``fit``.
         """
-        if self._canonical:
+        if self.maps:
             return channel_matrix(source.ch_names, positions=source.positions)
-        column = {canonical_name(name): i for i, name in enumerate(source.ch_names)}
-        wanted = [canonical_name(name) for name in self.names]
+        column = {name: i for i, name in enumerate(site_names(source.ch_names))}
+        wanted = list(site_names(self.names))
         if set(column) != set(wanted):
             lacking = [name for name in wanted if name not in column]
             surplus = [name for name in column if name not in wanted]

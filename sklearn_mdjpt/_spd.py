@@ -8,6 +8,7 @@ by orders of magnitude in their small eigenvalues, the gradient descent of pyrie
 """
 
 import functools
+import threading
 import warnings
 
 import numpy as np
@@ -50,9 +51,32 @@ __all__ = [
 ]
 
 
-@functools.cache
-def _blas():
-    return ThreadpoolController().select(user_api="blas")
+class _OneThread:
+    """Hold BLAS to one thread as long as anyone inside wants it.
+
+    The number of threads is one setting for the whole process: the first to come sets
+    it, the last to leave restores it.
+    """
+
+    def __init__(self):
+        self._lock, self._n_inside, self._blas = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self._lock:
+            if not self._n_inside:
+                if self._blas is None:  # takes milliseconds
+                    self._blas = ThreadpoolController().select(user_api="blas")
+                self._limit = self._blas.limit(limits=1)
+            self._n_inside += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._n_inside -= 1
+            if not self._n_inside:
+                self._limit.restore_original_limits()
+
+
+_one_thread = _OneThread()
 
 
 def on_one_thread(function):
@@ -63,7 +87,7 @@ def on_one_thread(function):
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
-        with _blas().limit(limits=1):
+        with _one_thread:
             return function(*args, **kwargs)
 
     return wrapped
@@ -170,6 +194,11 @@ def mean_riemann(X):
     before = None
     for _ in range(_RIEMANN_MAX_ITER):
         values, vectors = np.linalg.eigh(congruence(inverse, X))
+        if not (values[:, 0] > 0).all():
+            raise ValueError(
+                "Matrices are too nearly singular for an affine-invariant mean; set a "
+                "larger eigenvalue_floor."
+            )
         logs = np.log(values)
         gradient = _compose(logs, vectors).mean(axis=0)
         if np.linalg.norm(gradient) <= _RIEMANN_TOL * np.sqrt(len(gradient)):

@@ -94,15 +94,32 @@ def check_column(values, n_rows, name):
     return column
 
 
+def _one_dimensional(values, name):
+    """Return values as they are, a table of one column as that column."""
+    if isinstance(values, dict | set | frozenset) or hasattr(values, "__next__"):
+        raise TypeError(
+            f"{name} must be a scalar or an array of one entry for each window, got "
+            f"{type(values).__name__}."
+        )
+    shape = getattr(values, "shape", None)
+    if shape is None or len(shape) < 2:
+        return values
+    if len(shape) > 2 or shape[1] != 1:
+        raise ValueError(
+            f"{name} must have one entry for each window, got shape {tuple(shape)}."
+        )
+    return np.asarray(values)[:, 0]
+
+
 def check_ids(values, n_rows, name):
     """Return one identifier (str or None) per row."""
-    column = check_column(values, n_rows, name)
+    column = check_column(_one_dimensional(values, name), n_rows, name)
     return np.array([as_id(value) for value in column], dtype=object)
 
 
 def check_onsets(values, n_rows, name="onset"):
     """Return onsets in seconds (n_rows,), NaN where missing."""
-    column = check_column(values, n_rows, name)
+    column = check_column(_one_dimensional(values, name), n_rows, name)
     try:
         return np.array([np.nan if v is None else float(v) for v in column])
     except (TypeError, ValueError) as error:

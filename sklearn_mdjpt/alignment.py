@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._grouping import check_groups
 from ._inputs import as_windows, check_finite, check_window_array, is_array
+from ._metadata import ReadsWindows
 from ._montage import CommonChannels
 from ._spd import (
     EIGENVALUE_FLOOR,
@@ -32,7 +33,7 @@ from ._spd import (
     stretch,
 )
 from ._validation import as_id, check_option, list_some
-from .channels import canonical_name
+from .channels import site_names
 from .windows import EEGWindows
 
 __all__ = [
@@ -45,6 +46,12 @@ __all__ = [
 
 _ALL = "all of X"  # the domain of a fit without domains
 _NEW = "X, of unknown domains"  # that of a transform without, after a fit with them
+_NO_DISPERSION = 1e-14  # per channel: rounding of nearly singular matrices stays below
+# fmt: off
+_ESTIMATORS = (
+    "scm", "oas", "lwf", "sch", "cov", "corr", "hub", "mcd", "stu", "tyl",
+)
+# fmt: on
 _BLOCK_SAMPLES = 2**22  # float64 samples in work at once, 32 MB
 
 
@@ -73,8 +80,8 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
         approximately (see Notes).
     target : {"mean", "identity"} or name of a domain, default="mean"
         "mean": the mean, in the metric, of the means of the domains seen in ``fit``,
-        whatever their size. "identity": the identity matrix. A domain: that domain's
-        mean, so that its matrices stay as they are.
+        whatever their size. "identity": the identity matrix. A domain (not of these
+        two names): that domain's mean, so that its matrices stay as they are.
     unseen : {"transductive", "error"}, default="transductive"
         What ``transform`` does with a domain that it has not seen in ``fit``.
         "transductive": recentre it by the mean of its own matrices in X, without
@@ -114,11 +121,12 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
     domains=d)``, which is not so for `pyriemann.transfer.TLCenter`.
 
     Domains come by keyword (``sample_domain`` is another name for it), or, in ``fit``,
-    by labels in pyriemann's coding "domain/label" (what precedes the last slash). Where
-    ``fit`` got none, everything is one domain, and ``transform`` uses its mean. Where
-    ``fit`` got domains and ``transform`` does not, X is taken for *one unseen domain*.
-    That is right for a test fold of one subject and wrong for one of several;
-    scikit-learn passes no keyword on when it predicts. To be safe, put the alignment
+    by labels in pyriemann's coding "domain/label" (what precedes the last slash), with
+    a warning, as plain labels can hold a slash too. Where ``fit`` got none, everything
+    is one domain, and ``transform`` uses its mean. Where ``fit`` got domains and
+    ``transform`` does not, X is taken for *one unseen domain*, with a warning: that is
+    right for a test fold of one subject and wrong for one of several; scikit-learn
+    passes no keyword on when it predicts. To be safe, put the alignment
     inside `WindowFeatures`, or use `WindowAlignment`: both take the domains from X.
 
     The affine-invariant mean is iterated until its gradient is below 1e-9 of the norm
@@ -128,6 +136,10 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
     in subjects with condition numbers below 1e3, and more than the target itself in
     those whose matrices are nearly singular: there use another metric, or matrices that
     are shrunk. `covariance_distance` measures what is left.
+
+    The floor ends the invariance: matrices with eigenvalues below it are changed, as
+    those of a channel in a unit a thousand times smaller than the others' would be.
+    Bring channels to one unit first.
 
     A domain of one matrix becomes the target itself under its own mean, and tells
     nothing any more; a warning says so.
@@ -272,6 +284,7 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
                 f"{type(self.target).__name__}."
             )
         number = isinstance(self.dispersion, Real) and self.dispersion is not True
+        number = number and np.isfinite(self.dispersion)
         if self.dispersion is None or self.dispersion == "mean":
             pass
         elif not number or not self.dispersion > 0:
@@ -287,6 +300,12 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
     def _fit(self, X, names):
         """Learn from checked matrices; attributes are set in the end, all at once."""
         whole = np.full(len(X), _ALL) if names is None else names
+        if names is None and self.target == "mean":
+            warnings.warn(
+                "No domains were given: all of X is one, whose mean is the target, and "
+                "nothing is moved. Pass domains=.",
+                stacklevel=3,
+            )
         means = {
             str(name): spd_mean(X[whole == name], self.metric)
             for name in np.unique(whole)
@@ -316,17 +335,19 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
 
     def _align(self, X, names):
         aligned = np.empty_like(X)
-        for name, rows, M in self._domain_means(X, names):
+        for name, rows, M in self._domain_means(X, names, self.unseen):
             Z = congruence(recentring(M, self.target_), X[rows])
             if self._final_dispersion is not None:
-                now = self.dispersions_.get(name) or _dispersion(X[rows], M)
+                now = self.dispersions_.get(name)
+                if now is None:
+                    now = _dispersion(X[rows], M)
                 # A domain without spread cannot be given any.
                 if now > 0:
                     Z = stretch(Z, self.target_, np.sqrt(self._final_dispersion / now))
             aligned[rows] = Z
         return aligned
 
-    def _domain_means(self, X, names):
+    def _domain_means(self, X, names, unseen):
         """List (domain, rows, mean) of all domains in X, unseen ones by the policy."""
         if X.shape[1] != self.n_features_in_:
             raise ValueError(
@@ -335,9 +356,17 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
             )
         if names is None:
             names = np.full(len(X), _NEW if self._by_domain else _ALL)
+            if self._by_domain and unseen == "transductive":
+                warnings.warn(
+                    "fit was given domains, and transform is not: X is taken for one "
+                    "new domain, which is wrong if it holds several. scikit-learn "
+                    "drops keywords when it predicts; WindowFeatures and "
+                    "WindowAlignment take the domains from EEGWindows.",
+                    stacklevel=4,
+                )
         present = [str(name) for name in dict.fromkeys(names)]
         new = [name for name in present if name not in self.means_]
-        if new and self.unseen == "error":
+        if new and unseen == "error":
             if new == [_NEW]:
                 raise ValueError(
                     "fit was given domains, and transform is not: pass domains=, or "
@@ -362,8 +391,9 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    estimator : str, default="scm"
-        Of pyriemann: "scm" (sample covariance), "oas" and "lwf" (shrunk), ...
+    estimator : str or callable, default="scm"
+        Of pyriemann: "scm" (sample covariance), "oas", "lwf" and "sch" (shrunk), "cov",
+        "corr", "hub", "mcd", "stu", "tyl".
     channels : {"auto", "canonical"}, default="auto"
         "auto": the channels that all windows of X share, the 60 canonical ones where X
         has several montages. "canonical": always the 60. Channels that a montage lacks
@@ -411,6 +441,8 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
             The transformer itself.
         """
         check_option(self.channels, ("auto", "canonical"), "channels")
+        if not callable(self.estimator):
+            check_option(self.estimator, _ESTIMATORS, "estimator")
         X = _check_windows(X)
         self._channels = _common_channels(X, self.channels)
         self.ch_names_ = self._channels.names if self._channels else None
@@ -444,7 +476,7 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
                     f"X has {X.shape[1]} channels, but WindowCovariances was fitted "
                     f"with {C}."
                 )
-            return _array_covariances(X, None, self.estimator)
+            return _checked(_array_covariances(X, None, self.estimator))
         matrices = np.empty((len(X), C, C))
         for source, rows, starts, n_times in X.blocks():
             mapping = self._channels.matrix(source) if self._channels else None
@@ -456,7 +488,7 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
             matrices[rows] = _source_covariances(
                 source, starts, n_times, mapping, self.estimator
             )
-        return matrices
+        return _checked(matrices)
 
     def __sklearn_tags__(self):
         """Say that X is 3-D (or `EEGWindows`)."""
@@ -466,7 +498,7 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
         return tags
 
 
-class WindowAlignment(TransformerMixin, BaseEstimator):
+class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
     r"""Recentre the covariance of signals, domain by domain.
 
     What `CovarianceAlignment` does to matrices, done to the signals that they come
@@ -477,17 +509,20 @@ class WindowAlignment(TransformerMixin, BaseEstimator):
 
         x \mapsto A_d x, \qquad A_d = G^{1/2} M_d^{-1/2}.
 
-    With the identity for a target this is Euclidean alignment [1]_ (metric "euclid") or
-    its Riemannian counterpart. Each montage is aligned in its own channel space; where
+    By default it is Euclidean alignment [1]_: all channels of a domain become
+    uncorrelated, of variance 1. Each montage is aligned in its own channel space; where
     X holds several, the aligned signals then go onto the 60 canonical channels.
 
     Parameters
     ----------
-    metric : {"riemann", "logeuclid", "euclid"}, default="riemann"
-        Metric of the means, see `CovarianceAlignment`.
+    metric : {"euclid", "riemann", "logeuclid"}, default="euclid"
+        Metric of the means. With "euclid" the mean covariance of aligned windows is the
+        target. The others' means are of the covariances with small eigenvalues raised
+        (see ``eigenvalue_floor``), which signals cannot follow: windows that are nearly
+        singular then come out with other means, and large variances.
     target : {"identity", "mean"} or name of a domain, default="identity"
-        "identity": signals become uncorrelated, of variance 1, without a unit; all
-        montages have it in common. "mean": the mean of the domains' means of the same
+        "identity": signals become uncorrelated and lose their unit; all montages have
+        it in common. "mean": the mean of the domains' means of the same
         montage, which keeps unit and channels' character but leaves montages apart. A
         domain: its mean; X must then have one montage.
     unseen : {"transductive", "error"}, default="transductive"
@@ -499,8 +534,9 @@ class WindowAlignment(TransformerMixin, BaseEstimator):
         Channels of the output: "auto" those that all windows of X share, the 60
         canonical ones where X has several montages; "canonical" always the 60.
     eigenvalue_floor : float, default=1e-5
-        As for `CovarianceAlignment`, applied to each window's covariance. A channel
-        that is constant stays so.
+        As for `CovarianceAlignment`, applied to each window's covariance. What has no
+        signal (a constant channel, the direction that an average reference takes out)
+        stays without: there the mean covariance misses the target.
 
     Attributes
     ----------
@@ -520,8 +556,8 @@ class WindowAlignment(TransformerMixin, BaseEstimator):
     `EEGWindows` come out as `EEGWindows`, with the same metadata: recordings are
     copied in single precision, once for each domain in them. Arrays come out as arrays.
 
-    Covariances are those of whole windows, unfiltered and centred. Each domain should
-    have many more samples than channels.
+    Covariances are those of whole windows, unfiltered and centred. Each domain, with
+    "riemann" and "logeuclid" each window, should have many more samples than channels.
 
     References
     ----------
@@ -543,7 +579,7 @@ class WindowAlignment(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        metric="riemann",
+        metric="euclid",
         target="identity",
         unseen="transductive",
         domain="subject",
@@ -626,6 +662,12 @@ class WindowAlignment(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X, names = self._check(X, domains)
+        if isinstance(X, EEGWindows) and (domains is not None) != self._given:
+            raise ValueError(
+                f"fit was given {'domains' if self._given else 'no domains'}, and "
+                f"transform {'none' if self._given else 'some'}: windows would be "
+                "aligned by something else than in fit."
+            )
         return self._align(X, names, _by_montage(X, names))
 
     def __sklearn_tags__(self):
@@ -647,7 +689,13 @@ class WindowAlignment(TransformerMixin, BaseEstimator):
         check_option(self.channels, ("auto", "canonical"), "channels")
         check_option(self.domain, ("subject", "session", "dataset"), "domain")
         X, names = self._check(X, domains)
+        channels = _common_channels(X, self.channels)
         parts = _by_montage(X, names)
+        if len(parts) > 1 and self.target not in ("identity", "mean"):
+            raise ValueError(
+                f"X has {len(parts)} montages, which cannot share the target "
+                f"{self.target!r}, a domain of one of them; use 'identity' or 'mean'."
+            )
         alignments = {}
         for montage, (_, of_montage, matrices) in parts.items():
             alignment = CovarianceAlignment(
@@ -657,9 +705,10 @@ class WindowAlignment(TransformerMixin, BaseEstimator):
                 eigenvalue_floor=self.eigenvalue_floor,
             )
             alignments[montage] = alignment.fit(matrices, domains=of_montage)
-        self._channels = _common_channels(X, self.channels)
-        self.ch_names_ = self._channels.names if self._channels else None
+        self._channels = channels
+        self.ch_names_ = channels.names if channels else None
         self.alignments_ = alignments
+        self._given = domains is not None
         return X, names, parts
 
     def _align(self, X, names, parts):
@@ -670,7 +719,9 @@ class WindowAlignment(TransformerMixin, BaseEstimator):
         for montage, (rows, of_montage, matrices) in parts.items():
             alignment = self._alignment(montage, matrices)
             matrices = check_spd(matrices, self.eigenvalue_floor)
-            for _, some, M in alignment._domain_means(matrices, of_montage):
+            for _, some, M in alignment._domain_means(
+                matrices, of_montage, self.unseen
+            ):
                 A = recentring(M, alignment.target_)
                 for row in rows[some]:
                     maps[row] = A
@@ -685,7 +736,7 @@ class WindowAlignment(TransformerMixin, BaseEstimator):
                 A = np.empty_like(maps[some[0]])
                 A[np.ix_(order, order)] = maps[some[0]]
                 mixes.append((some, A if onto is None else onto @ A))
-        return X._mixed(mixes, self._channels.names)
+        return X._mixed(mixes, self._channels.names, keep_sites=not self._channels.maps)
 
     def _alignment(self, montage, matrices):
         """Return the alignment of a montage; a new one where none was fitted."""
@@ -752,7 +803,7 @@ def covariance_distance(
     ----------
     X : array-like of shape (n_matrices, n_channels, n_channels) or EEGWindows
         SPD matrices; those of `EEGWindows` are the covariances of their windows on the
-        channels that they share, or on the canonical ones.
+        channels that all of them have.
     domains : array-like of shape (n_matrices,) or str, default=None
         Domain of each matrix. For `EEGWindows` also what to group by: "subject" (where
         None), "session" or "dataset".
@@ -769,7 +820,7 @@ def covariance_distance(
     Raises
     ------
     ValueError
-        Bad matrices, or fewer than two domains.
+        Bad matrices, fewer than two domains, or montages without a common channel.
 
     See Also
     --------
@@ -788,12 +839,14 @@ def covariance_distance(
     check_option(metric, METRICS, "metric")
     _check_floor(eigenvalue_floor)
     if not is_array(X):
-        X = as_windows(X)
+        X = _check_windows(X)
         if domains is None or isinstance(domains, str):
             domains = X.groups(domains or "subject")
-        X = WindowCovariances().fit_transform(X)
-    elif domains is None:
-        raise ValueError("domains= is needed: the domain of each matrix.")
+        X = _shared_covariances(X)
+    elif domains is None or isinstance(domains, str):
+        raise ValueError(
+            f"domains= is needed, the domain of each matrix; got {domains!r}."
+        )
     X = check_spd(X, eigenvalue_floor)
     names = check_groups(domains, len(X), "domains")
     present = [str(name) for name in dict.fromkeys(names)]
@@ -816,12 +869,34 @@ def covariance_distance(
         },
         index=pd.Index(present, name="domain"),
     )
+    if not np.isfinite(table.to_numpy()).all():
+        raise ValueError(
+            "Matrices are too nearly singular to measure their distances; set a larger "
+            "eigenvalue_floor."
+        )
     return CovarianceDistance(
         between=float(table["between"].mean()),
         within=float(table["within"].mean()),
         table=table,
         pairs=pd.DataFrame(pairs, index=table.index, columns=table.index),
     )
+
+
+def _shared_covariances(X):
+    """Covariances on the channels that all montages have, in alphabetical order.
+
+    Not on the canonical ones: there the montages would differ most in what they lack.
+    """
+    montages = [set(site_names(source.ch_names)) for source in X.recordings]
+    shared = sorted(set.intersection(*montages))
+    if not shared:
+        raise ValueError("The montages have no channel in common to compare.")
+    matrices = np.empty((len(X), len(shared), len(shared)))
+    for source, rows, starts, n_times in X.blocks():
+        names = site_names(source.ch_names)
+        picks = np.eye(len(names))[[names.index(name) for name in shared]]
+        matrices[rows] = _source_covariances(source, starts, n_times, picks)
+    return matrices
 
 
 def _find_domains(n_rows, y, domains, sample_domain):
@@ -841,19 +916,19 @@ def _find_domains(n_rows, y, domains, sample_domain):
         return None
     coded = [label.rsplit("/", 1) for label in labels]
     names = np.array([domain for domain, _ in coded], dtype=str)
-    if len(set(map(tuple, coded))) == len(set(names)):
-        warnings.warn(
-            f"y is taken for 'domain/label', but each of the domains "
-            f"({list_some(dict.fromkeys(names), 4)}) has a single label. If these are "
-            "plain labels, pass domains=, or take the slash out of them.",
-            stacklevel=3,
-        )
+    warnings.warn(
+        f"The labels in y are taken for 'domain/label', with domains "
+        f"{list_some(dict.fromkeys(names), 4)}. Pass domains= to be sure; if these are "
+        "plain labels, take the slash out of them.",
+        stacklevel=3,
+    )
     return names
 
 
 def _dispersion(X, M):
-    """Mean squared affine-invariant distance of matrices from M."""
-    return float((distances(X, M, "riemann") ** 2).mean())
+    """Mean squared affine-invariant distance from M; 0 if it is but rounding."""
+    dispersion = float((distances(X, M, "riemann") ** 2).mean())
+    return dispersion if dispersion > _NO_DISPERSION * len(M) else 0.0
 
 
 def _check_floor(eigenvalue_floor):
@@ -878,7 +953,7 @@ def _check_windows(X):
     X = check_window_array(X) if is_array(X) else as_windows(X)
     if not len(X):
         raise ValueError("X has no windows; at least one is expected.")
-    check_finite(X)
+    check_finite(X, constant=False)
     return X
 
 
@@ -923,23 +998,31 @@ def _array_covariances(X, matrix, estimator):
     return out
 
 
+def _checked(matrices):
+    bad = np.flatnonzero(~np.isfinite(matrices).all(axis=(1, 2)))
+    if len(bad):
+        raise ValueError(
+            f"The estimator gives no finite covariance for windows {list_some(bad)}; a "
+            "constant channel can be the reason."
+        )
+    return matrices
+
+
 def _alphabetical(source):
     """Order of a recording's channels by name."""
-    return np.argsort([canonical_name(name) for name in source.ch_names])
+    return np.argsort(site_names(source.ch_names))
 
 
 def _by_montage(X, names):
     """Rows, domains and covariances of each montage, channels in alphabetical order."""
     if not isinstance(X, EEGWindows):
         matrices = _array_covariances(X, None, "scm")
-        _refuse_constant(np.arange(len(X)), matrices)
         return {None: (np.arange(len(X)), names, matrices)}
     parts = {}
     for source, rows, starts, n_times in X.blocks():
         order = _alphabetical(source)
-        montage = tuple(canonical_name(source.ch_names[i]) for i in order)
+        montage = tuple(site_names(source.ch_names)[i] for i in order)
         matrices = _source_covariances(source, starts, n_times, None)
-        _refuse_constant(rows, matrices)
         all_rows, all_matrices = parts.setdefault(montage, ([], []))
         all_rows.append(rows)
         all_matrices.append(matrices[:, order][:, :, order])
@@ -948,14 +1031,6 @@ def _by_montage(X, names):
         rows = np.concatenate(rows)
         joined[montage] = rows, names[rows], np.concatenate(matrices)
     return joined
-
-
-def _refuse_constant(rows, matrices):
-    constant = rows[np.trace(matrices, axis1=1, axis2=2) == 0]
-    if len(constant):
-        raise ValueError(
-            f"Windows {list_some(constant)} are constant in every channel."
-        )
 
 
 def _mix_array(X, maps):

@@ -64,6 +64,19 @@ def canonical_name(name):
     return _ALIASES.get(name, name)
 
 
+def site_names(ch_names):
+    """Return the canonical spelling of channel names; raise if two name one site."""
+    names = tuple(canonical_name(name) for name in ch_names)
+    if len(set(names)) < len(names):
+        twice = {n for n in names if names.count(n) > 1}
+        clash = [g for g, n in zip(ch_names, names, strict=True) if n in twice]
+        raise ValueError(
+            f"Channels {list_some(clash)} name one site twice "
+            "(T3/T4/T5/T6 are older names of T7/T8/P7/P8)."
+        )
+    return names
+
+
 def channel_matrix(
     ch_names,
     *,
@@ -113,14 +126,7 @@ def channel_matrix(
     check_option(neighbours, ("mne", "released"), "neighbours")
     given = check_ch_names(ch_names)
     positions = check_positions(positions, len(given))
-    names = tuple(canonical_name(name) for name in given)
-    if len(set(names)) < len(names):
-        twice = {n for n in names if names.count(n) > 1}
-        clash = [g for g, n in zip(given, names, strict=True) if n in twice]
-        raise ValueError(
-            f"Channels {list_some(clash)} name one site twice "
-            "(T3/T4/T5/T6 are older names of T7/T8/P7/P8)."
-        )
+    names = site_names(given)
     column = {name: i for i, name in enumerate(names)}
     known = [name for name in CANONICAL_CHANNELS if name in column]
     unknown = [name for name in names if name not in CANONICAL_CHANNELS]

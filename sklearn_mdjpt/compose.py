@@ -13,12 +13,12 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ._metadata import DOMAINS, KEYWORDS, keyword_dict, read_metadata
+from ._metadata import DOMAINS, KEYWORDS, ReadsWindows, keyword_dict, read_metadata
 from ._validation import check_option, list_some
 from .windows import EEGWindows
 
 
-class WindowFeatures(TransformerMixin, BaseEstimator):
+class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
     """Features of windows, through steps that get the metadata of the windows.
 
     An extractor turns windows into features, and steps transform these one after
@@ -209,6 +209,12 @@ class WindowFeatures(TransformerMixin, BaseEstimator):
         X, columns = read_metadata(
             X, taken, given, extractor=extractor, domain=self.domain
         )
+        if "domains" in taken and columns["domains"] is None:
+            raise ValueError(
+                f"A step takes domains, and the {self.domain}s of the windows are not "
+                "known: name them where the windows are made, or pass "
+                f"{self.domain}s= with an array."
+            )
         if isinstance(X, EEGWindows):
             given = {}  # the extractor reads X
         given = {name: values for name, values in given.items() if values is not None}
@@ -307,6 +313,7 @@ class WindowFeatures(TransformerMixin, BaseEstimator):
                     f"{name!r} must be a transformer with fit and transform, "
                     f"got {step!r}."
                 )
+            _refuse_hidden(name, step)
         names = [name for name, _ in _named(self.steps)]
         taken = Counter([*names, "extractor", "steps", "domain"])
         clash = [name for name in names if taken[name] > 1 or "__" in name]
@@ -333,6 +340,28 @@ def _named(steps):
             number = f"-{seen[name]}" if total[name] > 1 else ""
             pairs[i] = (name + number, step)
     return pairs
+
+
+def _refuse_hidden(name, step):
+    """Raise if an estimator inside a step takes metadata that it could not get."""
+    if isinstance(step, ReadsWindows) or not hasattr(step, "get_params"):
+        return
+    if _takes(step.fit) | _takes(step.transform):
+        return  # it gets what it asks for, and sees to what is inside itself
+    for value in step.get_params(deep=False).values():
+        # A pipeline's parameters are lists of (name, step) pairs.
+        for part in value if isinstance(value, list | tuple) else [value]:
+            inside = part[1] if isinstance(part, tuple) and len(part) > 1 else part
+            if isinstance(inside, type) or not hasattr(inside, "transform"):
+                continue
+            takes = _takes(inside.transform)
+            if takes and not isinstance(inside, ReadsWindows):
+                raise TypeError(
+                    f"{type(inside).__name__} inside {name!r} takes "
+                    f"{', '.join(sorted(takes))}, which {type(step).__name__} would "
+                    "not pass on to it: make it a step of WindowFeatures itself."
+                )
+            _refuse_hidden(name, inside)
 
 
 def _takes(method):

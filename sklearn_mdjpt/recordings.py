@@ -21,6 +21,7 @@ from ._validation import (
     check_sfreq,
     list_some,
 )
+from .channels import site_names
 
 _MEDIAN_SAMPLES = 2**21
 _CHUNK_SAMPLES = 2**22
@@ -102,7 +103,7 @@ class _Source:
         scale = np.sqrt(max(second / n - shift**2, 0.0))
         return mean + shift, float(scale) if scale > 0 else 1.0
 
-    def mixed(self, matrix, ch_names):
+    def mixed(self, matrix, ch_names, *, keep_sites=False):
         """Return a copy with channels mixed linearly, ``matrix @ signal`` (float32).
 
         Parameters
@@ -110,16 +111,23 @@ class _Source:
         matrix : ndarray of shape (n_new_channels, n_channels)
             The mixing.
         ch_names : sequence of str
-            Names of the new channels; digitised positions are dropped.
+            Names of the new channels.
+        keep_sites : bool, default=False
+            Whether channels keep their names, in any order, and with them their
+            digitised positions, which are dropped otherwise.
 
         Returns
         -------
         Recording or WindowStack
         """
+        positions = None
+        if keep_sites and self.positions is not None:
+            old = site_names(self.ch_names)
+            positions = self.positions[[old.index(n) for n in site_names(ch_names)]]
         other = copy.copy(self)
         other._mix(matrix)
         other.ch_names = check_ch_names(ch_names, len(matrix))
-        other.positions, other._statistics = None, {}
+        other.positions, other._statistics = positions, {}
         return other
 
     def __getstate__(self):

@@ -201,6 +201,13 @@ class SubjectScaler(_FeatureStep):
         unseen = {k: rows for k, rows in by_subject.items() if k not in self.means_}
         if unseen and self.unseen == "error":
             self._raise_unseen(unseen)
+        if None in unseen:
+            warnings.warn(
+                "fit was given subjects, and transform is not: X is taken for one "
+                "unseen subject, which is wrong if it holds several. scikit-learn "
+                "drops keywords when it predicts; WindowFeatures does not.",
+                stacklevel=2,
+            )
         if self.unseen == "transductive":
             self._warn_single(unseen)
         out = np.empty_like(x)

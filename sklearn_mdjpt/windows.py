@@ -564,7 +564,7 @@ class EEGWindows:
             if len(rows):
                 yield source, rows, self._starts[rows], self._n_times[rows]
 
-    def _mixed(self, mixes, ch_names):
+    def _mixed(self, mixes, ch_names, *, keep_sites=False):
         """Windows of linearly mixed channels.
 
         Parameters
@@ -574,6 +574,9 @@ class EEGWindows:
             (n_new_channels, n_channels) for them; every row in one of them.
         ch_names : sequence of str
             Names of the new channels.
+        keep_sites : bool, default=False
+            Whether channels stay where they were, as they do in whitening: each new
+            name is that of an old one, and digitised positions stay with the names.
 
         Returns
         -------
@@ -583,7 +586,9 @@ class EEGWindows:
         for k, (rows, _) in enumerate(mixes):
             index[rows] = k
         sources = [
-            self._sources[self._source_index[rows[0]]].mixed(matrix, ch_names)
+            self._sources[self._source_index[rows[0]]].mixed(
+                matrix, ch_names, keep_sites=keep_sites
+            )
             for rows, matrix in mixes
         ]
         return type(self)(sources, index, self._starts, self._n_times, self.metadata)
@@ -615,8 +620,8 @@ class EEGWindows:
         Parameters
         ----------
         by : {"dataset", "subject", "session", "trial", "stimulus"}
-            What to group by.  A subject is named "SEED/03", a trial "SEED/03/1/7"
-            (dataset, subject, session, trial), a stimulus "SEED/7".
+            What to group by.  A subject is named "SEED/03", a session "SEED/03/1", a
+            trial "SEED/03/1/7" (dataset, subject, session, trial), a stimulus "SEED/7".
 
         Returns
         -------
@@ -626,19 +631,22 @@ class EEGWindows:
         Raises
         ------
         ValueError
-            If some window has no such id.  A missing session is left out of a
-            trial's name.
+            If some window has no such id.  A missing session is left out of the
+            name: a subject without sessions has one, of the subject's name.
         """
         if by not in _GROUPS:
             raise ValueError(
                 f"by must be one of {', '.join(map(repr, _GROUPS))}; got {by!r}. "
                 "Other columns are in X.metadata."
             )
-        missing = self._metadata[by].isna().to_numpy()
+        # Who has a subject has a session, be it one without a name.
+        unnamed = by == "session" and self._metadata["subject"].notna().any()
+        needed = "subject" if unnamed else by
+        missing = self._metadata[needed].isna().to_numpy()
         if missing.any():
             raise ValueError(
-                f"{missing.sum()} of {len(self)} windows have no {by}; the first is "
-                f"window {np.flatnonzero(missing)[0]}."
+                f"{missing.sum()} of {len(self)} windows have no {needed}; the first "
+                f"is window {np.flatnonzero(missing)[0]}."
             )
         # Each combination is spelled out once, then spread over the windows.
         columns = [self._metadata[column] for column in _GROUPS[by]]

@@ -2,8 +2,10 @@
 
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
@@ -14,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.pipeline import make_pipeline
+from threadpoolctl import ThreadpoolController
 
 from sklearn_mdjpt import (
     CovarianceAlignment,
@@ -24,7 +27,8 @@ from sklearn_mdjpt import (
     WindowCovariances,
     covariance_distance,
 )
-from sklearn_mdjpt._spd import mean_riemann, spd_mean
+from sklearn_mdjpt._spd import check_spd, mean_riemann, spd_mean
+from sklearn_mdjpt.channels import template_positions
 
 METRICS = ("riemann", "logeuclid", "euclid")
 
@@ -307,6 +311,7 @@ def test_singular_matrices_are_refused_without_a_floor():
         ({"target": np.eye(5)}, "the name of a domain, got ndarray"),
         ({"dispersion": -1}, "dispersion must be None, 'mean' or > 0, got -1"),
         ({"dispersion": True}, "dispersion must be None, 'mean' or > 0, got True"),
+        ({"dispersion": np.inf}, "dispersion must be None, 'mean' or > 0, got inf"),
         ({"dispersion": 1.0, "metric": "euclid"}, "needs metric='riemann'"),
         ({"eigenvalue_floor": 1.0}, r"eigenvalue_floor must be in \[0, 1\), got 1"),
     ],
@@ -315,6 +320,85 @@ def test_bad_parameters(parameters, message):
     X, names = make_matrices()
     with pytest.raises(ValueError, match=message):
         CovarianceAlignment(**parameters).fit(X, domains=names)
+
+
+def test_low_eigenvalues_are_raised_to_the_floor_and_nothing_else():
+    vectors, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))
+    values = np.array([1e-9, 0.1, 1.0, 2.9])  # of mean 1
+    X = np.stack([(vectors * values) @ vectors.T, np.diag([1.0, 2.0, 3.0, 4.0])])
+    raised = check_spd(X, 0.01)
+    assert_allclose(np.linalg.eigvalsh(raised[0]), [0.01, 0.1, 1.0, 2.9], rtol=1e-9)
+    assert_allclose(
+        vectors.T @ raised[0] @ vectors, np.diag([0.01, 0.1, 1, 2.9]), atol=1e-12
+    )
+    assert_array_equal(raised[1], X[1])
+    assert CovarianceAlignment().eigenvalue_floor == 1e-5
+
+
+def test_the_floor_holds_in_transform_and_for_unseen_domains():
+    X, names = make_matrices()
+    singular = X.copy()
+    singular[:, 2, :] = singular[:, :, 2] = 0.0
+    for floor in (1e-2, 1e-4):
+        alignment = CovarianceAlignment(target="identity", eigenvalue_floor=floor)
+        alignment.fit(X, domains=names)
+        aligned = alignment.transform(singular, domains=names)
+        expected = alignment.transform(check_spd(singular, floor), domains=names)
+        # (Raising eigenvalues raises the mean that the floor is a share of.)
+        assert relative(aligned, expected) < 0.1 * floor
+        new = alignment.transform(singular, domains=np.full(36, "new"))
+        assert relative(spd_mean(new, "riemann"), np.eye(5)) < 1e-8
+
+
+def test_matrices_beyond_what_can_be_computed_are_an_error_not_nan():
+    rng = np.random.default_rng(0)
+    scale = np.logspace(0, -9, 6)
+    X = rng.standard_normal((20, 6, 60))
+    X = scale[:, None] * (X @ X.transpose(0, 2, 1)) * scale
+    rotation, _ = np.linalg.qr(rng.standard_normal((20, 6, 6)))
+    X = rotation @ X @ rotation.transpose(0, 2, 1)
+    for floor in (0, 1e-20):
+        with pytest.raises(ValueError, match="eigenvalue_floor|negative"):
+            CovarianceAlignment(eigenvalue_floor=floor).fit(X, domains=["a"] * 20)
+
+
+def test_the_target_counts_domains_and_not_matrices():
+    X, names = make_matrices()
+    few = np.r_[0:3, 12:36]
+    alignment = CovarianceAlignment("euclid").fit(X[few], domains=names[few])
+    parts = [X[:3].mean(axis=0), X[12:24].mean(axis=0), X[24:].mean(axis=0)]
+    assert_allclose(alignment.target_, np.mean(parts, axis=0))
+
+
+@pytest.mark.filterwarnings("ignore:Domains of one matrix")
+def test_a_domain_without_spread_is_given_none():
+    X, names = make_matrices(2)
+    alignment = CovarianceAlignment(target="identity", dispersion=1.0)
+    alignment.fit(X, domains=names)
+    for x in X:
+        assert_allclose(
+            alignment.transform(x[None], domains=["new"])[0], np.eye(5), atol=1e-9
+        )
+    same = np.concatenate([np.repeat(X[:1], 3, axis=0), X[12:]])
+    alignment.fit(same, domains=["one"] * 3 + ["two"] * 12)
+    assert alignment.dispersions_["one"] == 0.0
+    assert_allclose(
+        alignment.transform(same, domains=["one"] * 3 + ["two"] * 12)[:3],
+        np.stack([np.eye(5)] * 3),
+        atol=1e-7,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Domains of one matrix")
+def test_dispersions_of_known_domains_are_those_of_fit():
+    X, names = make_matrices(2)
+    part = np.r_[0:1, 12:24]  # "s0" has one matrix, and no dispersion
+    alignment = CovarianceAlignment(dispersion="mean").fit(X[part], names[part])
+    alignment.fit(X[part], domains=names[part])
+    together = alignment.transform(X, domains=names)
+    for i in (0, 5, 20):
+        one = alignment.transform(X[i : i + 1], domains=names[i : i + 1])
+        assert_allclose(one[0], together[i], rtol=1e-9)
 
 
 # Domains ------------------------------------------------------------------------------
@@ -330,6 +414,27 @@ def test_domains_by_keyword_by_label_and_by_their_other_name():
     assert_array_equal(by_other, expected)
     with pytest.raises(ValueError, match="two names of one thing"):
         CovarianceAlignment().fit(X, domains=names, sample_domain=names)
+
+
+def test_without_domains_nothing_moves_and_a_warning_says_so():
+    X, _ = make_matrices()
+    with pytest.warns(UserWarning, match="nothing is moved. Pass domains="):
+        aligned = CovarianceAlignment().fit_transform(X)
+    assert_allclose(aligned, X, rtol=1e-7)
+
+
+def test_domains_as_a_table_or_something_else():
+    X, names = make_matrices()
+    expected = CovarianceAlignment().fit_transform(X, domains=names)
+    column = pd.DataFrame({"subject": names})
+    for domains in (column, names[:, None], column["subject"], list(names)):
+        assert_array_equal(
+            CovarianceAlignment().fit_transform(X, domains=domains), expected
+        )
+    with pytest.raises(ValueError, match=r"one entry for each window, got .*36, 2"):
+        CovarianceAlignment().fit(X, domains=np.stack([names, names], axis=1))
+    with pytest.raises(TypeError, match="got dict"):
+        CovarianceAlignment().fit(X, domains=dict(enumerate(names)))
 
 
 def test_ids_may_be_numbers_and_names_may_hold_slashes():
@@ -349,8 +454,10 @@ def test_plain_labels_are_ignored_and_labels_with_a_slash_warned_of():
     X, _ = make_matrices()
     plain = CovarianceAlignment().fit(X, np.tile(["sad", "joy/calm"], 18))
     assert len(plain.means_) == 1
-    with pytest.warns(UserWarning, match="has a single label"):
-        CovarianceAlignment().fit(X, np.tile(["high/sad", "low/joy"], 18))
+    # Quadrants of valence and arousal cross like domains and labels do.
+    quadrants = np.tile(["HV/HA", "HV/LA", "LV/HA", "LV/LA"], 9)
+    with pytest.warns(UserWarning, match="taken for 'domain/label', with domains HV"):
+        CovarianceAlignment().fit(X, quadrants)
 
 
 def test_without_domains_all_of_x_is_one_and_transform_uses_its_mean():
@@ -369,8 +476,10 @@ def test_unseen_domains_are_aligned_by_their_own_mean_or_refused():
     alignment = CovarianceAlignment().fit(X[seen], domains=names[seen])
     aligned = alignment.transform(X, domains=names)
     assert relative(spd_mean(aligned[~seen], "riemann"), alignment.target_) < 1e-8
-    # A fold of one unseen subject needs no keyword.
-    assert_array_equal(alignment.transform(X[~seen]), aligned[~seen])
+    # A fold of one unseen subject needs no keyword; of several it does.
+    with pytest.warns(UserWarning, match="X is taken for one new domain"):
+        alone = alignment.transform(X[~seen])
+    assert_array_equal(alone, aligned[~seen])
     strict = CovarianceAlignment(unseen="error").fit(X[seen], domains=names[seen])
     assert_array_equal(strict.transform(X[seen], domains=names[seen]), aligned[seen])
     with pytest.raises(ValueError, match="Domains s2 were not seen in fit.* s0, s1"):
@@ -528,6 +637,19 @@ def test_distance_needs_two_domains():
         covariance_distance(X)
     with pytest.raises(ValueError, match="metric must be one of"):
         covariance_distance(X, names, metric="manhattan")
+    with pytest.raises(ValueError, match="domains= is needed.*got 'subject'"):
+        covariance_distance(X, "subject")
+
+
+def test_several_montages_are_compared_on_the_channels_that_all_have(mixed_windows):
+    found = covariance_distance(mixed_windows, "dataset")
+    parts = []
+    for name in "ABC":
+        part = mixed_windows[mixed_windows.groups("dataset") == name]
+        place = [c.upper() for c in part.ch_names].index("CZ")
+        parts.append(np.asarray(part)[:, [place]].var(axis=2)[:, :, None])
+    again = covariance_distance(np.concatenate(parts), np.repeat(list("ABC"), 36))
+    assert_allclose(found.pairs, again.pairs, rtol=1e-6)
 
 
 # Covariances of windows ---------------------------------------------------------------
@@ -580,6 +702,24 @@ def test_bad_windows_for_covariances(make_windows):
         WindowCovariances().fit(X[0])
     with pytest.raises(ValueError, match="X has no windows"):
         WindowAlignment().fit(X[:0])
+    with pytest.raises(ValueError, match="estimator must be one of 'scm'"):
+        WindowCovariances("nonsense").fit(X)
+    flat = X.copy()
+    flat[:, 2] = 0.0
+    with pytest.raises(ValueError, match="no finite covariance for windows 0"):
+        WindowCovariances("corr").fit_transform(flat)
+    twice = EEGWindows.from_arrays(X[:, :2], ch_names=["T3", "T7"], sfreq=200.0)
+    for estimator in (WindowCovariances(), WindowAlignment(domain="dataset")):
+        with pytest.raises(ValueError, match="T3, T7 name one site twice"):
+            estimator.fit(twice)
+    for value in (0.0, 0.1, 1 / 3, 7e-6):
+        still = X.copy()
+        still[3] = value
+        for estimator in (WindowCovariances(), WindowAlignment()):
+            with pytest.raises(ValueError, match="1 of 36 windows are constant"):
+                estimator.fit(still)
+    with pytest.raises(ValueError, match="no channels or no samples"):
+        WindowAlignment().fit(X[:, :, :0])
     with pytest.raises(ValueError, match="8 channels, .* fitted with 3"):
         WindowCovariances().fit(X[:, :3]).transform(X)
     X[4, 1, 5] = np.nan
@@ -606,7 +746,7 @@ def test_aligned_windows_have_the_target_as_mean_covariance(make_windows, metric
 def test_signals_and_matrices_are_aligned_alike(make_windows):
     X = make_windows()
     for target in ("mean", "A/02"):
-        aligned = WindowAlignment(target=target).fit_transform(X)
+        aligned = WindowAlignment("riemann", target).fit_transform(X)
         expected = CovarianceAlignment(target=target).fit_transform(
             WindowCovariances().fit_transform(X), domains=X.groups("subject")
         )
@@ -622,17 +762,14 @@ def test_several_montages_are_aligned_each_in_its_own_channels(mixed_windows):
     assert aligned.metadata.equals(mixed_windows.metadata)
     # On the channels that a cap has, each subject's mean covariance is the identity.
     one = mixed_windows.groups("dataset") == "C"
+    assert not aligned.recordings[0].positions
     columns = [aligned.ch_names.index(c) for c in ("AF3", "AF4", "CZ", "PO3", "PO4")]
     covariances = WindowCovariances().fit_transform(aligned[one])
     covariances = covariances[:, columns][:, :, columns]
     who = aligned[one].groups("subject")
     for name in np.unique(who):
-        mean = spd_mean(covariances[who == name], "riemann")
-        assert relative(mean, np.eye(5)) < 1e-5
-    before = covariance_distance(mixed_windows, "dataset", metric="euclid")
-    scale = np.trace(WindowCovariances().fit_transform(mixed_windows).mean(0)) / 60
-    after = covariance_distance(aligned, "dataset", metric="euclid")
-    assert after.between < before.between / scale
+        mean = covariances[who == name].mean(axis=0)
+        assert relative(mean, np.eye(5)) < 1e-4
 
 
 def test_unseen_subjects_and_montages(make_windows, mixed_windows):
@@ -650,6 +787,8 @@ def test_unseen_subjects_and_montages(make_windows, mixed_windows):
     seen = mixed_windows.groups("dataset") != "C"
     new_cap = WindowAlignment().fit(mixed_windows[seen]).transform(mixed_windows[~seen])
     assert len(new_cap.ch_names) == 60
+    with pytest.raises(ValueError, match="2 montages, which cannot share .* 'A/01'"):
+        WindowAlignment(target="A/01").fit(mixed_windows[seen])
     mean = WindowAlignment(target="mean").fit(mixed_windows[seen])
     with pytest.raises(ValueError, match="AF3, AF4, CZ, PO3, PO4 was seen in fit"):
         mean.transform(mixed_windows[~seen])
@@ -660,18 +799,55 @@ def test_unseen_subjects_and_montages(make_windows, mixed_windows):
 
 def test_channel_order_does_not_matter_to_alignment(make_windows):
     X = make_windows()
+    train, test = np.arange(0, 36, 2), np.arange(1, 36, 2)
     order = [3, 0, 7, 1, 2, 6, 5, 4]
-    meta = X.metadata
     shuffled = EEGWindows.from_arrays(
-        np.asarray(X)[:, order],
-        ch_names=[X.ch_names[i] for i in order],
+        np.asarray(X)[test][:, order],
+        ch_names=[X.ch_names[i].upper() for i in order],
         sfreq=X.sfreq,
         dataset="A",
-        subject=meta["subject"],
+        subject=X.metadata["subject"][test],
     )
-    alignment = WindowAlignment().fit(X)
-    a, b = (np.asarray(alignment.transform(Z)) for Z in (X, shuffled))
+    # Known domains, other windows: what was learnt must find its channels again.
+    alignment = WindowAlignment().fit(X[train])
+    a, b = (np.asarray(alignment.transform(Z)) for Z in (X[test], shuffled))
     assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_of_several_subjects_in_any_order_in_one_array(make_windows):
+    X = make_windows()
+    order = np.random.default_rng(0).permutation(len(X))
+    mixed = EEGWindows.from_arrays(
+        np.asarray(X)[order], ch_names=X.ch_names, sfreq=X.sfreq, dataset="A",
+        subject=X.metadata["subject"][order],
+    )  # fmt: skip
+    expected = np.asarray(WindowAlignment().fit_transform(X))[order]
+    aligned = WindowAlignment().fit_transform(mixed)
+    assert_allclose(np.asarray(aligned), expected, rtol=1e-4, atol=1e-5)
+    # Statistics of the amplitude are those of the aligned signal.
+    _, scale = aligned.recordings[0].robust_statistics(range(8))
+    assert 0.5 < scale < 5
+
+
+def test_digitised_positions_stay_with_their_channels(make_windows):
+    X = make_windows()
+    names = [f"E{i}" for i in range(1, 9)]
+    template = template_positions()
+    positions = np.array([template[name.upper()] for name in X.ch_names])
+
+    def windows(order):
+        return EEGWindows.from_arrays(
+            np.asarray(X)[:, order], ch_names=[names[i] for i in order],
+            sfreq=X.sfreq, subject=X.metadata["subject"], dataset="A",
+            positions=positions[order],
+        )  # fmt: skip
+
+    order = [3, 0, 7, 1, 2, 6, 5, 4]
+    alignment = WindowAlignment().fit(windows(list(range(8))))
+    aligned = alignment.transform(windows(order))
+    assert aligned.ch_names == tuple(names)
+    assert_allclose(aligned.recordings[0].positions, positions)
+    assert aligned.to_canonical().shape[1] == 60
 
 
 def test_arrays_stay_arrays(make_windows):
@@ -690,6 +866,11 @@ def test_arrays_stay_arrays(make_windows):
         one.transform(windows)
     with pytest.raises(ValueError, match="fit was given EEGWindows, .* an array"):
         WindowAlignment().fit(windows).transform(X)
+    stimuli = windows.groups("stimulus")
+    with pytest.raises(ValueError, match="fit was given domains, and transform none"):
+        WindowAlignment().fit(windows, domains=stimuli).transform(windows)
+    with pytest.raises(ValueError, match="given no domains, and transform some"):
+        WindowAlignment().fit(windows).transform(windows, domains=stimuli)
 
 
 def test_domains_other_than_subjects(make_windows):
@@ -712,8 +893,16 @@ def test_singular_signals_give_finite_windows(make_windows):
     for metric in METRICS:
         aligned = WindowAlignment(metric).fit_transform(array)
         assert np.isfinite(aligned).all() and aligned.std(axis=2).max() < 10
+    mean = (
+        WindowCovariances()
+        .fit_transform(WindowAlignment().fit_transform(array))
+        .mean(axis=0)
+    )
+    # The target, but for the direction in which there is no signal.
+    values = np.linalg.eigvalsh(mean)
+    assert_allclose(values, [0, 1, 1, 1, 1, 1, 1, 1], atol=1e-3)
     array[7] = 0.0
-    with pytest.raises(ValueError, match="Windows 7 are constant in every channel"):
+    with pytest.raises(ValueError, match="1 of 36 windows are constant .* 7"):
         WindowAlignment().fit(array)
     array[7] = np.nan
     with pytest.raises(ValueError, match="windows 7"):
@@ -721,7 +910,8 @@ def test_singular_signals_give_finite_windows(make_windows):
 
 
 def test_subjects_must_be_known():
-    X = EEGWindows.from_arrays(np.ones((4, 2, 50)), ch_names=["Cz", "Pz"], sfreq=50.0)
+    signal = np.random.default_rng(0).standard_normal((4, 2, 50))
+    X = EEGWindows.from_arrays(signal, ch_names=["Cz", "Pz"], sfreq=50.0)
     with pytest.raises(ValueError, match="4 of 4 windows have no subject"):
         WindowAlignment().fit(X)
 
@@ -764,3 +954,23 @@ def test_clone_keeps_parameters():
         WindowCovariances("oas", "canonical"),
     ):
         assert clone(estimator).get_params() == estimator.get_params()
+
+
+def test_threads_of_blas_are_restored_whoever_leaves_last():
+    X, names = make_matrices()
+    controller = ThreadpoolController().select(user_api="blas")
+
+    def threads():
+        return [library["num_threads"] for library in controller.info()]
+
+    with controller.limit(limits=2):
+        before = threads()
+        pool = ThreadPoolExecutor(4)
+        for _ in range(5):
+            jobs = [
+                pool.submit(CovarianceAlignment().fit_transform, X, domains=names)
+                for _ in range(8)
+            ]
+            for job in jobs:
+                job.result()
+        assert threads() == before

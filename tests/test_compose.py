@@ -23,11 +23,16 @@ from sklearn.model_selection import (
     cross_val_predict,
     cross_val_score,
 )
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import estimator_html_repr, get_tags
 
-from sklearn_mdjpt import DifferentialEntropy, EEGWindows, MDJPTEncoder
+from sklearn_mdjpt import (
+    DifferentialEntropy,
+    EEGWindows,
+    MDJPTEncoder,
+    WindowAlignment,
+)
 from sklearn_mdjpt.compose import WindowFeatures
 from sklearn_mdjpt.smoothing import LDSSmoother, SubjectScaler
 
@@ -289,9 +294,40 @@ def some_windows(n=8, **metadata):
 
 
 def test_a_column_missing_in_all_rows_is_none():
-    features = WindowFeatures(power(), [Witness()]).fit(some_windows())
-    seen = features.steps_[0][1].in_fit_
-    assert [name for name in NAMES if seen[name] is not None] == ["datasets"]
+    features = WindowFeatures(power(), [Witness()], domain="dataset")
+    seen = features.fit(some_windows()).steps_[0][1].in_fit_
+    assert [n for n in NAMES if seen[n] is not None] == ["datasets"]
+
+
+def test_domains_must_be_known_where_a_step_takes_them(arrays):
+    # CovarianceAlignment without domains would move nothing, or read them from y.
+    with pytest.raises(
+        ValueError, match="takes domains, and the subjects .* not known"
+    ):
+        WindowFeatures(power(), [Witness()]).fit(some_windows())
+    X, y, _, _ = arrays
+    with pytest.raises(ValueError, match="pass subjects= with an array"):
+        WindowFeatures(power(), [Witness()]).fit(X, np.char.add("a/", y.astype(str)))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda step: make_pipeline(step, PCA(2)),
+        lambda step: make_union(StandardScaler(), step),
+        lambda step: make_pipeline(make_pipeline(step)),
+    ],
+)
+def test_steps_hidden_in_other_estimators_are_refused(wrap, make_windows):
+    # A pipeline would pass no subjects on: scaled all at once, without an error.
+    X = make_windows()
+    hidden = wrap(SubjectScaler())
+    with pytest.raises(TypeError, match="SubjectScaler inside .* takes subjects"):
+        WindowFeatures(DifferentialEntropy(BANDS), [hidden]).fit(X)
+    with pytest.raises(TypeError, match="SubjectScaler inside 'extractor'"):
+        WindowFeatures(make_pipeline(DifferentialEntropy(BANDS), hidden)).fit(X)
+    inside = WindowFeatures(DifferentialEntropy(BANDS), [SubjectScaler()])
+    WindowFeatures(make_pipeline(WindowAlignment(), inside)).fit(X)  # reads X
 
 
 def test_a_column_missing_in_some_rows_raises_only_if_a_step_uses_it():
@@ -299,7 +335,7 @@ def test_a_column_missing_in_some_rows_raises_only_if_a_step_uses_it():
     WindowFeatures(power(), [SubjectScaler()]).fit(X)
     with pytest.raises(ValueError, match=r"2 of 8 windows have no trial.* window 3"):
         WindowFeatures(power(), [LDSSmoother()]).fit(X)
-    X = some_windows(onset=[0, 1, None, 3, 4, 5, 6, 7])
+    X = some_windows(subject="s", onset=[0, 1, None, 3, 4, 5, 6, 7])
     with pytest.raises(ValueError, match="have no onset, the first is window 2"):
         WindowFeatures(power(), [Witness()]).fit(X)
     # Sessions that lack a name are sessions; those that lack a subject are not.
@@ -317,7 +353,7 @@ def test_windows_without_session_names_are_no_difference():
     assert list(witness.in_fit_["sessions"][[0, 2]]) == ["d/a/1", "d/a/2"]
     assert list(witness.in_transform_["sessions"][[0, 7]]) == ["d/c", "d/d/1"]
     # Without subjects, the sessions are those of the dataset.
-    features.fit(some_windows(session=1))
+    features.set_params(domain="dataset").fit(some_windows(session=1))
     assert set(features.steps_[0][1].in_fit_["sessions"]) == {"d/1"}
 
 
