@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from sklearn_mdjpt._grouping import natural_codes
 from sklearn_mdjpt.smoothing import LDSSmoother, RunningNormalizer, SubjectScaler
 
 PARITY = Path(__file__).parent / "data" / "reference_parity.npz"
@@ -730,3 +731,14 @@ def test_keywords_are_requested_by_default(Step):
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+def test_natural_order_of_ids_with_missing_and_mixed_ones():
+    def ranks(values):
+        return natural_codes(np.array(values, dtype=object)).tolist()
+
+    assert ranks(["10", "9", "1"]) == [2, 1, 0]
+    assert ranks(["1", None, "2"]) == [1, 0, 2]
+    assert ranks(["1", np.nan, "2"]) == [1, 0, 2]
+    assert ranks(["b2", "b10", "a3", None, "b2"]) == [2, 3, 1, 0, 2]
+    assert natural_codes(np.array([2.5, np.nan, -1.0])).tolist() == [2, 0, 1]
