@@ -488,7 +488,7 @@ def test_state_dict_round_trip(variant, tmp_path):
 def test_parts_on_cpu_change_nothing(monkeypatch):
     encoder, x = make(), windows()
     whole = encoder.encode_channels(x)
-    monkeypatch.setattr("sklearn_mdjpt.nn.channel_encoder._PART_SIZE", 1)
+    monkeypatch.setattr("sklearn_mdjpt.nn.chunks._CACHE_ACTIVATIONS", 1)
     torch.testing.assert_close(encoder.encode_channels(x), whole)
 
 

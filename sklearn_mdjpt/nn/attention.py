@@ -37,14 +37,65 @@ class LinearAttention(nn.Module):
 
     def forward(self, x):
         """Map ``x`` (M, N, H) to (M, N, H)."""
-        q, k, v = _split_heads(self.qkv(x), self.n_heads)  # (M, heads, N, H / heads)
-        q, k = F.elu(q) + 1, F.elu(k) + 1
-        # A column of ones among the values gives the denominator by the same products.
-        v = F.pad(v, (0, 1), value=1.0)
-        y = q @ (k.transpose(2, 3) @ v)  # (M, heads, N, H / heads + 1)
-        # phi rounds to 0 below about -17; where all of q does, the result is 0.
-        y = y[..., :-1] / y[..., -1:].clamp_min(torch.finfo(y.dtype).eps)
-        return self.out(_join_heads(y))
+        return self.out(_LinearAttend.apply(self.qkv(x), self.n_heads))
+
+
+class _LinearAttend(torch.autograd.Function):
+    """Linear attention of (q, k, v) (M, N, 3 H) to (M, N, H), with its gradient.
+
+    Head by head, on slices of the projection as they lie: autograd's way needs several
+    rearranged copies of it, which cost more than the products.  The denominator comes
+    out of the same products as the numerator: it is their last column, with the sum
+    of the keys beside K^T V.
+    """
+
+    @staticmethod
+    def forward(ctx, qkv, n_heads):
+        M, N, H = *qkv.shape[:2], qkv.shape[2] // 3
+        phi = F.elu(qkv[..., : 2 * H]).add_(1)
+        q, k, v = phi[..., :H], phi[..., H:], qkv[..., 2 * H :]
+        k_sum = k.sum(1).unsqueeze(-1)  # (M, H, 1)
+        y = qkv.new_empty(M, N, H)
+        sums, denominators = [], []
+        for h in _heads(H, n_heads):
+            kv = torch.cat([k[..., h].mT @ v[..., h], k_sum[:, h]], dim=-1)
+            products = q[..., h] @ kv  # (M, N, H / heads + 1)
+            # phi rounds to 0 below about -17; where all of q does, the result is 0.
+            denominator = products[..., -1:].clamp_min(torch.finfo(y.dtype).eps)
+            torch.div(products[..., :-1], denominator, out=y[..., h])
+            sums.append(kv)
+            denominators.append(denominator)
+        ctx.save_for_backward(phi, v, y, *sums, *denominators)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy):
+        phi, v, y, *saved = ctx.saved_tensors
+        n_heads, (M, N, H) = len(saved) // 2, v.shape
+        q, k = phi[..., :H], phi[..., H:]
+        grad = phi.new_empty(M, N, 3 * H)
+        dq, dk, dv = grad.chunk(3, dim=-1)
+        for h, kv, denominator in zip(
+            _heads(H, n_heads), saved[:n_heads], saved[n_heads:], strict=True
+        ):
+            d_denominator = (dy[..., h] * y[..., h]).sum(-1, keepdim=True).neg_()
+            d_products = torch.cat([dy[..., h], d_denominator], dim=-1)
+            d_products /= denominator
+            d_kv = q[..., h].mT @ d_products  # (M, H / heads, H / heads + 1)
+            d_kv, d_k_sum = d_kv[..., :-1], d_kv[..., -1].unsqueeze(1)
+            dq[..., h] = d_products @ kv.mT
+            dk[..., h] = torch.baddbmm(d_k_sum, v[..., h], d_kv.mT)
+            dv[..., h] = k[..., h] @ d_kv
+        # The slope of phi is 1 above 0, and phi below.
+        grad[..., : 2 * H].mul_(phi.clamp(max=1))
+        return grad, None
+
+
+def _heads(width, n_heads):
+    """Columns of each head."""
+    step = width // n_heads
+    return [slice(i, i + step) for i in range(0, width, step)]
 
 
 class SoftmaxAttention(nn.Module):
@@ -78,8 +129,7 @@ class SoftmaxAttention(nn.Module):
 def _split_heads(x, n_heads):
     """(M, N, 3 H) to three (M, heads, N, H / heads)."""
     x = x.unflatten(-1, (3, n_heads, -1))  # (M, N, 3, heads, H / heads)
-    # One copy here spares each of the batched products its own.
-    return x.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
+    return x.permute(2, 0, 3, 1, 4).unbind(0)
 
 
 def _join_heads(x):

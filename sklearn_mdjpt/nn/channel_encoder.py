@@ -6,11 +6,7 @@ import torch
 from torch import nn
 
 from .blocks import MLLABlock, ReleasedBlock, TransformerBlock
-
-# On CPU, rows (one channel of one window) are encoded in parts of about this many
-# activations.  Those of a whole batch are far larger than the caches: in parts,
-# training and inference take half the time, and inference little memory.
-_PART_SIZE = 2**20
+from .chunks import cache_rows, map_rows
 
 
 class ChannelEncoder(nn.Module):
@@ -48,6 +44,7 @@ class ChannelEncoder(nn.Module):
         patch_stride=6,
     ):
         super().__init__()
+        self.hidden_dim = hidden_dim
         self.patch_size = patch_size
         self.patch_stride = patch_stride
         self.add_positions = variant == "transformer"
@@ -71,24 +68,19 @@ class ChannelEncoder(nn.Module):
 
     def forward(self, x):
         """Encode ``x`` (B, C, T) to (B, C, N, D)."""
-        B, C, _ = x.shape
-        patches = x.flatten(0, 1).unfold(-1, self.patch_size, self.patch_stride)
-        n_rows = B * C
-        if x.device.type == "cpu":
-            row_size = patches.shape[1] * self.read_in.out_features
-            n_rows = max(1, _PART_SIZE // row_size)
-        parts = [self._encode(part) for part in patches.split(n_rows)]
-        z = torch.cat(parts)  # (B * C, N, D)
-        return z.unflatten(0, (B, C))  # (B, C, N, D)
+        B, C, T = x.shape
+        n_rows = cache_rows(self.n_patches(T) * self.hidden_dim)
+        z = map_rows(self.encode, x.flatten(0, 1), n_rows, self.parameters())
+        return z.unflatten(0, (B, C)).mT  # (B, C, N, D)
 
-    def _encode(self, patches):
-        """Encode ``patches`` (M, N, patch_size) to (M, N, D)."""
-        h = self.read_in(patches)
+    def encode(self, x):
+        """Encode single channels ``x`` (M, T) to (M, D, N): time in one piece."""
+        h = self.read_in(x.unfold(-1, self.patch_size, self.patch_stride))
         if self.add_positions:
             h = h + sinusoidal_positions(*h.shape[1:]).to(h)
         for block in self.blocks:
-            h = block(h)
-        return self.read_out(h)
+            h = block(h)  # (M, N, H)
+        return self.read_out(h).mT
 
 
 def sinusoidal_positions(n_positions, dim):

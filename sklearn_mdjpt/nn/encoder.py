@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .channel_encoder import ChannelEncoder
+from .chunks import cache_rows, map_rows
 from .dynamics import DILATIONS, Projector, SpatiotemporalDynamics
 from .norm import NormStatistics, SubjectNorm, group_rows
 
@@ -267,7 +268,9 @@ class HybridEncoder(nn.Module):
         groups = group_rows(subjects, len(x), x.device)
         z = self.channel_norm(self.channel_encoder(x), *groups)
         p = self._mix_channels(z)
-        dynamics = self.dynamics(self.spatial_norm(p, *groups))
+        dynamics = self._in_chunks(
+            self.dynamics, self.spatial_norm(p, *groups), self.dynamics.parameters()
+        )
         return EncoderOutput(
             channel_encoder=z,
             spatial=p,
@@ -318,9 +321,19 @@ class HybridEncoder(nn.Module):
         encoded = [z for z in encoded if len(z)]
         if not encoded:
             raise ValueError("No windows to take statistics of.")
-        channel = self.channel_norm.statistics(encoded)
-        normed = (self.channel_norm.normalize(z, *channel) for z in encoded)
-        spatial = self.spatial_norm.statistics(map(self._mix_channels, normed))
+        n_times = torch.cat([torch.full((len(z),), z.shape[2]) for z in encoded])
+        n_times = n_times.to(encoded[0].device)
+
+        def merged(norm, window_statistics):
+            parts = [self._in_chunks(window_statistics, z) for z in encoded]
+            return norm.merge(torch.cat(parts), n_times)
+
+        def spatial_statistics(z):
+            p = self._mix_channels(self.channel_norm.normalize(z, *channel))
+            return self.spatial_norm.window_statistics(p)
+
+        channel = merged(self.channel_norm, self.channel_norm.window_statistics)
+        spatial = merged(self.spatial_norm, spatial_statistics)
         return NormStatistics(*channel, *spatial)
 
     def set_statistics(self, statistics):
@@ -394,18 +407,24 @@ class HybridEncoder(nn.Module):
         ValueError
             If ``subject_norm="subject"`` and no statistics are given.
         """
-        if self.subject_norm is None:
-            return self._summarize(self.dynamics(self._mix_channels(z)))
-        if statistics is None:
+        if statistics is None and self.subject_norm is not None:
             if self.subject_norm != "train":
                 raise ValueError(
                     "subject_norm='subject' needs the subject's statistics: pass what "
                     "norm_statistics returns."
                 )
             statistics = self.get_statistics()
-        z = self.channel_norm.normalize(z, *statistics[:2])
-        p = self.spatial_norm.normalize(self._mix_channels(z), *statistics[2:])
-        return self._summarize(self.dynamics(p))
+
+        def features(z):
+            if self.subject_norm is None:
+                p = self._mix_channels(z)
+            else:
+                p = self._mix_channels(self.channel_norm.normalize(z, *statistics[:2]))
+                p = self.spatial_norm.normalize(p, *statistics[2:])
+            return self._summarize(self.dynamics(p))
+
+        later = [*self.spatial.parameters(), *self.dynamics.parameters()]
+        return self._in_chunks(features, z, later)
 
     def check_projectable(self, n_times):
         """Raise if windows are too short for the projector.
@@ -430,12 +449,21 @@ class HybridEncoder(nn.Module):
                 "single patch."
             )
 
+    def _in_chunks(self, function, x, parameters=()):
+        """Apply a function of each window alone to ``x`` (B, ...), of any N."""
+        return map_rows(function, x, cache_rows(x[0].numel()), parameters)
+
     def _mix_channels(self, z):
         """Mix channels, (B, C, N, D) to (B, D, C', N)."""
-        p = torch.einsum("vc,bcnd->bdvn", self.spatial.weight, z)
+        B, _, N, D = z.shape
+        # The channel encoder leaves time in one piece, so that this is no copy.
+        signals = z.mT.flatten(2)  # (B, C, D * N)
+        p = self.spatial.weight.expand(B, -1, -1) @ signals  # (B, C', D * N)
         if self.spatial.bias is not None:
             p = p + self.spatial.bias[:, None]
-        return F.relu(p) if self.spatial_activation == "relu" else p
+        if self.spatial_activation == "relu":
+            p = F.relu(p)
+        return p.unflatten(2, (D, N)).transpose(1, 2).contiguous()
 
     def _summarize(self, dynamics):
         """Sum up time, (B, K, N) to (B, K)."""

@@ -141,29 +141,35 @@ class SubjectNorm(nn.Module):
 
     def normalize(self, x, mean, std):
         """Z-score ``x`` with given statistics (``shape``)."""
-        mean, std = mean.to(x), std.to(x)
-        return (x - mean.unsqueeze(self.time_dim)) / std.unsqueeze(self.time_dim)
+        mean, scale = mean.to(x), std.to(x).reciprocal()
+        return (x - mean.unsqueeze(self.time_dim)).mul_(scale.unsqueeze(self.time_dim))
 
-    def statistics(self, batches):
-        """Mean and divisor over all rows and times of an iterable of tensors.
+    def window_statistics(self, x):
+        """Variance and mean over the time of each window, (n_windows, 2, *shape)."""
+        return torch.stack(torch.var_mean(x, self.time_dim, correction=0), dim=1)
 
-        The tensors may differ in their number of windows and of time steps.  Sums are
-        float64: a subject can have millions of values in each entry.
+    def merge(self, statistics, n_times):
+        """Mean and divisor of each entry over all windows and times.
+
+        Parameters
+        ----------
+        statistics : Tensor of shape (n_windows, 2, *shape)
+            Of `window_statistics`.
+        n_times : Tensor of shape (n_windows,)
+            Time steps of each window.
+
+        Returns
+        -------
+        mean, std : Tensor of shape (*shape)
+            Sums are float64: a subject can have millions of values in each entry.
         """
-        n_seen, mean, squares = 0, 0.0, 0.0
-        for x in batches:
-            n_new = x.shape[0] * x.shape[self.time_dim]
-            new_var, new_mean = torch.var_mean(
-                x.double(), (0, self.time_dim), correction=0
-            )
-            # Chan et al.'s update of a mean and of a sum of squares about it.
-            total = n_seen + n_new
-            delta = new_mean - mean
-            mean = mean + delta * (n_new / total)
-            squares = squares + new_var * n_new + delta**2 * (n_seen * n_new / total)
-            n_seen = total
-        std = self._divisor(squares / n_seen, torch.tensor(float(n_seen)).to(squares))
-        return mean.to(x.dtype), std.to(x.dtype)
+        variances, means = statistics.double().unbind(1)
+        n_values = n_times.sum().double()
+        weights = _beside(n_times.double() / n_values, means)
+        mean = (weights * means).sum(0)
+        var = (weights * (variances + (means - mean).square())).sum(0)
+        std = self._divisor(var, n_values)
+        return mean.to(statistics.dtype), std.to(statistics.dtype)
 
     def _divisor(self, var, n_values):
         if not self.released:

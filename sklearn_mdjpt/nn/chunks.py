@@ -1,0 +1,151 @@
+"""Networks whose rows are independent, in chunks: on all cores, in little memory."""
+
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+
+# Activations of a chunk on CPU.  The tensors that an operation reads and writes then
+# fit into the caches next to a core.
+_CACHE_ACTIVATIONS = 3 * 2**17
+
+
+def cache_rows(row_size):
+    """Return how many rows of ``row_size`` activations make a chunk on CPU."""
+    return max(1, _CACHE_ACTIVATIONS // row_size)
+
+
+def map_rows(function, x, chunk_size, parameters=(), *, recompute=True):
+    """Apply a function to the rows of a tensor, a chunk at a time.
+
+    On CPU, each of torch's threads works on chunks of its own.  For chunks whose
+    activations stay in a core's cache that is far faster than all threads sharing
+    each operation: little goes through memory, and no thread waits for another.
+
+    Parameters
+    ----------
+    function : callable
+        Maps (n, ...) to (n, ...), each row by itself.
+    x : Tensor of shape (n_rows, ...)
+        Input, at least one row.
+    chunk_size : int
+        Rows of a chunk.
+    parameters : iterable of Parameter, default=()
+        What ``function`` computes with, other than its argument.
+    recompute : bool, default=True
+        Whether, for the gradient, chunks are computed again rather than their
+        activations kept.  Memory is then that of the output and, for each thread, of
+        one chunk's activations.
+
+    Returns
+    -------
+    Tensor of shape (n_rows, ...)
+        ``function(x)``.
+    """
+    parameters = [p for p in parameters if p.requires_grad]
+    if not (torch.is_grad_enabled() and (x.requires_grad or parameters)):
+        return _forward(function, x, chunk_size)
+    if not recompute:
+        return torch.cat([function(rows) for rows in x.split(chunk_size)])
+    return _Recomputed.apply(function, chunk_size, x, *parameters)
+
+
+class _Recomputed(torch.autograd.Function):
+    """A row-wise function that keeps no activations for its gradient."""
+
+    @staticmethod
+    def forward(ctx, function, chunk_size, x, *parameters):
+        ctx.function, ctx.chunk_size = function, chunk_size
+        ctx.autocast = torch.is_autocast_enabled(x.device.type)
+        ctx.save_for_backward(x, *parameters)
+        return _forward(function, x, chunk_size)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dy):
+        x, *parameters = ctx.saved_tensors
+        device, needs_dx = x.device.type, ctx.needs_input_grad[2]
+        dx = torch.empty_like(x) if needs_dx else None
+
+        def gradients(rows):
+            x_rows = x[rows].detach().requires_grad_(needs_dx)
+            wanted = [x_rows, *parameters] if needs_dx else parameters
+            with torch.enable_grad(), torch.autocast(device, enabled=ctx.autocast):
+                y_rows = ctx.function(x_rows)
+            grads = torch.autograd.grad(y_rows, wanted, dy[rows])
+            if needs_dx:
+                dx[rows], *grads = grads
+            return list(grads)
+
+        # Added up in the order of the rows, whichever thread was first: the sum does
+        # not depend on the number of threads.
+        results = _in_threads(gradients, _chunks(0, len(x), ctx.chunk_size), x.device)
+        total = next(results)
+        for grads in results:
+            if grads:
+                torch._foreach_add_(total, grads)
+        return None, None, dx, *total
+
+
+def _forward(function, x, chunk_size):
+    """Output for all rows, without a gradient."""
+    # The first chunk tells the shape of the output.
+    first = function(x[:chunk_size])
+    if len(x) <= chunk_size:
+        return first
+    y = first.new_empty(len(x), *first.shape[1:])
+    y[:chunk_size] = first
+
+    def write(rows):
+        y[rows] = function(x[rows])
+
+    for _ in _in_threads(write, _chunks(chunk_size, len(x), chunk_size), x.device):
+        pass
+    return y
+
+
+def _chunks(start, stop, size):
+    """Slices of at most ``size`` rows."""
+    return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
+
+
+def _in_threads(function, chunks, device):
+    """Yield ``function(chunk)`` in order, computed by as many threads as torch has."""
+    n_threads = torch.get_num_threads() if device.type == "cpu" else 1
+    if n_threads == 1 or len(chunks) == 1:
+        yield from map(function, chunks)
+        return
+    # torch keeps these for each thread.
+    inference = torch.is_inference_mode_enabled()
+    autocast = torch.is_autocast_enabled(device.type)
+
+    def run(chunk):
+        if torch.get_num_threads() > 1:
+            torch.set_num_threads(1)
+        with (
+            torch.inference_mode(inference),
+            torch.no_grad(),
+            torch.autocast(device.type, enabled=autocast),
+        ):
+            return function(chunk)
+
+    # Within a chunk operations run on one thread.  For the BLAS library this is a
+    # setting of the process, hence made here and not in the workers alone.
+    torch.set_num_threads(1)
+    try:
+        yield from _pool(n_threads).map(run, chunks)
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+@functools.cache
+def _pool(n_threads):
+    """Threads that are kept: each holds buffers of the BLAS library."""
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="sklearn_mdjpt")
+
+
+# A forked process has none of its parent's threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
