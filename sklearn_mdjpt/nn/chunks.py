@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-
 # Activations of a chunk on CPU.  The tensors that an operation reads and writes then
 # fit into the caches next to a core.
 _CACHE_ACTIVATIONS = 3 * 2**17
