@@ -1,6 +1,7 @@
 """Where and how torch computes inside an estimator: device, seeds, threads."""
 
 import contextlib
+import warnings
 
 import numpy as np
 import torch
@@ -51,3 +52,38 @@ def torch_threads(n_threads):
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def compile_blocks(encoder):
+    """Compile the blocks of a `HybridEncoder`'s channel encoder, in place.
+
+    They are where the arithmetic is.  Without a working compiler there is a warning,
+    and the encoder stays as it was.  Pickles of the encoder hold nothing compiled.
+    """
+    blocks = encoder.channel_encoder.blocks
+    width = encoder.channel_encoder.read_in.out_features
+    x = torch.zeros(2, 3, width, device=next(blocks.parameters()).device)
+    try:
+        for block in blocks:
+            block.compile(dynamic=True)
+        # Compilation is put off to a first call, for each block and each of the modes
+        # of autograd: its failure would hit the training, and on CPU several threads
+        # at once.
+        with torch_threads(1):
+            for block in blocks:
+                block(x).sum().backward()
+                with torch.no_grad():
+                    block(x)
+                with torch.inference_mode():
+                    block(x.clone())
+    except Exception as error:
+        for block in blocks:
+            block._compiled_call_impl = None
+        reason = str(error).strip().partition("\n")[0]
+        warnings.warn(
+            "compile=True: torch.compile does not work here, and nothing is compiled "
+            f"({type(error).__name__}: {reason}).",
+            stacklevel=2,
+        )
+    finally:
+        blocks.zero_grad()

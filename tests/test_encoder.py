@@ -24,6 +24,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording, concat_windows
 from sklearn_mdjpt._extraction import statistics_rows
 from sklearn_mdjpt.channels import CANONICAL_CHANNELS
+from sklearn_mdjpt.datasets import make_emotion_windows
 
 TINY = {
     "hidden_dim": 16,
@@ -950,3 +951,32 @@ def test_train_norm_lets_windows_stand_alone(arrays):
     for i in (0, 5):
         one = encoder.transform(arrays["X"][i : i + 1])
         np.testing.assert_allclose(one, Z[i : i + 1], atol=1e-4)
+
+
+def test_compile_without_a_compiler(monkeypatch):
+    from torch._inductor import config
+
+    X = make_emotion_windows(n_datasets=1, n_subjects=2, random_state=0)[:12]
+    expected = MDJPTEncoder.small(max_epochs=0, random_state=0).fit_transform(X)
+    monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
+    encoder = MDJPTEncoder.small(max_epochs=0, random_state=0, compile=True)
+    with pytest.warns(UserWarning, match="compile does not work here.*Compiler"):
+        found = encoder.fit_transform(X)
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.slow
+def test_compiled_encoder_gives_the_same_features(tmp_path):
+    X = make_emotion_windows(n_datasets=1, n_subjects=2, random_state=0)
+    options = {"max_epochs": 1, "batches_per_epoch": 2, "random_state": 0}
+    plain = MDJPTEncoder.small(**options).fit(X)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "compile=True")
+        compiled = MDJPTEncoder.small(compile=True, **options).fit(X)
+    np.testing.assert_allclose(
+        compiled.transform(X), plain.transform(X), rtol=1e-3, atol=1e-3
+    )
+    copy = pickle.loads(pickle.dumps(compiled))
+    np.testing.assert_allclose(
+        copy.transform(X[:5]), compiled.transform(X[:5]), rtol=1e-4, atol=1e-4
+    )

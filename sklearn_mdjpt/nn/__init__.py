@@ -5,6 +5,7 @@ Generalizable Affective Computing" (arXiv:2510.22197).  Nothing here knows of an
 estimator, a file or a metadata table; the samplers need numpy only.
 """
 
+from .cost import encoder_cost
 from .encoder import EncoderOutput, HybridEncoder
 from .head import MLPHead
 from .losses import (
@@ -29,6 +30,7 @@ __all__ = [
     "cda_loss",
     "centroid_dispersion",
     "covariance_centroids",
+    "encoder_cost",
     "isa_loss",
     "label_isa_loss",
     "released_to_state_dict",

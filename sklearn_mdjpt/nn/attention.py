@@ -51,20 +51,20 @@ class _LinearAttend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, qkv, n_heads):
-        M, N, H = *qkv.shape[:2], qkv.shape[2] // 3
+        H = qkv.shape[2] // 3
         phi = F.elu(qkv[..., : 2 * H]).add_(1)
         q, k, v = phi[..., :H], phi[..., H:], qkv[..., 2 * H :]
         k_sum = k.sum(1).unsqueeze(-1)  # (M, H, 1)
-        y = qkv.new_empty(M, N, H)
-        sums, denominators = [], []
+        results, sums, denominators = [], [], []
         for h in _heads(H, n_heads):
             kv = torch.cat([k[..., h].mT @ v[..., h], k_sum[:, h]], dim=-1)
             products = q[..., h] @ kv  # (M, N, H / heads + 1)
             # phi rounds to 0 below about -17; where all of q does, the result is 0.
-            denominator = products[..., -1:].clamp_min(torch.finfo(y.dtype).eps)
-            torch.div(products[..., :-1], denominator, out=y[..., h])
+            denominator = products[..., -1:].clamp_min(torch.finfo(qkv.dtype).eps)
+            results.append(products[..., :-1] / denominator)
             sums.append(kv)
             denominators.append(denominator)
+        y = torch.cat(results, dim=-1)  # (M, N, H)
         ctx.save_for_backward(phi, v, y, *sums, *denominators)
         return y
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from .blocks import MLLABlock, ReleasedBlock, TransformerBlock
-from .chunks import cache_rows, map_rows
+from .chunks import map_rows
 
 
 class ChannelEncoder(nn.Module):
@@ -30,6 +30,8 @@ class ChannelEncoder(nn.Module):
         Attention heads.
     patch_size, patch_stride : int, default=32, 6
         Length and distance of patches, in time steps.
+    chunk_size : int, default=16
+        Most windows whose activations are held for the gradient, see `HybridEncoder`.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class ChannelEncoder(nn.Module):
         n_heads=8,
         patch_size=32,
         patch_stride=6,
+        chunk_size=16,
     ):
         super().__init__()
         self.hidden_dim = hidden_dim
         self.patch_size = patch_size
         self.patch_stride = patch_stride
+        self.chunk_size = chunk_size
         self.add_positions = variant == "transformer"
         self.read_in = nn.Linear(patch_size, hidden_dim)
         if variant == "released":
@@ -69,8 +73,13 @@ class ChannelEncoder(nn.Module):
     def forward(self, x):
         """Encode ``x`` (B, C, T) to (B, C, N, D)."""
         B, C, T = x.shape
-        n_rows = cache_rows(self.n_patches(T) * self.hidden_dim)
-        z = map_rows(self.encode, x.flatten(0, 1), n_rows, self.parameters())
+        z = map_rows(
+            self.encode,
+            x.flatten(0, 1),
+            self.parameters(),
+            row_size=self.n_patches(T) * self.hidden_dim,
+            max_rows=None if self.chunk_size is None else self.chunk_size * C,
+        )
         return z.unflatten(0, (B, C)).mT  # (B, C, N, D)
 
     def encode(self, x):

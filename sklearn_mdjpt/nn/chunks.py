@@ -6,22 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-# Activations of a chunk on CPU.  The tensors that an operation reads and writes then
-# fit into the caches next to a core.
+# Activations of a chunk on CPU, in the widest tensor that is held more than once.
+# What an operation reads and writes then fits into the caches next to a core.
 _CACHE_ACTIVATIONS = 3 * 2**17
 
 
-def cache_rows(row_size):
-    """Return how many rows of ``row_size`` activations make a chunk on CPU."""
-    return max(1, _CACHE_ACTIVATIONS // row_size)
-
-
-def map_rows(function, x, chunk_size, parameters=(), *, recompute=True):
+def map_rows(function, x, parameters=(), *, row_size, max_rows=None):
     """Apply a function to the rows of a tensor, a chunk at a time.
 
-    On CPU, each of torch's threads works on chunks of its own.  For chunks whose
-    activations stay in a core's cache that is far faster than all threads sharing
-    each operation: little goes through memory, and no thread waits for another.
+    On CPU, chunks are small enough for the cache, and each of torch's threads works
+    on chunks of its own.  That is far faster than all threads sharing each operation:
+    little goes through memory, and no thread waits for another.  On a GPU there are
+    chunks only where a gradient is to come, of ``max_rows``.
 
     Parameters
     ----------
@@ -29,14 +25,13 @@ def map_rows(function, x, chunk_size, parameters=(), *, recompute=True):
         Maps (n, ...) to (n, ...), each row by itself.
     x : Tensor of shape (n_rows, ...)
         Input, at least one row.
-    chunk_size : int
-        Rows of a chunk.
     parameters : iterable of Parameter, default=()
         What ``function`` computes with, other than its argument.
-    recompute : bool, default=True
-        Whether, for the gradient, chunks are computed again rather than their
-        activations kept.  Memory is then that of the output and, for each thread, of
-        one chunk's activations.
+    row_size : int
+        Activations of a row, in a typical tensor inside ``function``.
+    max_rows : int, default=None
+        Most rows whose activations are held for the gradient: the gradient of a chunk
+        computes it again.  None holds all activations.
 
     Returns
     -------
@@ -44,11 +39,17 @@ def map_rows(function, x, chunk_size, parameters=(), *, recompute=True):
         ``function(x)``.
     """
     parameters = [p for p in parameters if p.requires_grad]
-    if not (torch.is_grad_enabled() and (x.requires_grad or parameters)):
-        return _forward(function, x, chunk_size)
-    if not recompute:
-        return torch.cat([function(rows) for rows in x.split(chunk_size)])
-    return _Recomputed.apply(function, chunk_size, x, *parameters)
+    needs_grad = torch.is_grad_enabled() and (x.requires_grad or parameters)
+    n_rows = len(x)
+    if needs_grad and max_rows is not None:
+        n_rows = min(n_rows, max_rows)
+    if x.device.type == "cpu":
+        n_rows = min(n_rows, max(1, _CACHE_ACTIVATIONS // row_size))
+    if not needs_grad:
+        return _forward(function, x, n_rows)
+    if max_rows is None:
+        return torch.cat([function(rows) for rows in x.split(n_rows)])
+    return _Recomputed.apply(function, n_rows, x, *parameters)
 
 
 class _Recomputed(torch.autograd.Function):

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from .norm import SubjectNorm
 
 DILATIONS = (1, 3, 6, 12)
-_N_TAPS = 3
-_SMOOTH = 15
+FILTER_TAPS = 3
+SMOOTHING = 15
 _KERNEL = 3
 
 
@@ -41,25 +41,25 @@ class SpatiotemporalDynamics(nn.Module):
         # Ready for one product with all channels, for all dilations and taps at once.
         self.weight = nn.Parameter(
             torch.empty(
-                latent_dim, len(DILATIONS), _N_TAPS, n_filters, n_virtual_channels
+                latent_dim, len(DILATIONS), FILTER_TAPS, n_filters, n_virtual_channels
             )
         )
         self.bias = nn.Parameter(torch.empty(K))
-        self.attention_conv = nn.Conv1d(K, K, _SMOOTH, groups=K)
+        self.attention_conv = nn.Conv1d(K, K, SMOOTHING, groups=K)
         self.mixing = nn.Conv1d(K, K, 1)
         self.reset_parameters()
 
     def reset_parameters(self):
         """Draw the multi-scale filters as torch draws those of a convolution."""
-        bound = 1 / math.sqrt(_N_TAPS * self.weight.shape[-1])
+        bound = 1 / math.sqrt(FILTER_TAPS * self.weight.shape[-1])
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x):
         """Map ``x`` (B, D, C', N) to the weighted features (B, K, N)."""
         features = self._convolve(x)
-        weights = F.relu(self.attention_conv(_pad_past(features, _SMOOTH - 1)))
-        weights = F.avg_pool1d(_pad_past(weights, _SMOOTH - 1), _SMOOTH, stride=1)
+        weights = F.relu(self.attention_conv(_pad_past(features, SMOOTHING - 1)))
+        weights = F.avg_pool1d(_pad_past(weights, SMOOTHING - 1), SMOOTHING, stride=1)
         weights = self.mixing(weights).softmax(dim=1)  # (B, K, N)
         return weights * F.relu(features)
 
@@ -115,7 +115,7 @@ class Projector(nn.Module):
     @property
     def min_patches(self):
         """Fewest patches of a window that can be projected."""
-        return _SMOOTH * (2 * (_KERNEL - 1) + 1) if self.released else 1
+        return SMOOTHING * (2 * (_KERNEL - 1) + 1) if self.released else 1
 
     def forward(self, features, index, counts):
         """Project ``features`` (B, K, N) to (B, P); subjects as of `group_rows`."""
@@ -123,7 +123,7 @@ class Projector(nn.Module):
             # The softmax shrinks features by about K.  The norm would undo that, if
             # the guard in it were not larger than the variance of what is left.
             features = features * self.n_features
-        size = min(_SMOOTH, features.shape[-1])
+        size = min(SMOOTHING, features.shape[-1])
         y = F.avg_pool1d(features, size, stride=size)
         y = F.relu(self.conv1(self.norm1(y, index, counts)))
         y = self.conv2(y)
