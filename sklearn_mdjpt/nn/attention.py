@@ -52,14 +52,16 @@ class _LinearAttend(torch.autograd.Function):
     @staticmethod
     def forward(ctx, qkv, n_heads):
         H = qkv.shape[2] // 3
-        phi = F.elu(qkv[..., : 2 * H]).add_(1)
+        qk = qkv[..., : 2 * H]
+        # ELU + 1.  torch's ELU takes four times as long on CPU in many releases.
+        phi = qk.clamp(max=0).exp_().add_(qk.relu())
         q, k, v = phi[..., :H], phi[..., H:], qkv[..., 2 * H :]
         k_sum = k.sum(1).unsqueeze(-1)  # (M, H, 1)
         results, sums, denominators = [], [], []
         for h in _heads(H, n_heads):
             kv = torch.cat([k[..., h].mT @ v[..., h], k_sum[:, h]], dim=-1)
             products = q[..., h] @ kv  # (M, N, H / heads + 1)
-            # phi rounds to 0 below about -17; where all of q does, the result is 0.
+            # phi vanishes far below 0; where it does for all of q, the result is 0.
             denominator = products[..., -1:].clamp_min(torch.finfo(qkv.dtype).eps)
             results.append(products[..., :-1] / denominator)
             sums.append(kv)

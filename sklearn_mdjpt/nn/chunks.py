@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-# Activations of a chunk on CPU, in the widest tensor that is held more than once.
-# What an operation reads and writes then fits into the caches next to a core.
-_CACHE_ACTIVATIONS = 3 * 2**17
+# Activations of a chunk on CPU: a tensor of them has 1 MB.  Between half and twice of
+# that speed is the same; below, calls cost more than the arithmetic, and far above,
+# tensors go through memory.
+_CACHE_ACTIVATIONS = 2**18
 
 
 def map_rows(function, x, parameters=(), *, row_size, max_rows=None):

@@ -100,7 +100,7 @@ def _block_flops(config, N):
 
 
 def _projector_steps(encoder, N):
-    """Outputs of the two convolutions together, and of the pool before them."""
+    """Count the outputs of the two convolutions, and of the pool before them."""
     pooled = max(N // SMOOTHING, 1)
     if encoder.variant == "released":
         lost = _CONV_TAPS - 1
