@@ -53,7 +53,7 @@ def encoder_cost(encoder, n_times=625):
     >>> from sklearn_mdjpt.nn import HybridEncoder, encoder_cost
     >>> cost = encoder_cost(HybridEncoder())
     >>> f"{cost.flops.sum() / 1e9:.2f} GFLOP for each window of 60 channels and 5 s"
-    '4.61 GFLOP for each window of 60 channels and 5 s'
+    '4.60 GFLOP for each window of 60 channels and 5 s'
     """
     config = encoder.config
     C, V, D = (config[k] for k in ("n_chans", "n_virtual_channels", "latent_dim"))
@@ -79,7 +79,7 @@ def encoder_cost(encoder, n_times=625):
             (V * D + 4 * FILTER_TAPS * K) * N,
             V * D * N,
         ),
-        ("attention over features", 2 * (SMOOTHING + K) * K * N, 14 * K * N, K * N),
+        ("attention over features", 2 * (2 * SMOOTHING + K) * K * N, 14 * K * N, K * N),
         ("projector", 2 * _CONV_TAPS * K * n_steps, K * N + 8 * K * n_pooled, K * N),
     ]
     table = pd.DataFrame(stages, columns=["stage", "flops", "bytes_unfused", "bytes"])

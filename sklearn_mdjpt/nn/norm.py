@@ -130,14 +130,15 @@ class SubjectNorm(nn.Module):
             if not self.training:
                 return self.normalize(x, self.mean, self.std)
             index, counts = group_rows(None, len(x), x.device)
-        # Statistics of windows first, merged to those of subjects: nothing of the size
-        # of x is sorted or copied, and rows may come in any order.
-        var, mean = torch.var_mean(x, self.time_dim, correction=0, keepdim=True)
-        subject_mean = group_mean(mean, index, counts)[index]
-        between = (mean - subject_mean).square()
-        var = group_mean(var + between, index, counts)[index]
+        # Means of windows first, merged to those of subjects: nothing of the size of x
+        # is sorted or copied, and rows may come in any order.  (torch.var_mean over
+        # short rows takes several times as long.)
+        mean = group_mean(x.mean(self.time_dim, keepdim=True), index, counts)
+        centred = x - mean[index]
+        squares = centred.square().mean(self.time_dim, keepdim=True)
+        var = group_mean(squares, index, counts)[index]
         n_values = _beside(counts * x.shape[self.time_dim], x)[index]
-        return (x - subject_mean) * self._divisor(var, n_values).reciprocal()
+        return centred * self._divisor(var, n_values).reciprocal()
 
     def normalize(self, x, mean, std):
         """Z-score ``x`` with given statistics (``shape``)."""
@@ -146,7 +147,9 @@ class SubjectNorm(nn.Module):
 
     def window_statistics(self, x):
         """Variance and mean over the time of each window, (n_windows, 2, *shape)."""
-        return torch.stack(torch.var_mean(x, self.time_dim, correction=0), dim=1)
+        mean = x.mean(self.time_dim, keepdim=True)
+        var = (x - mean).square_().mean(self.time_dim)
+        return torch.stack([var, mean.squeeze(self.time_dim)], dim=1)
 
     def merge(self, statistics, n_times):
         """Mean and divisor of each entry over all windows and times.
