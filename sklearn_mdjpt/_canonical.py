@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -9,6 +10,7 @@ from scipy.sparse import csr_array
 from ._resampling import resampled_length
 from ._validation import list_some
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ, channel_matrix
+from .recordings import CACHED_SAMPLES, OUTLIER_FACTOR
 
 
 class CanonicalReader:
@@ -52,25 +54,30 @@ class CanonicalReader:
         self._block_of = np.empty(len(X), int)
         self._place = np.empty(len(X), int)
         self.n_times = np.empty(len(X), int)
-        matrices = {}
+        mixings = {}
         for source, rows, starts, n_times in X.blocks():
             positions = source.positions
             key = (
                 source.ch_names,
                 None if positions is None else positions.tobytes(),
             )
-            if key not in matrices:
-                matrices[key] = channel_matrix(
+            if key not in mixings:
+                matrix = channel_matrix(
                     source.ch_names,
                     positions=positions,
                     unknown_channels=unknown_channels,
                     missing_channels=missing_channels,
                     neighbours=neighbours,
                 )
+                picks = np.flatnonzero(matrix.any(axis=0))
+                # A row has at most three entries.  Dense, the product would wake the
+                # BLAS library's threads, which then keep those of torch waiting:
+                # training takes 1.6 times as long.
+                mixings[key] = picks, csr_array(matrix[:, picks].astype(np.float32))
             self._block_of[rows] = len(self._blocks)
             self._place[rows] = np.arange(len(rows))
             self.n_times[rows] = resampled_length(n_times, source.sfreq, sfreq)
-            self._blocks.append((source, starts, n_times, matrices[key]))
+            self._blocks.append(_Block(source, rows, starts, n_times, *mixings[key]))
 
     def check(self, min_times=1):
         """Raise where windows cannot be used; warn of flat channels.
@@ -97,16 +104,13 @@ class CanonicalReader:
             )
         not_finite, constant = np.zeros(n, bool), np.zeros(n, bool)
         flat = {}
-        for k, (source, starts, n_times, matrix) in enumerate(self._blocks):
-            used = np.flatnonzero(matrix.any(axis=0))
-            rows = np.flatnonzero(self._block_of == k)
-            rows = rows[np.argsort(self._place[rows])]
+        for source, rows, starts, n_times, picks, _ in self._blocks:
             for length in np.unique(n_times):
                 same = n_times == length
-                bad, still = source.window_flaws(starts[same], length, used)
+                bad, still = source.window_flaws(starts[same], length, picks)
                 not_finite[rows[same]], constant[rows[same]] = bad, still
             for name in source.flat_channels():
-                if source.ch_names.index(name) in used:
+                if source.ch_names.index(name) in picks:
                     flat[name] = flat.get(name, 0) + 1
         if not_finite.any():
             raise ValueError(
@@ -127,9 +131,8 @@ class CanonicalReader:
 
     def digest(self, row):
         """Return bytes that tell a window's signal, as it was given, from others."""
-        source, starts, n_times, _ = self._blocks[self._block_of[row]]
-        place = self._place[row]
-        x = source.windows(starts[[place]], n_times[place])
+        block, place = self._blocks[self._block_of[row]], self._place[row]
+        x = block.source.windows(block.starts[[place]], block.n_times[place])
         return hashlib.blake2b(x.tobytes(), digest_size=8).digest()
 
     def read(self, rows):
@@ -154,36 +157,56 @@ class CanonicalReader:
         blocks = self._block_of[rows]
         for k in np.unique(blocks):
             mine = np.flatnonzero(blocks == k)
-            places = self._place[rows[mine]]
-            out[mine] = self._read_block(*self._blocks[k], places)
+            out[mine] = self._read_block(self._blocks[k], self._place[rows[mine]])
         return out
 
-    def _read_block(self, source, all_starts, all_n_times, matrix, places):
-        starts, length = all_starts[places], all_n_times[places[0]]
-        x = source.windows_at(starts, length, self.sfreq)  # (n, n_channels, n_times)
-        used = np.flatnonzero(matrix.any(axis=0))
-        x = x[:, used]
+    def _read_block(self, block, places):
+        source, _, starts, n_times, picks, weights = block
+        # (n, n_picks, n_times), in memory channel by channel
+        x = source.windows_at(starts[places], n_times[places[0]], self.sfreq, picks)
         if self.window_norm == "robust":
             if not source.is_continuous and source.per_window:
                 x = _normalise_each(x)
             else:
-                center, scale = source.robust_statistics(used)
+                center, scale = source.robust_statistics(picks)
                 # In float64: offsets of millivolts dwarf microvolts of EEG.
-                x = ((x - center[:, None]) / scale).astype(np.float32)
-        # A row has at most three entries.  Dense, this would wake the BLAS library's
-        # threads, which then keep those of torch waiting: training takes 1.6 times
-        # as long.
-        weights = csr_array(matrix[:, used].astype(np.float32))
-        return np.stack([weights @ window for window in x])
+                np.subtract(x, center[:, None], out=x, casting="same_kind")
+                weights = weights * np.float32(1 / scale)
+        lines = x.swapaxes(0, 1).reshape(len(picks), -1)  # (n_picks, n * n_times)
+        mixed = (weights @ lines).reshape(-1, len(x), x.shape[2])
+        return mixed.swapaxes(0, 1)
+
+
+class _Block(NamedTuple):
+    """The windows of one recording, and its map to the canonical channels."""
+
+    source: object
+    rows: np.ndarray
+    starts: np.ndarray
+    n_times: np.ndarray
+    picks: np.ndarray
+    weights: csr_array
 
 
 def _normalise_each(x):
     """Robust z-score of each window by itself (n_windows, n_channels, n_times)."""
+    out = np.empty_like(x)
+    step = max(1, CACHED_SAMPLES // x[0].size)
+    for i in range(0, len(x), step):
+        out[i : i + step] = _normalise_some(x[i : i + step])
+    return out
+
+
+def _normalise_some(x):
     x = x - x.mean(axis=2, keepdims=True, dtype=float)
     magnitude = np.abs(x)
-    inside = magnitude < 30.0 * np.median(magnitude, axis=(1, 2), keepdims=True)
-    count = np.maximum(inside.sum(axis=(1, 2), keepdims=True), 1)
-    mean = np.where(inside, x, 0.0).sum(axis=(1, 2), keepdims=True) / count
-    deviation = np.where(inside, x - mean, 0.0)
-    scale = np.sqrt((deviation**2).sum(axis=(1, 2), keepdims=True) / count)
-    return ((x - mean) / np.where(scale > 0, scale, 1.0)).astype(np.float32)
+    center, scale = x.mean(axis=(1, 2)), x.std(axis=(1, 2))
+    # Where more than half of the samples exceed a thirtieth of the largest one, so
+    # does their median, which need not be found: there is no outlier.
+    largest = magnitude.max(axis=(1, 2), keepdims=True)
+    n_large = np.count_nonzero(OUTLIER_FACTOR * magnitude > largest, axis=(1, 2))
+    for i in np.flatnonzero(2 * n_large <= magnitude[0].size):
+        inside = x[i][magnitude[i] < OUTLIER_FACTOR * np.median(magnitude[i])]
+        center[i], scale[i] = (inside.mean(), inside.std()) if inside.size else (0, 0)
+    scale[scale == 0] = 1.0
+    return (x - center[:, None, None]) / scale[:, None, None]

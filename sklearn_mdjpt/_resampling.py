@@ -1,12 +1,13 @@
 """Anti-aliased resampling, with a cache that is bounded in bytes."""
 
+import functools
 import threading
 import weakref
 from collections import OrderedDict
 from fractions import Fraction
 
 import numpy as np
-from scipy.signal import resample_poly
+from scipy.signal import firwin, resample_poly
 
 CACHE_BYTES = 2**30
 """Upper bound, in bytes, on resampled signals kept in memory by one process."""
@@ -15,12 +16,22 @@ _MAX_RATIO = 4096
 _LINE_SAMPLES = 2**22
 
 
+@functools.lru_cache
 def _ratio(sfreq, new_sfreq):
     """Return the ratio of two rates as the fraction that the filter works with."""
     ratio = Fraction(new_sfreq / sfreq).limit_denominator(_MAX_RATIO)
     if ratio == 0 or abs(float(ratio) * sfreq / new_sfreq - 1) > 1e-4:
         raise ValueError(f"Cannot resample from {sfreq} Hz to {new_sfreq} Hz.")
     return ratio
+
+
+@functools.lru_cache
+def _filter(ratio):
+    """Return the default filter of `resample_poly`, which designs it in each call."""
+    max_rate = max(ratio.numerator, ratio.denominator)
+    if max_rate == 1:
+        return np.ones(1)
+    return firwin(20 * max_rate + 1, 1 / max_rate, window=("kaiser", 5.0))
 
 
 def resampled_length(n_times, sfreq, new_sfreq):
@@ -93,13 +104,69 @@ def resample(x, sfreq, new_sfreq):
         first, last = part[:, :1].copy(), part[:, -1:].copy()
         slope = (last - first) / max(1, x.shape[-1] - 1)
         part -= first + slope * np.arange(x.shape[-1])
-        new = resample_poly(part, ratio.numerator, ratio.denominator, axis=-1)
+        new = _resample_part(part, ratio)
         new = new[:, :n_new]
         new += first + slope * (np.arange(new.shape[1]) / float(ratio))
         out_lines[i : i + step, : new.shape[1]] = new
         # Rounding may ask for one sample more than the filter gives.
         out_lines[i : i + step, new.shape[1] :] = new[:, -1:]
     return out
+
+
+def resample_cuts(x, starts, n_times, sfreq, new_sfreq, picks):
+    """Cut windows from a signal at another rate without resampling all of it.
+
+    The numbers are, up to rounding, those of windows cut from ``resample(x, ...)``:
+    the same line is taken out, and each window is resampled from as much of the signal
+    as the filter sees.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n_channels, n_all_times)
+        Signals.
+    starts : ndarray of int, shape (n_windows,)
+        First sample of each window, at the new rate.
+    n_times : int
+        Length of a window at the new rate.
+    sfreq, new_sfreq : float
+        Rates in hertz.
+    picks : ndarray of int, shape (n_picks,)
+        Channels to read.
+
+    Returns
+    -------
+    ndarray of shape (n_windows, n_picks, n_times)
+        Float32, in memory channel by channel.
+    """
+    ratio = _ratio(sfreq, new_sfreq)
+    up, down = ratio.numerator, ratio.denominator
+    reach = len(_filter(ratio)) // (2 * up) + 1
+    length = n_times * down // up + 2 * reach + down + 2
+    ends = x[:, [0, -1]][picks].astype(float)
+    base, slope = ends[:, :1], (ends[:, 1:] - ends[:, :1]) / max(1, x.shape[1] - 1)
+    out = np.empty((len(picks), len(starts), n_times), np.float32)
+    for i, start in enumerate(starts):
+        # Both rates have a sample where this part begins.
+        first = (start * down // up - reach) // down * down
+        a, b = max(first, 0), min(first + length, x.shape[1])
+        part = np.zeros((len(picks), length))
+        part[:, a - first : b - first] = x[picks, a:b]
+        part[:, a - first : b - first] -= base + slope * np.arange(a, b)
+        if not np.isfinite(part).all():
+            # Gaps are bridged from where the signal goes on, however far that is.
+            whole = resample(x[picks], sfreq, new_sfreq)
+            out[:, i] = whole[:, start : start + n_times]
+            continue
+        skip = start - first // down * up
+        new = _resample_part(part, ratio)[:, skip : skip + n_times]
+        new += base + slope * (np.arange(start, start + n_times) / float(ratio))
+        out[:, i] = new
+    return out.swapaxes(0, 1)
+
+
+def _resample_part(x, ratio):
+    up, down = ratio.numerator, ratio.denominator
+    return resample_poly(x, up, down, axis=-1, window=_filter(ratio))
 
 
 class BoundedCache:
@@ -115,13 +182,19 @@ class BoundedCache:
         # Re-entrant: the collector may drop an owner while the lock is held.
         self._lock = threading.RLock()
 
-    def get(self, owner, key, compute):
-        """Return the entry, computing it when it is absent."""
+    def get(self, owner, key, compute, n_bytes=0):
+        """Return the entry, computing it when it is absent.
+
+        An entry of a size given beforehand drops no other one: where there is no room
+        for ``n_bytes``, nothing is computed, and None is returned.
+        """
         full_key = (id(owner), key)
         with self._lock:
             if full_key in self._entries:
                 self._entries.move_to_end(full_key)
                 return self._entries[full_key]
+            if n_bytes and self._n_bytes + n_bytes > self.max_bytes:
+                return None
         value = compute()
         if value.nbytes > self.max_bytes:
             return value

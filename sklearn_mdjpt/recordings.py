@@ -11,8 +11,9 @@ import warnings
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 
-from ._resampling import cache, resample, resampled_length
+from ._resampling import cache, resample, resample_cuts, resampled_length
 from ._validation import (
     as_id,
     check_ch_names,
@@ -27,7 +28,11 @@ _MEDIAN_SAMPLES = 2**21
 _CHUNK_SAMPLES = 2**22
 # A stack this small, in bytes at the new rate, is resampled once and kept.
 _STACK_CACHE_BYTES = 2**28
-_OUTLIER_FACTOR = 30.0
+CACHED_SAMPLES = 2**17
+"""As many samples, in float64, stay in the processor's cache."""
+
+OUTLIER_FACTOR = 30.0
+"""What counts for the amplitude is below this many times the median magnitude."""
 
 
 class _Source:
@@ -90,7 +95,7 @@ class _Source:
         magnitude = np.abs(np.concatenate(thinned, axis=1))
         # Flat channels tell nothing of the amplitude of the others.
         magnitude = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
-        limit = _OUTLIER_FACTOR * np.median(magnitude) if magnitude.size else 0.0
+        limit = OUTLIER_FACTOR * np.median(magnitude) if magnitude.size else 0.0
 
         n, first, second = 0, 0.0, 0.0
         for chunk in chunks:
@@ -237,12 +242,15 @@ class Recording(_Source):
 
     def windows(self, starts, n_times):
         """Cut windows; starts in samples -> (n_windows, n_channels, n_times)."""
-        return _cut(self.signal, starts, n_times)
+        return _all_cuts(self.signal, n_times).swapaxes(0, 1)[np.asarray(starts)]
 
-    def windows_at(self, starts, n_times, sfreq):
+    def windows_at(self, starts, n_times, sfreq, picks=None):
         """Cut windows at another rate; starts and n_times in samples of this one.
 
-        The recording is resampled as a whole, once, and kept in a bounded cache.
+        The recording is resampled as a whole, once, and kept as long as it lives if
+        the cache has room for it.  Otherwise only what is asked for is resampled, to
+        the same numbers: read in random order, recordings that drop each other from
+        the cache would be resampled over and over.
 
         Parameters
         ----------
@@ -252,20 +260,34 @@ class Recording(_Source):
             Length of a window in samples.
         sfreq : float
             The other rate, in hertz.
+        picks : ndarray of int, default=None
+            Channels to read; None reads all.
 
         Returns
         -------
-        ndarray of shape (n_windows, n_channels, n_new_times)
-            Float32.
+        ndarray of shape (n_windows, n_picks, n_new_times)
+            Float32, a new array, in memory channel by channel.
         """
+        picks = np.arange(self.n_channels) if picks is None else picks
         if sfreq == self.sfreq:
-            return self.windows(starts, n_times).astype(np.float32, copy=False)
-        signal = cache.get(
-            self, sfreq, lambda: resample(self.signal, self.sfreq, sfreq)
+            x = _gather(_all_cuts(self.signal, n_times), starts, picks)
+            return x.astype(np.float32, copy=False)
+        n_all, n_new = (
+            int(resampled_length(n, self.sfreq, sfreq)) for n in (self.n_times, n_times)
         )
-        n_new = int(resampled_length(n_times, self.sfreq, sfreq))
         new_starts = resampled_length(starts, self.sfreq, sfreq)
-        return _cut(signal, np.minimum(new_starts, signal.shape[1] - n_new), n_new)
+        new_starts = np.minimum(new_starts, n_all - n_new)
+        signal = cache.get(
+            self,
+            sfreq,
+            lambda: resample(self.signal, self.sfreq, sfreq),
+            n_bytes=4 * self.n_channels * n_all,
+        )
+        if signal is None:
+            return resample_cuts(
+                self.signal, new_starts, n_new, self.sfreq, sfreq, picks
+            )
+        return _gather(_all_cuts(signal, n_new), new_starts, picks)
 
     def window_flaws(self, starts, n_times, picks=slice(None)):
         """Say which windows are not finite, and which are constant in all channels.
@@ -283,31 +305,35 @@ class Recording(_Source):
         -------
         not_finite, constant : ndarray of bool, each of shape (n_windows,)
         """
-        bad = np.empty(self.n_times, bool)
-        change = np.empty(self.n_times, bool)
+        channels = np.arange(self.n_channels)[picks]
+        bad = np.zeros(self.n_times, bool)
+        still = np.ones(self.n_times, bool)  # as the sample before, in all channels
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
         for a in range(0, self.n_times, step):
-            # One sample of the chunk before, so that changes at its edge count.
-            x = np.asarray(self.signal[:, max(a - 1, 0) : a + step])[picks]
             b = min(a + step, self.n_times)
-            bad[a:b] = ~np.isfinite(x[:, -(b - a) :]).all(axis=0)
-            moved = (x[:, 1:] != x[:, :-1]).any(axis=0)
-            change[a:b] = moved if a else np.concatenate([[False], moved])
+            # One sample of the chunk before, so that changes at its edge count.
+            x = np.asarray(self.signal[:, max(a - 1, 0) : b])
+            bad[a:b] = _not_finite(x[:, a - b :], channels)
+            same = still[max(a, 1) : b]
+            for channel in channels:
+                same &= x[channel, 1:] == x[channel, :-1]
+                if not same.any():
+                    break
         n_bad = np.concatenate([[0], np.cumsum(bad)])
-        n_change = np.concatenate([[0], np.cumsum(change)])
+        n_change = np.concatenate([[0], np.cumsum(~still)])
         starts, stops = np.asarray(starts), np.asarray(starts) + n_times
         constant = n_change[stops] - n_change[starts + 1] == 0
         return n_bad[stops] - n_bad[starts] > 0, constant
 
     def flat_channels(self):
         """Return the names of channels that are constant over all trials."""
-        flat = np.ones(self.n_channels, bool)
+        flat = np.arange(self.n_channels)
         for chunk in self._chunks():
-            x = _channels_first(self.signal[chunk])
-            flat &= (x == x[:, :1]).all(axis=1)
-        return [
-            name for name, is_flat in zip(self.ch_names, flat, strict=True) if is_flat
-        ]
+            x = _channels_first(self.signal[chunk])[flat]
+            flat = flat[(x == x[:, :1]).all(axis=1)]
+            if not len(flat):
+                break
+        return [self.ch_names[i] for i in flat]
 
     def _mix(self, matrix):
         signal = np.empty((len(matrix), self.n_times), np.float32)
@@ -484,45 +510,62 @@ class WindowStack(_Source):
         """Return windows by their place in the stack."""
         return np.asarray(self.signal[self._rows[np.asarray(starts)]])
 
-    def windows_at(self, starts, n_times, sfreq):
-        """Return windows at another rate, each resampled by itself (float32)."""
-        if sfreq == self.sfreq:
-            return self.windows(starts, n_times).astype(np.float32, copy=False)
+    def windows_at(self, starts, n_times, sfreq, picks=None):
+        """Return windows at another rate, each resampled by itself.
+
+        As for `Recording`; a stack that is not too large is resampled once.
+        """
+        picks = np.arange(self.n_channels) if picks is None else picks
         n_new = int(resampled_length(self.n_times, self.sfreq, sfreq))
-        if 4 * len(self._rows) * self.n_channels * n_new > _STACK_CACHE_BYTES:
-            return resample(self.windows(starts, n_times), self.sfreq, sfreq)
-        stack = cache.get(
-            self,
-            sfreq,
-            lambda: resample(self.signal[self._rows], self.sfreq, sfreq),
-        )
-        return stack[np.asarray(starts)]
+        n_bytes = 4 * len(self._rows) * self.n_channels * n_new
+        stack = None
+        if sfreq != self.sfreq and n_bytes <= _STACK_CACHE_BYTES:
+            stack = cache.get(
+                self,
+                sfreq,
+                lambda: resample(self.signal[self._rows], self.sfreq, sfreq),
+                n_bytes=n_bytes,
+            )
+        if stack is not None:
+            return _gather(stack.swapaxes(0, 1), starts, picks)
+        base = np.asarray(self.signal).swapaxes(0, 1)
+        x = _gather(base, self._rows[np.asarray(starts)], picks)
+        return resample(x, self.sfreq, sfreq)
 
     def window_flaws(self, starts, n_times, picks=slice(None)):
         """As for `Recording`."""
+        channels = np.arange(self.n_channels)[picks]
         not_finite = np.zeros(len(starts), bool)
         constant = np.zeros(len(starts), bool)
-        step = max(1, _CHUNK_SAMPLES // (self.n_channels * self.n_times))
+        step = max(1, CACHED_SAMPLES // (self.n_channels * self.n_times))
         for i in range(0, len(starts), step):
-            x = self.windows(starts[i : i + step], n_times)[:, picks]
-            not_finite[i : i + step] = ~np.isfinite(x).all(axis=(1, 2))
-            constant[i : i + step] = (x == x[:, :, :1]).all(axis=(1, 2))
+            x = self.windows(starts[i : i + step], n_times)
+            # Sums and the first channel tell of most windows that they are sound.
+            with np.errstate(invalid="ignore", over="ignore"):
+                finite = np.isfinite(x.sum(axis=2)[:, channels]).all(axis=1)
+            odd = np.flatnonzero(~finite)
+            not_finite[i + odd] = ~np.isfinite(x[odd][:, channels]).all(axis=(1, 2))
+            still = x[:, channels[0]]
+            still = np.flatnonzero((still == still[:, :1]).all(axis=1))
+            x = x[still][:, channels]
+            constant[i + still] = (x == x[:, :, :1]).all(axis=(1, 2))
         return not_finite, constant
 
     def flat_channels(self):
         """Return the names of channels that are constant in every window."""
-        flat = np.ones(self.n_channels, bool)
-        for chunk in self._chunks():
-            x = self.signal[chunk]
-            flat &= (x == x[:, :, :1]).all(axis=(0, 2))
-        return [
-            name for name, is_flat in zip(self.ch_names, flat, strict=True) if is_flat
-        ]
+        first = self.signal[self._rows[0]]
+        flat = np.flatnonzero((first == first[:, :1]).all(axis=1))
+        for chunk in self._chunks() if len(flat) else ():
+            x = self.signal[chunk][:, flat]
+            flat = flat[(x == x[:, :, :1]).all(axis=(0, 2))]
+        return [self.ch_names[i] for i in flat]
 
     def _mix(self, matrix):
         stack = np.empty((len(self._rows), len(matrix), self.n_times), np.float32)
-        for i, row in enumerate(self._rows):
-            stack[i] = matrix @ self.signal[row].astype(float)
+        step = max(1, CACHED_SAMPLES // (self.n_channels * self.n_times))
+        for i in range(0, len(stack), step):
+            rows = self._rows[i : i + step]
+            stack[i : i + step] = matrix @ self.signal[rows].astype(float)
         self.signal, self._rows = stack, np.arange(len(stack))
 
     def _chunks(self):
@@ -548,13 +591,28 @@ def info_positions(info):
     return positions
 
 
-def _cut(signal, starts, n_times):
-    """Windows (n_windows, n_channels, n_times) of a (n_channels, n_samples) signal."""
-    starts = np.asarray(starts)
-    out = np.empty((len(starts), signal.shape[0], n_times), signal.dtype)
-    for i, start in enumerate(starts):
-        out[i] = signal[:, start : start + n_times]
-    return out
+def _all_cuts(signal, n_times):
+    """View (n_channels, n_starts, n_times) of all windows of a signal."""
+    return sliding_window_view(np.asarray(signal), n_times, axis=1)
+
+
+def _gather(windows, places, picks):
+    """Copy windows from an array (n_channels, n, n_times), channel by channel.
+
+    Returned as (n_places, n_picks, n_times): what mixes channels takes the lines of
+    all windows at once.
+    """
+    return windows[picks[:, None], np.asarray(places)].swapaxes(0, 1)
+
+
+def _not_finite(x, channels):
+    """Say which samples (n_times,) are NaN or inf in any of the channels."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = sum(x[channel] for channel in channels)
+    suspect = np.flatnonzero(~np.isfinite(total))
+    bad = np.zeros(x.shape[1], bool)
+    bad[suspect] = ~np.isfinite(x[np.ix_(channels, suspect)]).all(axis=0)
+    return bad
 
 
 def _channels_first(x):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sklearn_mdjpt import EEGWindows, Recording
-from sklearn_mdjpt._resampling import BoundedCache, cache, resample
+from sklearn_mdjpt._resampling import BoundedCache, cache, resample, resample_cuts
 
 
 def test_trials_table():
@@ -170,6 +170,28 @@ def test_flaws_are_found_at_window_level():
     assert Recording(x, ["C3", "C4"], 100.0).flat_channels() == ["C3"]
 
 
+@pytest.mark.parametrize("continuous", [True, False])
+def test_finite_windows_are_not_taken_for_flawed(continuous):
+    x = np.random.default_rng(0).standard_normal((3, 1000)).astype(np.float32)
+    x[:2, 150] = 3e38  # whose sum is no float32
+    x[0, 350], x[1, 350] = np.inf, -np.inf  # whose sum is NaN
+    x[2, 450] = np.nan  # in a channel that does not count
+    x[0, 500:600] = 1.0
+    x[:2, 700:800] = 2.0
+    recording = Recording(x, list("abc"), 100.0)
+    starts = np.arange(0, 1000, 100)
+    if not continuous:
+        windows = recording.windows(starts, 100)
+        stack = EEGWindows.from_arrays(windows, ch_names=list("abc"), sfreq=100.0)
+        recording, starts = stack.recordings[0], np.arange(10)
+    not_finite, constant = recording.window_flaws(starts, 100, np.array([0, 1]))
+    assert np.flatnonzero(not_finite).tolist() == [3]
+    assert np.flatnonzero(constant).tolist() == [7]
+    not_finite, constant = recording.window_flaws(starts, 100)
+    assert np.flatnonzero(not_finite).tolist() == [3, 4]
+    assert not constant.any()
+
+
 @pytest.mark.parametrize("sfreq", [128.0, 200.0, 250.0, 256.0, 500.0, 1000.0])
 def test_resampling_keeps_the_band_and_removes_aliases(sfreq):
     t = np.arange(int(20 * sfreq)) / sfreq
@@ -193,6 +215,38 @@ def test_resampling_in_pieces_and_odd_rates():
     assert resample(np.ones(1000), 499.98, 125.0).shape == (250,)
     with pytest.raises(ValueError, match="Cannot resample"):
         resample(np.ones(100), 1e7, 125.0)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize(
+    "sfreq", [100.0, 125.01, 128.0, 200.0, 250.0, 256.0, 500.03, 1000.0]
+)
+def test_windows_resampled_alone_are_those_of_the_whole_recording(sfreq, gaps):
+    rng = np.random.default_rng(0)
+    n = int(20.3 * sfreq)
+    x = 1e-5 * rng.standard_normal((4, n)) + 4e-3 * rng.standard_normal((4, 1))
+    x = (x + np.linspace(0, 1e-3, n)).astype(np.float32)
+    if gaps:
+        x[3, 0], x[0, -1], x[1, n // 2 : n // 2 + 9] = np.nan, np.inf, np.nan
+    whole = resample(x, sfreq, 125.0)
+    last = whole.shape[1] - 250
+    starts = np.r_[0:9, 700, 1001, n // 2 * 125 // int(sfreq) - 50, last - 8 : last + 1]
+    picks = np.array([3, 0, 1])
+    found = resample_cuts(x, starts, 250, sfreq, 125.0, picks)
+    expected = np.stack([whole[picks, start : start + 250] for start in starts])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_cache_takes_no_more_than_there_is_room_for_where_the_size_is_known():
+    class Owner:
+        pass
+
+    small, a, b = BoundedCache(1000), Owner(), Owner()
+    first = small.get(a, "x", lambda: np.zeros(100), n_bytes=800)
+    assert small.get(b, "x", lambda: 1 / 0, n_bytes=800) is None
+    assert small.get(a, "x", lambda: 1 / 0, n_bytes=800) is first
+    del a
+    assert small.get(b, "x", lambda: np.ones(100), n_bytes=800)[0] == 1
 
 
 def test_cache_is_bounded_and_dies_with_its_owner():

@@ -1,0 +1,141 @@
+"""Reading on the canonical channels: the numbers by their definition, whatever way."""
+
+import numpy as np
+import pytest
+
+from sklearn_mdjpt import EEGWindows, Recording
+from sklearn_mdjpt._canonical import CanonicalReader
+from sklearn_mdjpt._resampling import BoundedCache, resample
+from sklearn_mdjpt.channels import channel_matrix
+
+CAP = ["Fp1", "Fz", "C3", "Cz", "M1", "C4", "Pz", "O2"]
+
+
+def make_windows(kind, sfreq, tmp_path, dtype=np.float32):
+    """Two subjects' windows on offsets of millivolts: a list of arrays, and X."""
+    rng = np.random.default_rng(0)
+    signals = [
+        1e-5 * rng.standard_normal((8, int(30 * sfreq)))
+        + 4e-3 * rng.standard_normal((8, 1))
+        for _ in range(2)
+    ]
+    signals = [signal.astype(dtype) for signal in signals]
+    if "mapped" in kind:
+        for k, signal in enumerate(signals):
+            np.save(tmp_path / f"{k}.npy", signal)
+            signals[k] = np.load(tmp_path / f"{k}.npy", mmap_mode="r")
+    if "stack" not in kind:
+        X = EEGWindows.from_recordings(
+            [Recording(x, CAP, sfreq, "d", k) for k, x in enumerate(signals)]
+        )
+        return signals, X
+    windows = np.stack(signals).reshape(2, 8, 6, -1).transpose(0, 2, 1, 3)
+    windows = windows.reshape(12, 8, -1)
+    subject = np.repeat([0, 1], 6)
+    if kind == "interleaved stack":
+        order = np.arange(12).reshape(2, 6).T.ravel()
+        windows, subject = windows[order], subject[order]
+    return windows, EEGWindows.from_arrays(
+        windows, ch_names=CAP, sfreq=sfreq, subject=subject
+    )
+
+
+@pytest.mark.parametrize("sfreq", [125.0, 200.0])
+@pytest.mark.parametrize(
+    "kind", ["recording", "mapped recording", "stack", "interleaved stack"]
+)
+@pytest.mark.parametrize("dtype", [np.float32, float])
+def test_read_is_the_matrix_of_standardised_signals(kind, sfreq, dtype, tmp_path):
+    given, X = make_windows(kind, sfreq, tmp_path, dtype)
+    before = np.array(given)
+    reader = CanonicalReader(X)
+    order = np.random.default_rng(1).permutation(len(X))
+    x = reader.read(order)
+    assert x.dtype == np.float32 and x.flags.c_contiguous
+
+    matrix = channel_matrix(CAP)
+    picks = np.flatnonzero(matrix.any(axis=0))
+    plain = np.empty((len(X), 8, 625))
+    for source, rows, starts, n_times in X.blocks():
+        if source.is_continuous:
+            whole = resample(source.signal, sfreq, 125.0).astype(float)
+            cuts = [
+                whole[:, s : s + 625] for s in np.rint(starts * 125 / sfreq).astype(int)
+            ]
+        else:
+            cuts = resample(source.windows(starts, n_times[0]), sfreq, 125.0)
+        center, scale = source.robust_statistics(picks)
+        plain[np.ix_(rows, picks)] = (
+            np.array(cuts, float)[:, picks] - center[:, None]
+        ) / scale
+    expected = matrix[:, picks] @ plain[:, picks]
+    np.testing.assert_allclose(x, expected[order], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(np.array(given), before)
+    np.testing.assert_array_equal(reader.read(order[3:5]), x[3:5])
+
+
+@pytest.mark.parametrize("outliers", [False, True])
+def test_windows_normalised_each_by_itself(outliers):
+    rng = np.random.default_rng(0)
+    x = 1e-5 * rng.standard_normal((6, 8, 625)) + 4e-3 * rng.standard_normal((6, 8, 1))
+    x[2] = 0.0
+    x[4, 1:] = x[4, 1:, :1]  # most of it flat: the median is 0
+    if outliers:
+        x[::3, 2, 100:140] += 1.0
+    x = x.astype(np.float32)
+    X = EEGWindows.from_arrays(x, ch_names=CAP, sfreq=125.0)
+    X.recordings[0].per_window = True
+    found = CanonicalReader(X).read(np.arange(6))
+
+    matrix = channel_matrix(CAP)
+    picks = np.flatnonzero(matrix.any(axis=0))
+    for window, ours in zip(x[:, picks].astype(float), found, strict=True):
+        window = window - window.mean(axis=1, keepdims=True)
+        inside = window[np.abs(window) < 30 * np.median(np.abs(window))]
+        if inside.size:
+            window = (window - inside.mean()) / (inside.std() or 1.0)
+        expected = matrix[:, picks] @ window
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["recording", "stack"])
+def test_each_recording_is_resampled_once_in_any_order(kind, tmp_path, monkeypatch):
+    import sklearn_mdjpt.recordings as module
+
+    calls = []
+    monkeypatch.setattr(module, "resample", lambda *a: calls.append(1) or resample(*a))
+    _, X = make_windows(kind, 200.0, tmp_path)
+    reader = CanonicalReader(X)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        reader.read(rng.permutation(len(X)))
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("kind", ["recording", "stack"])
+def test_what_finds_no_room_in_the_cache_does_not_drop_the_others(
+    kind, tmp_path, monkeypatch
+):
+    """Two recordings that took turns in the cache were resampled in every batch."""
+    import sklearn_mdjpt.recordings as module
+
+    _, X = make_windows(kind, 200.0, tmp_path)
+    whole = CanonicalReader(X).read(np.arange(len(X)))
+
+    sizes = []
+
+    def counted(x, *args):
+        sizes.append(x.size)
+        return resample(x, *args)
+
+    _, X = make_windows(kind, 200.0, tmp_path)
+    small = BoundedCache(4 * 8 * 125 * 40)  # room for one of two
+    monkeypatch.setattr(module, "cache", small)
+    monkeypatch.setattr(module, "resample", counted)
+    reader = CanonicalReader(X)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        rows = rng.permutation(len(X))[:4]
+        np.testing.assert_allclose(reader.read(rows), whole[rows], rtol=1e-6, atol=1e-6)
+    assert sizes.count(8 * 200 * 30) == 1
+    assert 0 < small.n_bytes <= small.max_bytes
