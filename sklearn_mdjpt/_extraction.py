@@ -1,10 +1,9 @@
 """Features of many windows, with each subject's statistics and bounded memory."""
 
 import numpy as np
-import pandas as pd
 import torch
 
-from ._grouping import natural_codes
+from ._grouping import combine_groups, natural_codes, rows_of_groups
 
 N_STATISTICS_WINDOWS = 256
 """Statistics of a subject come from at most this many of its windows."""
@@ -113,8 +112,8 @@ def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):
 def _rows_by_subject(metadata):
     """List the rows of each subject of each dataset, by first appearance."""
     whose = metadata[["dataset", "subject"]].fillna("").astype(str)
-    codes = pd.factorize(pd.MultiIndex.from_frame(whose))[0]
-    return [np.flatnonzero(codes == code) for code in range(codes.max() + 1)]
+    codes = combine_groups(len(whose), whose["dataset"], whose["subject"])
+    return rows_of_groups(codes)
 
 
 def _batches(rows, n_times, batch_size):

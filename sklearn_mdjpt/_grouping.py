@@ -33,6 +33,11 @@ def check_groups(values, n_rows, name):
     """
     if values is None:
         return None
+    is_array = isinstance(values, np.ndarray) and values.shape == (n_rows,)
+    if is_array and values.dtype.kind in "iu":
+        # Few numbers stand for many rows: each is spelled out once.
+        codes, numbers = pd.factorize(values)
+        return check_ids(numbers, len(numbers), name).astype(str)[codes]
     ids = check_ids(values, n_rows, name)
     missing = np.flatnonzero([value is None for value in ids])
     if len(missing):
@@ -57,10 +62,30 @@ def combine_groups(n_rows, *columns):
     -------
     ndarray of int, shape (n_rows,)
     """
-    known = [column for column in columns if column is not None]
-    if not known:
-        return np.zeros(n_rows, int)
-    return pd.factorize(pd.MultiIndex.from_arrays(known))[0]
+    combined = np.zeros(n_rows, int)
+    for column in columns:
+        if column is not None:
+            codes, values = pd.factorize(column, use_na_sentinel=False)
+            combined = pd.factorize(combined * len(values) + codes)[0]
+    return combined
+
+
+def rows_of_groups(codes):
+    """List the rows of each group, ascending.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_rows,)
+        Number of each row's group, from 0 on, without gaps.
+
+    Returns
+    -------
+    list of ndarray of int
+    """
+    if not len(codes):
+        return []
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes))[:-1])
 
 
 def time_order(groups, *, trials=None, onsets=None):
@@ -104,17 +129,18 @@ def time_order(groups, *, trials=None, onsets=None):
 def natural_codes(column):
     """Rank values so that trial "10" follows trial "9"; missing ones come first."""
     codes, values = pd.factorize(pd.Series(column), use_na_sentinel=False)
+    keys = [_natural_key(value) for value in values]
+    ranks = np.empty(len(values), int)
+    ranks[sorted(range(len(values)), key=keys.__getitem__)] = np.arange(len(values))
+    return ranks[codes]
 
-    def key(i):
-        value = values[i]
+
+def _natural_key(value):
+    if not isinstance(value, str):
         if pd.isna(value):
             return 0, 0.0, []
         if isinstance(value, Real):
             return 1, float(value), []
-        parts = re.split(r"(\d+)", str(value))
-        return 2, 0.0, [(part.isdigit(), int(part) if part.isdigit() else part)
-                        for part in parts]  # fmt: skip
-
-    ranks = np.empty(len(values), int)
-    ranks[sorted(range(len(values)), key=key)] = np.arange(len(values))
-    return ranks[codes]
+    parts = re.split(r"(\d+)", str(value))
+    return 2, 0.0, [(part.isdigit(), int(part) if part.isdigit() else part)
+                    for part in parts]  # fmt: skip

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._grouping import check_groups, combine_groups, time_order
+from ._grouping import check_groups, combine_groups, rows_of_groups, time_order
 from ._validation import check_onsets, check_option, list_some
 
 VARIANCE_OFFSET = 1e-10
@@ -327,9 +327,7 @@ default=None
         self._check_parameters()
         x = validate_data(self, X, reset=False, **_READ)
         ids = {"subjects": subjects, "sessions": sessions, "trials": trials}
-        sequences = _sequences(len(x), ids, onsets, apart=self._apart, warn=True)
-        order = np.concatenate(sequences)
-        lengths = np.array([len(rows) for rows in sequences])
+        order, lengths = _sequences(len(x), ids, onsets, apart=self._apart, warn=True)
         out = np.empty_like(x)
         out[order] = self._run(x[order].astype(np.float64), lengths)
         return out
@@ -541,15 +539,16 @@ class LDSSmoother(_TimedStep):
 
 
 def _sequences(n_rows, ids, onsets, *, apart, warn=False):
-    """Return the rows of each sequence in the order of time; raise on bad metadata.
+    """Return all rows, sequence by sequence in the order of time, and their numbers.
 
-    ``apart`` names the ids that tell sequences apart; ``warn`` says what is lacking.
+    Raises on bad metadata.  ``apart`` names the ids that tell sequences apart; ``warn``
+    says what is lacking.
     """
     ids = {name: check_groups(value, n_rows, name) for name, value in ids.items()}
     groups = combine_groups(n_rows, *(ids[name] for name in apart))
     order = time_order(groups, trials=ids.get("trials"), onsets=onsets)
-    sequences = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    if warn and "trials" in apart and ids["trials"] is None and len(sequences) < n_rows:
+    lengths = np.bincount(groups)
+    if warn and "trials" in apart and ids["trials"] is None and len(lengths) < n_rows:
         warnings.warn(
             "No trials were given: all windows of a subject and session, as far as "
             "known, are smoothed as one trial, across clips and their labels. Pass "
@@ -566,14 +565,14 @@ def _sequences(n_rows, ids, onsets, *, apart, warn=False):
                 "one missing? Such windows are taken in the order of the rows.",
                 stacklevel=4,
             )
-    return sequences
+    return order, lengths
 
 
 def _rows_by_subject(n_rows, subjects):
     """Return a dict of subject to its rows; without subjects, of None to all rows."""
     names = check_groups(subjects, n_rows, "subjects")
-    sequences = _sequences(n_rows, {"subjects": names}, None, apart=("subjects",))
-    return {None if names is None else str(names[k[0]]): k for k in sequences}
+    rows = rows_of_groups(combine_groups(n_rows, names))
+    return {None if names is None else str(names[k[0]]): k for k in rows}
 
 
 def _mean_and_deviation(x):

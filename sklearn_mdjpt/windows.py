@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ._canonical import CanonicalReader
+from ._grouping import combine_groups, rows_of_groups
 from ._validation import (
     check_ch_names,
     check_column,
@@ -148,12 +149,13 @@ class EEGWindows:
                 raise ValueError(f"{name} must be positive, got {value!r}.")
         unnamed = _new_dataset_name()
         columns = {name: [] for name in ("trial", "stimulus", "label", "onset")}
-        extras, source_index, starts, n_times = [], [], [], []
+        extras, source_index, starts = [], [], []
+        lengths = np.empty(len(recordings), np.int64)
         n_short = n_trials = 0
         for k, (recording, ids) in enumerate(
             zip(recordings, number_trials(recordings), strict=True)
         ):
-            length = round(window_seconds * recording.sfreq)
+            length = lengths[k] = round(window_seconds * recording.sfreq)
             if length < 1:
                 raise ValueError(
                     f"A window of {window_seconds} s holds no sample at "
@@ -163,22 +165,22 @@ class EEGWindows:
             further = table.drop(
                 columns=["trial", "start", "stop", "stimulus", "label"]
             )
-            for row, (trial, start, stop) in enumerate(
-                zip(ids, table["start"], table["stop"], strict=True)
-            ):
-                onsets = _onsets(start, stop, recording, length, stride_seconds)
+            onsets = []
+            for start, stop in zip(table["start"], table["stop"], strict=True):
+                onsets.append(_onsets(start, stop, recording, length, stride_seconds))
                 n_trials += 1
                 n_short += round((stop - start) * recording.sfreq) < length
-                n = len(onsets)
-                first = np.round((start + onsets) * recording.sfreq).astype(np.int64)
-                starts.append(np.minimum(first, recording.n_times - length))
-                source_index.append(np.full(n, k))
-                n_times.append(np.full(n, length))
-                columns["trial"] += [trial] * n
-                columns["stimulus"] += [table["stimulus"].iloc[row]] * n
-                columns["label"] += [table["label"].iloc[row]] * n
-                columns["onset"].append(onsets)
-                extras.append(further.iloc[[row] * n])
+            rows = np.repeat(np.arange(len(table)), [len(some) for some in onsets])
+            onsets = np.concatenate(onsets) if onsets else np.zeros(0)
+            first = table["start"].to_numpy(float)[rows] + onsets
+            first = np.round(first * recording.sfreq).astype(np.int64)
+            starts.append(np.minimum(first, recording.n_times - length))
+            source_index.append(np.full(len(rows), k))
+            columns["onset"].append(onsets)
+            columns["trial"].append(np.array(ids, dtype=object)[rows])
+            for name in ("stimulus", "label"):
+                columns[name].append(table[name].to_numpy(dtype=object)[rows])
+            extras.append(further.iloc[rows])
         index = _concatenate(source_index, int)
         if not len(index):
             raise ValueError(
@@ -192,18 +194,11 @@ class EEGWindows:
             dataset=[recordings[k].dataset or unnamed for k in index],
             subject=[recordings[k].subject for k in index],
             session=[recordings[k].session for k in index],
-            trial=columns["trial"],
-            stimulus=columns["stimulus"],
-            onset=np.concatenate(columns["onset"]),
-            label=columns["label"],
+            **{name: np.concatenate(parts) for name, parts in columns.items()},
             extra=pd.concat(extras, ignore_index=True),
         )
         return cls(
-            recordings,
-            index,
-            _concatenate(starts, int),
-            _concatenate(n_times, int),
-            metadata,
+            recordings, index, _concatenate(starts, int), lengths[index], metadata
         )
 
     @classmethod
@@ -274,10 +269,9 @@ class EEGWindows:
         keys = list(
             zip(*(metadata[c] for c in ("dataset", "subject", "session")), strict=True)
         )
-        codes, groups = pd.factorize(pd.Series(keys, dtype=object))
+        codes = pd.factorize(pd.Series(keys, dtype=object))[0]
         sources, starts = [], np.empty(n, np.int64)
-        for code in range(len(groups)):
-            rows = np.flatnonzero(codes == code)
+        for rows in rows_of_groups(codes):
             sources.append(WindowStack(X, rows, ch_names, sfreq, positions))
             starts[rows] = np.arange(len(rows))
         n_times = np.full(n, X.shape[2], np.int64)
@@ -649,22 +643,14 @@ class EEGWindows:
                 f"is window {np.flatnonzero(missing)[0]}."
             )
         # Each combination is spelled out once, then spread over the windows.
-        columns = [self._metadata[column] for column in _GROUPS[by]]
-        factors = [pd.factorize(column, use_na_sentinel=False) for column in columns]
-        codes = np.stack([code for code, _ in factors], axis=1)
-        unique, inverse = np.unique(codes, axis=0, return_inverse=True)
-        names = np.array(
-            [
-                "/".join(
-                    str(values[i])
-                    for i, (_, values) in zip(row, factors, strict=True)
-                    if not pd.isna(values[i])
-                )
-                for row in unique
-            ],
-            dtype=object,
-        )
-        return names[inverse.reshape(-1)].astype(str) if len(self) else names
+        columns = self._metadata[list(_GROUPS[by])]
+        codes = combine_groups(len(self), *(columns[name] for name in columns))
+        first = np.unique(codes, return_index=True)[1]
+        names = [
+            "/".join(str(value) for value in row if not pd.isna(value))
+            for row in columns.iloc[first].itertuples(index=False)
+        ]
+        return np.array(names, dtype=str)[codes]
 
     @property
     def recordings(self):
@@ -699,7 +685,8 @@ class EEGWindows:
         """Return all windows on the 60 canonical channels at one rate.
 
         Recordings are resampled with anti-aliasing, each once and as a whole (windows
-        given as arrays one by one), and kept in a cache bounded to 1 GiB; then
+        given as arrays one by one), and kept in a cache bounded to 1 GiB; those that
+        find no room there are resampled window by window, to the same numbers. Then
         missing channels are filled with the mean of their three nearest neighbours
         (see `sklearn_mdjpt.channels.channel_matrix`).
 
@@ -734,12 +721,8 @@ class EEGWindows:
         """One row for each dataset: windows, subjects, montages, rates, seconds."""
         rows = []
         sources = self._sources
-        seconds = np.array(
-            [
-                round(n / sources[k].sfreq, 3)
-                for k, n in zip(self._source_index, self._n_times, strict=True)
-            ]
-        )
+        rates = np.array([source.sfreq for source in sources])
+        seconds = np.round(self._n_times / rates[self._source_index], 3)
         for dataset, part in self._metadata.groupby("dataset", sort=False):
             used = [sources[k] for k in np.unique(self._source_index[part.index])]
             rows.append(
@@ -863,8 +846,9 @@ def _warn_of_shared_trials(parts):
     for part in parts:
         table = part._metadata
         whole = table[list(_GROUPS["trial"])]
-        for row in np.flatnonzero(~whole.duplicated() & whole["trial"].notna()):
-            key = tuple(whole.iloc[row])
+        rows = np.flatnonzero(~whole.duplicated() & whole["trial"].notna())
+        keys = whole.iloc[rows].itertuples(index=False, name=None)
+        for row, key in zip(rows, keys, strict=True):
             source = part._sources[part._source_index[row]]
             other = owners.setdefault(key, source)
             if other is not source and source.is_continuous and other.is_continuous:

@@ -15,7 +15,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sklearn_mdjpt._grouping import natural_codes
+from sklearn_mdjpt._grouping import (
+    check_groups,
+    combine_groups,
+    natural_codes,
+    rows_of_groups,
+)
 from sklearn_mdjpt.smoothing import LDSSmoother, RunningNormalizer, SubjectScaler
 
 PARITY = Path(__file__).parent / "data" / "reference_parity.npz"
@@ -742,3 +747,20 @@ def test_natural_order_of_ids_with_missing_and_mixed_ones():
     assert ranks(["1", np.nan, "2"]) == [1, 0, 2]
     assert ranks(["b2", "b10", "a3", None, "b2"]) == [2, 3, 1, 0, 2]
     assert natural_codes(np.array([2.5, np.nan, -1.0])).tolist() == [2, 0, 1]
+
+
+def test_rows_of_groups():
+    rng = np.random.default_rng(0)
+    codes = combine_groups(50, rng.integers(0, 4, 50), rng.choice(["a", "b"], 50))
+    assert codes[0] == 0 and (np.diff(np.unique(codes)) == 1).all()
+    rows = rows_of_groups(codes)
+    assert [set(codes[some]) for some in rows] == [{k} for k in range(len(rows))]
+    assert all((np.diff(some) > 0).all() for some in rows)
+    assert sorted(np.concatenate(rows)) == list(range(50))
+    assert rows_of_groups(codes[:0]) == []
+
+
+def test_ids_of_integers_are_spelled_out():
+    ids = check_groups(np.array([3, 10, 3, -1]), 4, "subjects")
+    assert ids.tolist() == ["3", "10", "3", "-1"]
+    assert check_groups([3.0, 10, "3", -1], 4, "subjects").tolist() == ids.tolist()
