@@ -41,13 +41,13 @@ __all__ = [
     "METRICS",
     "check_spd",
     "congruence",
-    "covariances",
     "distances",
     "mean_riemann",
     "power",
     "recentring",
     "spd_mean",
     "stretch",
+    "window_covariances",
 ]
 
 
@@ -91,6 +91,48 @@ def on_one_thread(function):
             return function(*args, **kwargs)
 
     return wrapped
+
+
+def window_covariances(X, estimator):
+    """Covariance matrices of the channels of windows, the mean taken out.
+
+    Those of pyriemann; the sample covariance and the shrinkages in closed form (Chen et
+    al. 2010, doi:10.1109/TSP.2010.2053029; Ledoit and Wolf 2004,
+    doi:10.1016/S0047-259X(03)00096-4) are computed for all windows at once.
+
+    Parameters
+    ----------
+    X : ndarray of float64, shape (n_windows, n_channels, n_times)
+        Windows.
+    estimator : str or callable
+        As for `pyriemann.geometry.covariance.covariances`.
+
+    Returns
+    -------
+    ndarray of shape (n_windows, n_channels, n_channels)
+    """
+    if estimator not in ("scm", "oas", "lwf"):
+        return covariances(X, estimator)
+    n_channels, n_times = X.shape[1:]
+    X = X - X.mean(axis=2, keepdims=True)
+    S = X @ X.swapaxes(1, 2) / n_times
+    if estimator == "scm":
+        return S
+    mean = np.trace(S, axis1=1, axis2=2) / n_channels
+    square = (S**2).mean(axis=(1, 2))
+    # What S is away from the target, a multiple of the identity, by its mean square.
+    away = square - mean**2 / n_channels
+    if estimator == "oas":
+        noise = (square + mean**2) / (n_times + 1)
+    else:
+        fourth = ((X**2).sum(axis=1) ** 2).sum(axis=1) / (n_times * n_channels**2)
+        noise = (fourth - square) / n_times
+    weight = np.ones(len(S))
+    np.divide(noise, away, out=weight, where=away > noise)
+    S *= (1 - weight)[:, None, None]
+    diagonal = np.arange(n_channels)
+    S[:, diagonal, diagonal] += (weight * mean)[:, None]
+    return S
 
 
 @on_one_thread

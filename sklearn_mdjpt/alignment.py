@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._grouping import check_groups
+from ._grouping import check_groups, rows_of_groups
 from ._inputs import as_windows, check_finite, check_window_array, is_array
 from ._metadata import ReadsWindows
 from ._montage import CommonChannels
@@ -25,12 +25,12 @@ from ._spd import (
     METRICS,
     check_spd,
     congruence,
-    covariances,
     distances,
     on_one_thread,
     recentring,
     spd_mean,
     stretch,
+    window_covariances,
 )
 from ._validation import as_id, check_option, list_some
 from .channels import site_names
@@ -52,7 +52,7 @@ _ESTIMATORS = (
     "scm", "oas", "lwf", "sch", "cov", "corr", "hub", "mcd", "stu", "tyl",
 )
 # fmt: on
-_BLOCK_SAMPLES = 2**22  # float64 samples in work at once, 32 MB
+_BLOCK_SAMPLES = 2**18  # float64 samples in work at once: 2 MB, in the cache
 
 
 class CovarianceAlignment(TransformerMixin, BaseEstimator):
@@ -306,10 +306,8 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
                 "nothing is moved. Pass domains=.",
                 stacklevel=3,
             )
-        means = {
-            str(name): spd_mean(X[whole == name], self.metric)
-            for name in np.unique(whole)
-        }
+        rows = _rows_by_domain(whole)
+        means = {name: spd_mean(X[rows[name]], self.metric) for name in sorted(rows)}
         if self.target == "identity":
             target = np.eye(X.shape[1])
         elif self.target == "mean":
@@ -321,10 +319,10 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
                 "target must be 'mean', 'identity' or a domain of X "
                 f"({list_some(means)}); got {self.target!r}."
             )
-        _warn_of_singles(whole)
+        _warn_of_singles(rows)
         dispersions = final = None
         if self.dispersion is not None:
-            dispersions = {d: _dispersion(X[whole == d], M) for d, M in means.items()}
+            dispersions = {d: _dispersion(X[rows[d]], M) for d, M in means.items()}
             final = self.dispersion
             if final == "mean":
                 final = np.mean(list(dispersions.values()))
@@ -364,10 +362,10 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
                     "WindowAlignment take the domains from EEGWindows.",
                     stacklevel=4,
                 )
-        present = [str(name) for name in dict.fromkeys(names)]
-        new = [name for name in present if name not in self.means_]
+        present = _rows_by_domain(names)
+        new = {name: k for name, k in present.items() if name not in self.means_}
         if new and unseen == "error":
-            if new == [_NEW]:
+            if list(new) == [_NEW]:
                 raise ValueError(
                     "fit was given domains, and transform is not: pass domains=, or "
                     "set unseen='transductive' to take X for one new domain."
@@ -377,9 +375,8 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
                 f"{list_some(self.means_)}; set unseen='transductive' to recentre them "
                 "by their own means."
             )
-        _warn_of_singles(names[np.isin(names, new)])
-        for name in present:
-            rows = np.flatnonzero(names == name)
+        _warn_of_singles(new)
+        for name, rows in present.items():
             M = spd_mean(X[rows], self.metric) if name in new else self.means_[name]
             yield name, rows, M
 
@@ -715,27 +712,26 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         if isinstance(X, EEGWindows) != (self._channels is not None):
             was, now = ("EEGWindows", "an array")[:: 1 if self._channels else -1]
             raise ValueError(f"fit was given {was}, transform is given {now}.")
-        maps = np.empty(len(X), object)  # the congruence of each window
+        congruences, which = [], np.empty(len(X), int)  # and that of each window
         for montage, (rows, of_montage, matrices) in parts.items():
             alignment = self._alignment(montage, matrices)
             matrices = check_spd(matrices, self.eigenvalue_floor)
             for _, some, M in alignment._domain_means(
                 matrices, of_montage, self.unseen
             ):
-                A = recentring(M, alignment.target_)
-                for row in rows[some]:
-                    maps[row] = A
+                which[rows[some]] = len(congruences)
+                congruences.append(recentring(M, alignment.target_))
         if not isinstance(X, EEGWindows):
-            return _mix_array(X, maps)
+            return _mix_array(X, congruences, which)
         mixes = []
         for source, rows, _, _ in X.blocks():
             onto = self._channels.matrix(source)
             order = _alphabetical(source)
-            for key in dict.fromkeys(names[rows]):
-                some = rows[names[rows] == key]
-                A = np.empty_like(maps[some[0]])
-                A[np.ix_(order, order)] = maps[some[0]]
-                mixes.append((some, A if onto is None else onto @ A))
+            codes, used = pd.factorize(which[rows])
+            for k, some in zip(used, rows_of_groups(codes), strict=True):
+                A = np.empty_like(congruences[k])
+                A[np.ix_(order, order)] = congruences[k]
+                mixes.append((rows[some], A if onto is None else onto @ A))
         return X._mixed(mixes, self._channels.names, keep_sites=not self._channels.maps)
 
     def _alignment(self, montage, matrices):
@@ -849,25 +845,25 @@ def covariance_distance(
         )
     X = check_spd(X, eigenvalue_floor)
     names = check_groups(domains, len(X), "domains")
-    present = [str(name) for name in dict.fromkeys(names)]
+    present = _rows_by_domain(names)
     if len(present) < 2:
         raise ValueError(
             f"Distances between domains need two of them, got {list_some(present)}."
         )
-    means = np.stack([spd_mean(X[names == name], metric) for name in present])
+    means = np.stack([spd_mean(X[rows], metric) for rows in present.values()])
     pairs = np.zeros((len(present), len(present)))
     for i, M in enumerate(means[:-1]):
         pairs[i, i + 1 :] = pairs[i + 1 :, i] = distances(means[i + 1 :], M, metric)
     table = pd.DataFrame(
         {
-            "n_matrices": [int((names == name).sum()) for name in present],
+            "n_matrices": [len(rows) for rows in present.values()],
             "within": [
-                float(distances(X[names == name], M, metric).mean())
-                for name, M in zip(present, means, strict=True)
+                float(distances(X[rows], M, metric).mean())
+                for rows, M in zip(present.values(), means, strict=True)
             ],
             "between": pairs.sum(axis=1) / (len(present) - 1),
         },
-        index=pd.Index(present, name="domain"),
+        index=pd.Index(list(present), name="domain"),
     )
     if not np.isfinite(table.to_numpy()).all():
         raise ValueError(
@@ -938,12 +934,20 @@ def _check_floor(eigenvalue_floor):
         )
 
 
-def _warn_of_singles(names):
-    found, counts = np.unique(names, return_counts=True)
-    if (counts == 1).any():
+def _rows_by_domain(names):
+    """Return a dict of domain to its rows, by first appearance."""
+    codes, found = pd.factorize(names)
+    return {
+        str(name): rows for name, rows in zip(found, rows_of_groups(codes), strict=True)
+    }
+
+
+def _warn_of_singles(rows_by_domain):
+    single = sorted(name for name, rows in rows_by_domain.items() if len(rows) == 1)
+    if single:
         warnings.warn(
-            f"Domains of one matrix: {list_some(found[counts == 1])}. By its own mean "
-            "it becomes the target itself, and tells nothing any more.",
+            f"Domains of one matrix: {list_some(single)}. By its own mean it becomes "
+            "the target itself, and tells nothing any more.",
             stacklevel=4,
         )
 
@@ -992,7 +996,7 @@ def _array_covariances(X, matrix, estimator):
     step = max(1, _BLOCK_SAMPLES // (n_channels * X.shape[2]))
     for first in range(0, len(X), step):
         x = X[first : first + step].astype(float)
-        out[first : first + step] = covariances(
+        out[first : first + step] = window_covariances(
             x if matrix is None else matrix @ x, estimator
         )
     return out
@@ -1033,9 +1037,13 @@ def _by_montage(X, names):
     return joined
 
 
-def _mix_array(X, maps):
-    """Apply each window's own matrix; keeps single precision."""
+@on_one_thread
+def _mix_array(X, matrices, which):
+    """Apply to each window one of the matrices; keeps single precision."""
     out = np.empty(X.shape, np.float32 if X.dtype == np.float32 else float)
-    for i, (x, A) in enumerate(zip(X, maps, strict=True)):
-        out[i] = A @ x.astype(float)
+    step = max(1, _BLOCK_SAMPLES // X[0].size)
+    for A, rows in zip(matrices, rows_of_groups(which), strict=True):
+        for first in range(0, len(rows), step):
+            some = rows[first : first + step]
+            out[some] = A @ X[some].astype(float)
     return out
