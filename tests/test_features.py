@@ -2,7 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
-from scipy.fft import irfft, rfftfreq
+from scipy.fft import dct, idct, irfft, rfftfreq
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
@@ -244,6 +244,32 @@ def test_windows_are_independent_of_the_others_and_of_their_order():
     order = np.random.default_rng(0).permutation(len(X))
     np.testing.assert_array_equal(de.transform(X[order]), features[order])
     np.testing.assert_array_equal(de.transform(X[3:4]), features[3:4])
+
+
+def test_variances_are_those_of_the_filtered_recording_window_by_window():
+    """Overlapping windows, in any order, of several lengths, up to the last sample."""
+    signal = pink_noise(2, 200 * 36, 200.0)  # a length that needs no mirrored tail
+    recording = Recording(signal, ["F3", "F4"], 200.0)
+    X = concat_windows(
+        [
+            EEGWindows.from_recordings(recording, window_seconds=w, stride_seconds=0.5)
+            for w in (2.0, 3.5)
+        ]
+    )
+    X = X[np.random.default_rng(0).permutation(len(X))]
+    features = DifferentialEntropy({"alpha": (8, 14)}).fit_transform(X)
+    frequency = np.arange(7200) * 200.0 / 2 / 7200
+    with np.errstate(divide="ignore"):
+        detuning = (frequency**2 - 8 * 14) / (frequency * (14 - 8))
+    coefficients = dct(signal, norm="ortho") / np.sqrt(1 + detuning**8)
+    filtered = idct(coefficients, norm="ortho")
+    [(_, _, starts, n_times)] = X.blocks()
+    expected = [
+        filtered[:, start : start + n].var(axis=1)
+        for start, n in zip(starts, n_times, strict=True)
+    ]
+    assert (starts + n_times).max() == 7200
+    np.testing.assert_allclose(features, entropy(expected), atol=1e-9)
 
 
 def test_windows_of_several_lengths():
