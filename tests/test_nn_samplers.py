@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from itertools import combinations
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -368,20 +367,17 @@ def test_errors():
         LabelPairSampler(["A"] * 2, [1, 2], [1, 1], n_windows=1, rng=0)
 
 
-def test_a_hundred_thousand_windows_are_no_wait():
+def test_a_hundred_thousand_windows():
     n_subjects, n_stimuli, n_onsets = 123, 28, 30
     grid = np.indices((n_subjects, n_stimuli, n_onsets)).reshape(3, -1)
     n = grid.shape[1]
-    start = perf_counter()
     sampler = StimulusPairSampler(
         ["FACED"] * n, grid[0], ["1"] * n, grid[1], grid[2] * 2.0, rng=0
     )
-    built = perf_counter()
     for _ in range(100):
         [batch] = sampler.draw()
-    drawn = perf_counter()
     assert n > 100_000
     assert len(batch.rows_a) == n_stimuli
-    # Generous: about 0.5 s and 0.04 s. A loop over pairs of windows takes minutes.
-    assert built - start < 15
-    assert drawn - built < 10
+    a, b = grid[:, batch.rows_a], grid[:, batch.rows_b]
+    assert len(set(a[0])) == len(set(b[0])) == 1 and a[0, 0] != b[0, 0]
+    np.testing.assert_array_equal(a[1:], b[1:])

@@ -52,8 +52,10 @@ class _PairSampler:
         self.datasets, self.left_out = [], []
         self._decks = {}
         codes, names = _encode(datasets)
-        for code, name in enumerate(names):
-            rows = np.flatnonzero(codes == code)
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
+        for name, first, stop in zip(names, bounds[:-1], bounds[1:], strict=True):
+            rows = order[first:stop]
             windows = self._index(rows, **{k: v[rows] for k, v in columns.items()})
             pairs = windows.usable_pairs()
             if not len(pairs):
@@ -270,10 +272,10 @@ class _StimulusIndex:
         valid = (subjects >= 0) & (stimuli >= 0) & np.isfinite(onsets)
         rows, subjects, sessions = rows[valid], subjects[valid], sessions[valid]
         ms = np.rint(onsets[valid] * 1000).astype(np.int64)
-        moments = np.column_stack([stimuli[valid], ms])
-        keys, key = np.unique(moments, axis=0, return_inverse=True)
-        key = key.ravel()
-        self.key_stimulus = keys[:, 0]
+        moments, moment = np.unique(ms, return_inverse=True)
+        keys = stimuli[valid] * len(moments) + moment
+        keys, key = np.unique(keys, return_inverse=True)
+        self.key_stimulus = keys // max(1, len(moments))
         self.n_keys = len(keys)
         place = sessions * self.n_keys + key
         order = np.lexsort((place, subjects))
@@ -414,15 +416,16 @@ def _encode(values, keep_missing=False):
 
     Returns the codes and the list of values.  Values need not be sortable.
     """
-    numbers = {}
-    codes = np.empty(len(values), dtype=np.int64)
-    for i, value in enumerate(values):
-        if value is None or value == "" or value != value:
-            if not keep_missing:
-                codes[i] = -1
-                continue
-            value = None
-        codes[i] = numbers.setdefault(value, len(numbers))
+    values = list(values)
+    numbers, codes = {}, {}
+    for value in dict.fromkeys(values):
+        missing = value is None or value == "" or value != value
+        if missing and not keep_missing:
+            codes[value] = -1
+        else:
+            name = None if missing else value
+            codes[value] = numbers.setdefault(name, len(numbers))
+    codes = np.fromiter(map(codes.__getitem__, values), np.int64, len(values))
     return codes, list(numbers)
 
 
