@@ -306,13 +306,16 @@ class Recording(_Source):
         not_finite, constant : ndarray of bool, each of shape (n_windows,)
         """
         channels = np.arange(self.n_channels)[picks]
-        bad = np.zeros(self.n_times, bool)
-        still = np.ones(self.n_times, bool)  # as the sample before, in all channels
+        starts = np.asarray(starts)
+        signal = self.signal[:, starts.min() : starts.max() + n_times]
+        starts = starts - starts.min()
+        bad = np.zeros(signal.shape[1], bool)
+        still = np.ones(len(bad), bool)  # as the sample before, in all channels
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
-        for a in range(0, self.n_times, step):
-            b = min(a + step, self.n_times)
+        for a in range(0, len(bad), step):
+            b = min(a + step, len(bad))
             # One sample of the chunk before, so that changes at its edge count.
-            x = np.asarray(self.signal[:, max(a - 1, 0) : b])
+            x = np.asarray(signal[:, max(a - 1, 0) : b])
             bad[a:b] = _not_finite(x[:, a - b :], channels)
             same = still[max(a, 1) : b]
             for channel in channels:
@@ -321,7 +324,7 @@ class Recording(_Source):
                     break
         n_bad = np.concatenate([[0], np.cumsum(bad)])
         n_change = np.concatenate([[0], np.cumsum(~still)])
-        starts, stops = np.asarray(starts), np.asarray(starts) + n_times
+        stops = starts + n_times
         constant = n_change[stops] - n_change[starts + 1] == 0
         return n_bad[stops] - n_bad[starts] > 0, constant
 
