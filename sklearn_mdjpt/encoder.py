@@ -139,7 +139,7 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     chunk_size : int, default=16
         Most windows of a training batch whose activations are held at once; the others
         are computed again for the gradient.  Training a batch of 78 windows then grows
-        memory by 0.7 GB; None holds all activations, 8 GB, and saves a quarter of the
+        memory by 0.7 GB; None holds all activations, 12 GB, and saves a quarter of the
         arithmetic.  The gradient is the same.
     compile : bool, default=False
         Whether ``fit`` and ``load`` compile the blocks of the channel encoder

@@ -98,7 +98,7 @@ class HybridEncoder(nn.Module):
         Most windows whose activations are held for the gradient; those of the others
         are computed again when it is their turn.  On CPU it is fewer, what a cache
         holds.  A training step then takes a third more arithmetic and, for each window
-        of 60 channels and 5 s, 9 MB instead of 100.  None holds all activations.
+        of 60 channels and 5 s, 9 MB instead of 150.  None holds all activations.
         Results are the same.
 
     Attributes
