@@ -4,8 +4,6 @@ Our format is safetensors with one JSON text in the header: nothing in it is pic
 """
 
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from ._files import write_file
 from ._validation import list_some
 from .nn import released_to_state_dict
 
@@ -50,15 +49,8 @@ def write_weights(path, state_dict, config, extra, metadata):
     tensors |= {f"extra.{name}": value for name, value in extra.items()}
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     header = {"format_version": _FORMAT_VERSION, "config": config} | metadata
-    # Beside the target, with the permissions of any file that the user makes.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        # Written here: safetensors would make the file readable by its owner only.
-        temporary.write_bytes(save(tensors, metadata={_KEY: json.dumps(header)}))
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    # Not by safetensors, which would make the file readable by its owner only.
+    write_file(path, save(tensors, metadata={_KEY: json.dumps(header)}))
 
 
 def read_weights(path, *, released_activation="relu"):

@@ -1,0 +1,57 @@
+"""Writing files so that a kill, a crash or a full disk leaves the old ones whole."""
+
+import contextlib
+import os
+import uuid
+from pathlib import Path
+
+_UNFINISHED = ".part"
+
+
+def write_file(path, content):
+    """Write a file: afterwards the new one is there, or what was there before.
+
+    The content goes to a temporary file in the same folder, is forced to the disk, and
+    then takes the old file's place in one step.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder exists.
+    content : bytes
+        All of it.
+    """
+    temporary = temporary_name(path)
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def temporary_name(path):
+    """Return a name beside ``path`` that nobody else uses, hidden from listings."""
+    path = Path(path)
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}{_UNFINISHED}")
+
+
+def remove_unfinished(folder):
+    """Remove what killed processes left behind; nobody may be writing there."""
+    for path in Path(folder).glob(f".*{_UNFINISHED}"):
+        path.unlink(missing_ok=True)
+
+
+def sync_folder(folder):
+    """Force names of files to the disk, where the system can do that."""
+    # Not on Windows, where folders cannot be opened.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
