@@ -1,22 +1,20 @@
 """Weight files: our own format, and released checkpoints, read without running code.
 
-Our format is safetensors with one JSON text in the header: nothing in it is pickled.
+Our format is safetensors with one JSON text in the header and a checksum: nothing in it
+is pickled.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from ._files import write_file
+from ._tensor_files import read_tensors, write_tensors
 from ._validation import list_some
 from .nn import released_to_state_dict
 
-_KEY = "sklearn_mdjpt"
-_FORMAT_VERSION = 1
+_KIND = "weights"
+_FORMAT_VERSION = 2
 
 
 class WeightsFile(NamedTuple):
@@ -47,10 +45,8 @@ def write_weights(path, state_dict, config, extra, metadata):
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r}.")
     tensors = {f"encoder.{name}": value for name, value in state_dict.items()}
     tensors |= {f"extra.{name}": value for name, value in extra.items()}
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    header = {"format_version": _FORMAT_VERSION, "config": config} | metadata
-    # Not by safetensors, which would make the file readable by its owner only.
-    write_file(path, save(tensors, metadata={_KEY: json.dumps(header)}))
+    header = {"config": config} | metadata
+    write_tensors(path, tensors, header, kind=_KIND, version=_FORMAT_VERSION)
 
 
 def read_weights(path, *, released_activation="relu"):
@@ -91,23 +87,7 @@ def read_weights(path, *, released_activation="relu"):
 
 
 def _read_ours(path):
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"{str(path)!r} is damaged: {error}.") from error
-    if header is None:
-        raise ValueError(
-            f"{str(path)!r} is a safetensors file, but not one of MDJPTEncoder.save."
-        )
-    metadata = json.loads(header)
-    version = metadata.pop("format_version")
-    if version > _FORMAT_VERSION:
-        raise ValueError(
-            f"{str(path)!r} has format version {version}; this version of "
-            f"sklearn_mdjpt reads up to {_FORMAT_VERSION}. Update sklearn_mdjpt."
-        )
+    tensors, metadata = read_tensors(path, kind=_KIND, version=_FORMAT_VERSION)
     parts = {"encoder": {}, "extra": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")

@@ -781,7 +781,7 @@ def test_weight_files_that_are_none(mixed_windows, tmp_path):
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match="not one of MDJPTEncoder.save"):
+    with pytest.raises(ValueError, match="none of sklearn_mdjpt"):
         fit(path)
     evil = tmp_path / "evil.ckpt"
     torch.save({"state_dict": {}, "x": _Mischief(tmp_path / "touched")}, evil)
