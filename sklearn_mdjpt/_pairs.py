@@ -7,10 +7,14 @@ import pandas as pd
 import torch
 from sklearn.utils.multiclass import type_of_target
 
+from ._processes import deal_out
 from ._validation import check_ids, check_onsets, list_some
+from .channels import CANONICAL_CHANNELS
 from .nn import LabelPairSampler, StimulusPairSampler
 from .nn.pretraining import DatasetPart
 
+# Normalised EEG is of the order of 1; what is this large comes of a broken recording.
+_ODD_AMPLITUDE = 1e6
 _KEYWORDS = {
     "subjects": "subject",
     "datasets": "dataset",
@@ -235,6 +239,8 @@ class PairBatches(torch.utils.data.IterableDataset):
         Where windows are read from.
     sampler : StimulusPairSampler or LabelPairSampler
         Which windows make a batch.
+    columns : DataFrame
+        As `pair_columns` returns it: whose windows these are.
     datasets : ndarray of str, shape (n_windows,)
         The sampler's name of each window's dataset.
     n_batches : int
@@ -243,44 +249,143 @@ class PairBatches(torch.utils.data.IterableDataset):
         Whether the two sides of a pair are halves of one subject.
     """
 
-    def __init__(self, reader, sampler, datasets, n_batches, one_subject=False):
+    def __init__(
+        self, reader, sampler, columns, datasets, n_batches, one_subject=False
+    ):
         self.reader = reader
         self.sampler = sampler
+        self.columns = columns
         self.datasets = datasets
         self.n_batches = n_batches
         self.one_subject = one_subject
+        self._process, self._n_processes = 0, 1
+
+    def share(self, process, n_processes, *, by_subject):
+        """Read only the part of one process from now on.
+
+        Parameters
+        ----------
+        process, n_processes : int
+            Which of how many.
+        by_subject : bool
+            Whether the two subjects of a pair may go to two processes.  Statistics are
+            those of a subject's windows; where they are those of both subjects, a pair
+            stays together.
+
+        Raises
+        ------
+        ValueError
+            If there are more processes than pieces.
+        """
+        self._by_subject = by_subject and not self.one_subject
+        n_pieces = len(self.sampler.datasets) * (1 + self._by_subject)
+        if n_processes > n_pieces:
+            what = "subjects of a batch" if self._by_subject else "datasets"
+            raise ValueError(
+                f"{n_processes} processes were started, but a batch goes to at most "
+                f"{n_pieces}: no more than there are {what}."
+            )
+        self._process, self._n_processes = process, n_processes
 
     def __len__(self):
         return self.n_batches
 
     def __iter__(self):
         for _ in range(self.n_batches):
-            yield Batch(self._part(pair) for pair in self.sampler.draw()), None
+            pairs = self.sampler.draw()
+            mine = self._mine(pairs) if self._n_processes > 1 else [None] * len(pairs)
+            parts = map(self._part, pairs, mine)
+            yield Batch(parts, self, pairs), None
 
-    def _part(self, pair):
+    def _mine(self, pairs):
+        """Rows, of those of each pair, that this process encodes."""
+        pieces, costs = [], []
+        for k, pair in enumerate(pairs):
+            n_a, n_b = len(pair.rows_a), len(pair.rows_b)
+            cuts = (
+                [(0, n_a), (n_a, n_a + n_b)] if self._by_subject else [(0, n_a + n_b)]
+            )
+            for start, stop in cuts:
+                pieces.append((k, np.arange(start, stop)))
+                costs.append((stop - start) * self.reader.n_times[pair.rows_a[0]])
+        owners = deal_out(costs, self._n_processes)
+        mine = [[np.zeros(0, np.int64)] for _ in pairs]
+        for (k, rows), owner in zip(pieces, owners, strict=True):
+            if owner == self._process:
+                mine[k].append(rows)
+        return [np.concatenate(rows) for rows in mine]
+
+    def _part(self, pair, mine):
         rows = np.concatenate([pair.rows_a, pair.rows_b])
         sides = torch.zeros(len(rows), dtype=torch.long)
         sides[len(pair.rows_a) :] = 1
         labels = None
         if pair.labels_a is not None:
             labels = torch.as_tensor(np.concatenate([pair.labels_a, pair.labels_b]))
+        read = rows if mine is None else rows[mine]
+        if len(read):
+            windows = self.reader.read(read)
+        else:
+            n_times = self.reader.n_times[rows[0]]
+            windows = np.zeros((0, len(CANONICAL_CHANNELS), n_times), np.float32)
         return DatasetPart(
-            windows=torch.from_numpy(self.reader.read(rows)),
+            windows=torch.from_numpy(windows),
             sides=sides,
             subjects=torch.zeros_like(sides) if self.one_subject else sides,
             labels=labels,
+            rows=None if mine is None else torch.from_numpy(mine),
         )
 
 
 class Batch:
-    """The parts of a batch, one for each dataset; its length counts windows."""
+    """The parts of a batch, one for each dataset; its length counts windows.
 
-    def __init__(self, parts):
+    Parameters
+    ----------
+    parts : iterable of DatasetPart
+        What is encoded.
+    batches : PairBatches
+        Where it comes from.
+    pairs : list of PairBatch
+        What was drawn.
+    """
+
+    def __init__(self, parts, batches, pairs):
         self.parts = list(parts)
+        self._batches, self._pairs = batches, pairs
 
     def __len__(self):
-        return sum(len(part.windows) for part in self.parts)
+        return sum(len(part.subjects) for part in self.parts)
 
     def to(self, device):
         """Return the batch on a device."""
-        return Batch(part.to(device) for part in self.parts)
+        parts = (part.to(device) for part in self.parts)
+        return Batch(parts, self._batches, self._pairs)
+
+    def origin(self):
+        """Say in words whose windows these are, and which of them look broken."""
+        columns, texts = self._batches.columns, []
+        for pair, part in zip(self._pairs, self.parts, strict=True):
+            names = []
+            for rows in (pair.rows_a, pair.rows_b):
+                names += dict.fromkeys(map(str, columns["subject"].iloc[rows]))
+            rows = np.concatenate([pair.rows_a, pair.rows_b])
+            stimuli = dict.fromkeys(map(str, columns["stimulus"].iloc[rows].dropna()))
+            text = f"dataset {pair.dataset}, subjects {list_some(dict.fromkeys(names))}"
+            if stimuli:
+                text += f", stimuli {list_some(stimuli)}"
+            mine = rows if part.rows is None else rows[part.rows.cpu().numpy()]
+            largest = part.windows.abs().flatten(1).amax(1).cpu().numpy()
+            odd = mine[~(largest < _ODD_AMPLITUDE)]
+            if len(odd):
+                whose = columns.iloc[odd][["subject", "session"]].drop_duplicates()
+                whose = [
+                    " session ".join(str(x) for x in row if pd.notna(x))
+                    for row in whose.itertuples(index=False)
+                ]
+                text += (
+                    f" (values up to {np.max(largest):.3g} in windows of subject "
+                    f"{list_some(whose)}, where amplitudes are about 1)"
+                )
+            texts.append(text)
+        return f"The batch: {'; '.join(texts)}."

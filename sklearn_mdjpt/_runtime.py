@@ -1,10 +1,16 @@
-"""Where and how torch computes inside an estimator: device, seeds, threads."""
+"""Where and how torch computes inside an estimator: device, seeds, threads, signals."""
 
 import contextlib
+import functools
+import multiprocessing
+import os
+import signal
+import threading
 import warnings
 
 import numpy as np
 import torch
+from joblib.parallel import get_active_backend
 from sklearn.utils import check_random_state
 
 
@@ -40,18 +46,127 @@ def forked_torch(seed, device):
         yield
 
 
+_threads_lock = threading.Lock()
+_users = 0
+_found = None
+_mine = threading.local()
+
+
 @contextlib.contextmanager
 def torch_threads(n_threads):
-    """Set the number of torch's threads inside, and restore it."""
+    """Set the number of torch's threads inside, and restore it.
+
+    Workers of joblib share the processor: whatever is asked for, each takes no more
+    than its share (see `max_threads`).
+
+    Parameters
+    ----------
+    n_threads : int or None
+        None leaves the setting, unless it exceeds that share.
+    """
+    global _users, _found
+    most = max_threads()
+    if n_threads is None or (most is not None and n_threads > most):
+        n_threads = most
     if n_threads is None:
         yield
         return
-    before = torch.get_num_threads()
+    # What one thread sets is what others find that have not asked before: the first
+    # to come in keeps the setting that the last to go restores.
+    nested = getattr(_mine, "depth", 0)
+    with _threads_lock:
+        if not _users:
+            _found = torch.get_num_threads()
+        _users += 1
+        before = torch.get_num_threads() if nested else _found
+    _mine.depth = nested + 1
     torch.set_num_threads(n_threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        _mine.depth = nested
+        with _threads_lock:
+            _users -= 1
+            torch.set_num_threads(before)
+
+
+def max_threads():
+    """Return the most threads that this worker of joblib may use; None outside of one.
+
+    joblib's processes (loky) and Dask's start with their share in the environment,
+    which is what torch goes by at first.  Threads of one process, and forked pools,
+    know nothing of their number: there it is one for each.
+    """
+    process = multiprocessing.current_process()
+    if process.daemon and "OMP_NUM_THREADS" not in os.environ:
+        return 1
+    if multiprocessing.parent_process() is not None:
+        return _initial_threads()
+    in_thread = threading.current_thread() is not threading.main_thread()
+    if in_thread and get_active_backend()[0].nesting_level:
+        return 1
+    return None
+
+
+@functools.cache
+def _initial_threads():
+    """Return the number of torch's threads when it was first asked for."""
+    return torch.get_num_threads()
+
+
+class DeferredSignals:
+    """Puts Ctrl-C off to a moment at which everything is consistent.
+
+    Inside the context the signals are only noted, in ``received``; a second one is
+    raised at once.  Outside the main thread, where Python handles no signals, and where
+    the program has handlers of its own, nothing is changed.
+
+    Parameters
+    ----------
+    terminate : bool, default=False
+        Whether the request to end (SIGTERM, as batch systems send it) is put off too.
+
+    Attributes
+    ----------
+    received : int or None
+        The signal that came.
+    """
+
+    def __init__(self, terminate=False):
+        self.received = None
+        self._defaults = {signal.SIGINT: signal.default_int_handler}
+        if terminate:
+            self._defaults[signal.SIGTERM] = signal.SIG_DFL
+        self._replaced = []
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for number, default in self._defaults.items():
+                if signal.getsignal(number) is default:
+                    signal.signal(number, self._note)
+                    self._replaced.append(number)
+        return self
+
+    def __exit__(self, *_):
+        self._restore()
+
+    def reraise(self):
+        """Do now what the signal would have done."""
+        number = self.received
+        self._restore()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
+
+    def _note(self, number, frame):
+        if self.received is not None:
+            self.reraise()
+        self.received = number
+
+    def _restore(self):
+        while self._replaced:
+            number = self._replaced.pop()
+            signal.signal(number, self._defaults[number])
 
 
 def compile_blocks(encoder):

@@ -1,6 +1,8 @@
 """MDJPTEncoder: joint pre-training on several datasets, and windows to features."""
 
+import contextlib
 import numbers
+import os
 import warnings
 
 import numpy as np
@@ -11,10 +13,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
 from ._canonical import CanonicalReader
+from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
+from ._checkpoints import Run
 from ._extraction import extract_features, pooled_statistics
+from ._fingerprint import array_digest, fingerprint
 from ._inputs import as_windows, is_array
 from ._net import history_table, make_net
 from ._pairs import PairBatches, anonymous, make_sampler, pair_columns
+from ._processes import Alone, join_processes
 from ._runtime import (
     compile_blocks,
     forked_torch,
@@ -26,7 +32,7 @@ from ._validation import check_option, list_some
 from ._weights import load_parameters, read_weights, write_weights
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from .nn import HybridEncoder, NormStatistics, covariance_centroids
-from .nn.pretraining import JointLoss
+from .nn.pretraining import JointLoss, JointPretraining
 
 _SMALL = {
     "hidden_dim": 16,
@@ -45,6 +51,23 @@ _STORED = (
     "subject_norm",
     "feature",
     "standardize",
+)
+# What the weights depend on, beside the data, the architecture and the seeds.
+_TRAINING = (
+    "unknown_channels",
+    "missing_channels",
+    "window_norm",
+    "subject_norm",
+    "temperature",
+    "isa_weight",
+    "cda_weight",
+    "cda_scale",
+    "pairing",
+    "max_epochs",
+    "batches_per_epoch",
+    "lr",
+    "weight_decay",
+    "callbacks",
 )
 _ARCHITECTURE = (
     "hidden_dim",
@@ -146,12 +169,29 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         (`torch.compile`), which takes a minute or two.  Meant for GPUs: on CPU nothing
         is gained.  Without a working compiler there is a warning, and nothing is
         compiled.  A copy or a pickle is not compiled.
+    checkpoint_dir : str or path-like, default=None
+        Folder for checkpoints, which many encoders, folds and processes may share: each
+        training has a folder of its own in it, named by its parameters and by the
+        content of its data.  ``fit`` with the same parameters and data goes on from the
+        last good checkpoint and ends with the weights of a training that was never
+        interrupted; once it has come to its end, ``fit`` returns at once.  None writes
+        nothing.
+    checkpoint_every : int, default=200
+        Batches between checkpoints; if they are slow there is one every five minutes.
+    accelerate : bool or dict, default=False
+        Whether to train with Hugging Face Accelerate (extra ``distributed``): in all
+        processes and on all GPUs that ``accelerate launch`` starts, and with its mixed
+        precision.  A dict holds arguments of `accelerate.Accelerator`, such as
+        ``{"mixed_precision": "bf16"}``.  Each process calls ``fit`` with the same X.
     device : str, default="auto"
-        "auto" takes a GPU when there is one.
+        "auto" takes a GPU when there is one.  With ``accelerate`` training is where
+        Accelerate puts it.
     torch_threads : int, default=None
         Threads of torch inside ``fit`` and ``transform``; None leaves the setting.
+        Workers of joblib take no more than their share of the cores in any case.
     callbacks : list of skorch callbacks, default=None
-        Further callbacks for the training.
+        Further callbacks for the training, such as `skorch.callbacks.LRScheduler` or
+        `skorch.callbacks.GradientNormClipping`.
     released_activation : {"relu", None}, default="relu"
         What follows the spatial mixing of a released checkpoint; the files do not say.
     random_state : int, RandomState instance or None, default=None
@@ -169,6 +209,9 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     history_ : DataFrame
         One row for each epoch: isa, cda, total, seconds, log_spatial_norm (the log
         of the norm of the spatial mixing's weight).
+    interrupted_ : bool
+        Whether the training ended early, by Ctrl-C or because its numbers were not
+        finite any more: the weights are then the last good ones.
     n_features_out_ : int
         Number of features.
     mean_, scale_ : ndarray of shape (n_features_out_,) or None
@@ -189,6 +232,18 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     evenly spaced in the order of session, trial and onset (by content where these are
     not known).  Those of ``subject_norm="train"`` come from 256 windows in all, the
     same number of each subject.
+
+    Ctrl-C ends the training after the batch at hand: ``fit`` warns, keeps the weights
+    so far, sets ``interrupted_`` and returns (a second Ctrl-C raises).  With
+    ``checkpoint_dir`` the same ``fit`` goes on from there later.
+
+    A training is known again by all parameters but those of speed and of the features
+    (``batch_size``, ``chunk_size``, ``compile``, ``accelerate``, ``device``,
+    ``torch_threads``, ``verbose``, ``feature``, ``standardize``), by its signals, and
+    by who saw what when.  With ``random_state=None`` a training that was begun is gone
+    on with.  Weights are equal to the last bit on one machine with equal settings of
+    speed.  Callbacks go on where they were as far as their attributes are plain values
+    or tensors, or have a ``state_dict``.
 
     Plain arrays count as one subject, and so do Epochs without a metadata column
     "subject".  To normalise several subjects each by itself, use EEGWindows.
@@ -253,6 +308,9 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         batch_size=64,
         chunk_size=16,
         compile=False,
+        checkpoint_dir=None,
+        checkpoint_every=200,
+        accelerate=False,
         device="auto",
         torch_threads=None,
         callbacks=None,
@@ -290,6 +348,9 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         self.batch_size = batch_size
         self.chunk_size = chunk_size
         self.compile = compile
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_every = checkpoint_every
+        self.accelerate = accelerate
         self.device = device
         self.torch_threads = torch_threads
         self.callbacks = callbacks
@@ -349,7 +410,8 @@ list of mne.Epochs or braindecode dataset
         Returns
         -------
         MDJPTEncoder
-            The encoder itself; after an error it is as it was before.
+            The encoder itself; after any error but a FloatingPointError it is as it
+            was before.
 
         Raises
         ------
@@ -359,6 +421,9 @@ list of mne.Epochs or braindecode dataset
             that are not known, no two subjects to pair, weights that do not fit.
         FileNotFoundError
             If there is no file ``weights``.
+        FloatingPointError
+            If the loss or its gradient becomes infinite or NaN; the message names the
+            batch.  The encoder then holds the last good weights, if there are any.
         """
         self._fit(X, y, subjects, datasets, sessions, stimuli, onsets, encode=False)
         return self
@@ -428,55 +493,75 @@ list of mne.Epochs or braindecode dataset
         Attributes are set in the end, all at once: an error leaves what was there.
         """
         self._check_parameters()
-        device = resolve_device(self.device)
-        init_seed, pair_seed = seed_sequence(self.random_state).generate_state(2)
-        with torch_threads(self.torch_threads), forked_torch(init_seed, device):
+        peers = join_processes(self.accelerate)
+        device = peers.device or resolve_device(self.device)
+        seeds = seed_sequence(self.random_state).generate_state(2).tolist()
+        seeds = peers.share(seeds)
+        with (
+            torch_threads(self.torch_threads),
+            forked_torch(seeds[0], device),
+            contextlib.ExitStack() as held,
+        ):
             module, file = self._make_module()
             parameters = {name: getattr(self, name) for name in _STORED}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
             if y is not None and len(y) != len(windows):
                 raise ValueError(f"y has {len(y)} labels for {len(windows)} windows.")
-            train = (self.weights is None or self.finetune) and self.max_epochs > 0
             net, history = None, _no_history() if file is None else file.history
             seen = _NOTHING_SEEN if file is None else file.seen
+            run = error = stored = None
             module.to(device)
             if self.compile:
                 compile_blocks(module)
-            if train:
+            if (self.weights is None or self.finetune) and self.max_epochs > 0:
+                # Too short for the projector: not only in the first batch.
+                module.check_projectable(int(reader.n_times.min()))
                 columns = pair_columns(
                     windows, subjects=subjects, datasets=datasets, sessions=sessions,
                     stimuli=stimuli, onsets=onsets,
                 )  # fmt: skip
-                net = self._train(
-                    module, reader, windows, columns, y, pair_seed, device
+                run = self._run(module, file, windows, columns, y, seeds, peers)
+                if run is not None and peers.is_main:
+                    held.enter_context(run.locked(self._say_waiting))
+                net, error = self._train(
+                    module, reader, windows, columns, y, seeds[1], device, run, peers
                 )
-                if net.interrupted_:
-                    raise KeyboardInterrupt("Pre-training was interrupted.")
                 history = history_table(net)
                 seen = _union(seen, net.seen_)
+                if run is not None and not net.interrupted_:
+                    stored = self._stored(run)
             module.eval()
+            features = mean = scale = None
             common = {"batch_size": self.batch_size, "device": device}
-            if self.subject_norm == "train":
+            if stored is not None:
+                mean, scale = stored.standardization()
+                if self.subject_norm == "train":
+                    module.set_statistics(stored.statistics())
+            elif self.subject_norm == "train":
                 module.set_statistics(
                     pooled_statistics(module, reader, windows.metadata, **common)
                 )
-            features = mean = scale = None
-            if self.standardize or encode:
+            if encode or (self.standardize and stored is None):
                 features = extract_features(module, reader, windows.metadata, **common)
-        if self.standardize:
-            mean, scale = _standardization(features)
+            if self.standardize and stored is None:
+                mean, scale = _standardization(features)
 
-        # transform goes by what was fitted, whatever set_params has changed since.
-        self._fitted_parameters = parameters
-        self.module_, self.net_, self.history_ = module, net, history
-        self.mean_, self.scale_ = mean, scale
-        self.training_datasets_, self.training_subjects_ = seen
-        self.n_features_out_ = module.n_features
-        # Channels are compared by name; only arrays have a fixed number of them.
-        self.__dict__.pop("n_features_in_", None)
-        if is_array(X):
-            self.n_features_in_ = np.shape(X)[1]
+            # transform goes by what was fitted, whatever set_params has changed since.
+            self._fitted_parameters = parameters
+            self.module_, self.net_, self.history_ = module, net, history
+            self.mean_, self.scale_ = mean, scale
+            self.training_datasets_, self.training_subjects_ = seen
+            self.interrupted_ = net is not None and net.interrupted_
+            self.n_features_out_ = module.n_features
+            # Channels are compared by name; only arrays have a fixed number of them.
+            self.__dict__.pop("n_features_in_", None)
+            if is_array(X):
+                self.n_features_in_ = np.shape(X)[1]
+            if run is not None and peers.is_main:
+                self._store(run, error)
+        if error is not None:
+            raise error
         return features
 
     def _make_module(self):
@@ -526,14 +611,55 @@ list of mne.Epochs or braindecode dataset
         reader.check(min_times=module.channel_encoder.patch_size)
         return windows, reader
 
-    def _train(self, module, reader, windows, columns, y, seed, device):
-        """Train the module in place; return the net."""
+    def _run(self, module, file, windows, columns, y, seeds, peers):
+        """Return where checkpoints of this training go; None if nowhere."""
+        if self.checkpoint_dir is None and peers.size == 1:
+            return None
+        parameters = {name: getattr(self, name) for name in _TRAINING}
+        parameters |= module.config | {
+            "checkpoint_format": CHECKPOINT_FORMAT,
+            "seeds": None if self.random_state is None else seeds,
+        }
+        if file is not None:
+            parameters["weights"] = {
+                name: array_digest(p.detach().cpu().numpy())
+                for name, p in module.named_parameters()
+            }
+        labels = None
+        if self.pairing == "label" or columns["stimulus"].isna().all():
+            labels = windows.y if y is None else y
+        name = fingerprint(parameters, columns, windows, labels)
+        if peers.any(name != peers.share(name)):
+            raise ValueError(
+                "The processes have other parameters or data than the first one: each "
+                "has to call fit with the same."
+            )
+        return None if self.checkpoint_dir is None else Run(self.checkpoint_dir, name)
+
+    def _train(
+        self, module, reader, windows, columns, y, seed, device, run, peers
+    ):  # fmt: skip
+        """Train the module in place, from the last checkpoint on if there is one.
+
+        Returns
+        -------
+        net : PretrainingNet
+            The net.
+        error : FloatingPointError or None
+            Why the training ended early, with the last good weights.
+        """
+        state, finished = None, False
+        if run is not None:
+            state, finished = peers.share(run.latest() if peers.is_main else None)
+        if state is not None:
+            seed = state["seed"]
+        if finished:
+            peers = Alone()
         batches = self._pair_batches(
             reader, windows, columns, y, np.random.default_rng(seed),
             self.batches_per_epoch,
         )  # fmt: skip
-        # Too short for the projector: say so before training, not in its first batch.
-        module.check_projectable(int(reader.n_times.min()))
+        batches.share(peers.rank, peers.size, by_subject=module.subject_norm != "train")
         net = make_net(
             module,
             temperature=self.temperature,
@@ -546,11 +672,61 @@ list of mne.Epochs or braindecode dataset
             device=device.type if device.index is None else str(device),
             callbacks=self.callbacks,
             verbose=self.verbose,
+            run=run,
+            checkpoint_every=self.checkpoint_every,
+            seed=seed,
+            peers=peers,
         )
-        net.fit(batches, None)
         used = columns[np.isin(batches.datasets, batches.sampler.datasets)]
         net.seen_ = _who(used)
-        return net
+        error = None
+        if finished:
+            net.take_over(state)
+        else:
+            error = net.train(batches, state)
+        if net.interrupted_ and error is None:
+            n_batches = self.max_epochs * self.batches_per_epoch
+            warnings.warn(
+                f"Pre-training was interrupted after {net.n_batches} of {n_batches} "
+                "batches; the encoder has the weights so far."
+                + (" The same fit goes on from there." if run is not None else ""),
+                stacklevel=4,
+            )
+        return net, error
+
+    def _say_waiting(self):
+        if self.verbose:
+            print("Pre-training: another process does the same; waiting for its end.")
+
+    def _stored(self, run):
+        """Return the end of the same fit, as an earlier one stored it; None if none."""
+        try:
+            return _File(run.folder / self._stored_name(), None)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            warnings.warn(f"{error} It is made again.", stacklevel=4)
+            return None
+
+    def _store(self, run, error):
+        """Keep the fitted encoder beside its checkpoints."""
+        name = self._stored_name()
+        if error is not None:
+            name = "last-good.safetensors"
+        elif self.interrupted_ or (run.folder / name).exists():
+            return
+        try:
+            self.save(run.folder / name)
+        except OSError as problem:
+            warnings.warn(
+                f"The fitted encoder could not be written into {str(run.folder)!r} "
+                f"({problem}).",
+                stacklevel=4,
+            )
+
+    def _stored_name(self):
+        kind = "standardized" if self.standardize else "raw"
+        return f"encoder-{self.feature}-{kind}.safetensors"
 
     def _pair_batches(self, reader, windows, columns, y, rng, n_batches):
         sampler, datasets, one_subject = make_sampler(
@@ -562,7 +738,7 @@ list of mne.Epochs or braindecode dataset
             sfreq=reader.sfreq,
             rng=rng,
         )
-        return PairBatches(reader, sampler, datasets, n_batches, one_subject)
+        return PairBatches(reader, sampler, columns, datasets, n_batches, one_subject)
 
     def _standardized(self, features):
         if self.mean_ is None:
@@ -652,21 +828,15 @@ list of mne.Epochs or braindecode dataset
         encoder._check_parameters()
         module, _ = encoder._make_module()
         if encoder.subject_norm == "train":
-            module.set_statistics(
-                NormStatistics(
-                    *(file.extra[f"statistics.{k}"] for k in NormStatistics._fields)
-                )
-            )
+            module.set_statistics(file.statistics())
         encoder.module_ = module.to(resolve_device(encoder.device)).eval()
         if encoder.compile:
             compile_blocks(module)
         encoder._fitted_parameters = file.parameters
         encoder.net_ = None
         encoder.history_ = file.history
-        encoder.mean_ = encoder.scale_ = None
-        if encoder.standardize:
-            encoder.mean_ = file.extra["mean"].numpy()
-            encoder.scale_ = file.extra["scale"].numpy()
+        encoder.mean_, encoder.scale_ = file.standardization()
+        encoder.interrupted_ = False
         encoder.training_datasets_, encoder.training_subjects_ = file.seen
         encoder.n_features_out_ = module.n_features
         return encoder
@@ -730,14 +900,12 @@ list of mne.Epochs or braindecode dataset
         with torch_threads(self.torch_threads), torch.inference_mode():
             for batch, _ in batches:
                 parts = batch.to(device).parts
-                outputs = [self.module_(part.windows, part.subjects) for part in parts]
+                outputs = JointPretraining(self.module_)(parts)
                 losses = loss(outputs, parts)
                 isa.append(losses.isa.item())
                 cda.append(losses.cda.item())
                 centroids.append(
-                    torch.stack(
-                        [covariance_centroids(o.spatial, None)[0] for o in outputs]
-                    )
+                    torch.stack([covariance_centroids(p, None)[0] for p, _ in outputs])
                 )
         return {
             "isa": float(np.mean(isa)),
@@ -788,6 +956,7 @@ list of mne.Epochs or braindecode dataset
         for name, least in (
             ("max_epochs", 0),
             ("batches_per_epoch", 1),
+            ("checkpoint_every", 1),
             ("batch_size", 1),
             ("chunk_size", 1),
             ("torch_threads", 1),
@@ -812,6 +981,16 @@ list of mne.Epochs or braindecode dataset
                     f"{name} must be a finite number {'>' if positive else '>='} 0, "
                     f"got {value!r}."
                 )
+        if not isinstance(self.checkpoint_dir, str | os.PathLike | None):
+            raise TypeError(
+                "checkpoint_dir must be a path or None, got "
+                f"{type(self.checkpoint_dir).__name__}."
+            )
+        if not isinstance(self.accelerate, bool | dict):
+            raise TypeError(
+                "accelerate must be a bool or a dict of arguments of "
+                f"accelerate.Accelerator, got {self.accelerate!r}."
+            )
         if self.finetune and self.weights is None:
             raise ValueError("finetune=True needs weights to start from.")
 
@@ -832,6 +1011,18 @@ class _File:
         if "history" in content.metadata:
             self.history = pd.DataFrame(content.metadata["history"], dtype=float)
             self.history.index = pd.RangeIndex(1, len(self.history) + 1, name="epoch")
+
+    def standardization(self):
+        """Return mean and scale of the features; None where there is none."""
+        if "mean" not in self.extra:
+            return None, None
+        return self.extra["mean"].numpy(), self.extra["scale"].numpy()
+
+    def statistics(self):
+        """Return the statistics of ``subject_norm="train"``."""
+        return NormStatistics(
+            *(self.extra[f"statistics.{k}"] for k in NormStatistics._fields)
+        )
 
 
 _NOTHING_SEEN = ([], [])

@@ -338,6 +338,10 @@ class Recording(_Source):
                 break
         return [self.ch_names[i] for i in flat]
 
+    def parts(self):
+        """Iterate over the whole signal: here a single array."""
+        yield np.asarray(self.signal)
+
     def _mix(self, matrix):
         signal = np.empty((len(matrix), self.n_times), np.float32)
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
@@ -562,6 +566,11 @@ class WindowStack(_Source):
             x = self.signal[chunk][:, flat]
             flat = flat[(x == x[:, :, :1]).all(axis=(0, 2))]
         return [self.ch_names[i] for i in flat]
+
+    def parts(self):
+        """Iterate over the windows of the stack, some at a time."""
+        for chunk in self._chunks():
+            yield np.asarray(self.signal[chunk])
 
     def _mix(self, matrix):
         stack = np.empty((len(self._rows), len(matrix), self.n_times), np.float32)

@@ -561,20 +561,6 @@ def test_pretraining_losses(mixed_windows):
     assert np.isnan(one["centroid_distance"])
 
 
-def test_an_interruption_leaves_the_estimator_as_it_was(mixed_windows):
-    from skorch.callbacks import Callback
-
-    class Interrupt(Callback):
-        def on_batch_end(self, net, **kwargs):
-            raise KeyboardInterrupt
-
-    encoder = tiny().fit(mixed_windows)
-    module = encoder.module_
-    with pytest.raises(KeyboardInterrupt):
-        encoder.set_params(callbacks=[Interrupt()]).fit(mixed_windows)
-    assert encoder.module_ is module
-
-
 def test_uneven_order_without_onsets_is_announced(arrays):
     keep = np.arange(24) != 3
     stimuli = arrays["stimuli"] // 2

@@ -120,6 +120,13 @@ class Projector(nn.Module):
         """Fewest patches of a window that can be projected."""
         return SMOOTHING * (2 * (_KERNEL - 1) + 1) if self.released else 1
 
+    def n_outputs(self, n_patches):
+        """Return the length P of the projection of a window of ``n_patches``."""
+        n_steps = n_patches // min(SMOOTHING, n_patches)
+        if self.released:
+            n_steps -= 2 * (_KERNEL - 1)
+        return self.n_features * n_steps
+
     def forward(self, features, index, counts):
         """Project ``features`` (B, K, N) to (B, P); subjects as of `group_rows`."""
         if not self.released:

@@ -289,6 +289,28 @@ class HybridEncoder(nn.Module):
             projection=self.projector(dynamics, *groups) if project else None,
         )
 
+    def empty_output(self, x):
+        """Shapes of what `forward` gives, for a batch without windows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (0, n_chans, n_times)
+            No windows of this length.
+
+        Returns
+        -------
+        spatial : Tensor of shape (0, latent_dim, n_virtual_channels, N)
+            As in `EncoderOutput`.
+        projection : Tensor of shape (0, P)
+            Likewise.
+        """
+        n_patches = self.channel_encoder.n_patches(x.shape[-1])
+        sizes = self.config["latent_dim"], self.config["n_virtual_channels"]
+        return (
+            x.new_zeros(0, *sizes, n_patches),
+            x.new_zeros(0, self.projector.n_outputs(n_patches)),
+        )
+
     def encode_channels(self, x):
         """Encode each channel, without the z-score that follows.
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from .gather import gather_rows
 from .losses import (
     centroid_dispersion,
     covariance_centroids,
@@ -20,7 +21,7 @@ class DatasetPart(NamedTuple):
     ----------
     windows : Tensor of shape (n_windows, n_chans, n_times)
         The first subject's windows, then the second's.  Without labels row i of the
-        first half and row i of the second are partners.
+        first half and row i of the second are partners.  With ``rows``: only these.
     sides : Tensor of int, shape (n_windows,)
         0 for the first subject, 1 for the second.
     subjects : Tensor of int, shape (n_windows,)
@@ -28,12 +29,16 @@ class DatasetPart(NamedTuple):
         sides are halves of one subject.
     labels : Tensor of int, shape (n_windows,), or None
         Labels where pairs are made by label.
+    rows : Tensor of int, shape (n_rows,), or None
+        Where several processes share the part: the windows that this one encodes, all
+        or none of a subject.  None: all windows.
     """
 
     windows: torch.Tensor
     sides: torch.Tensor
     subjects: torch.Tensor
     labels: torch.Tensor | None = None
+    rows: torch.Tensor | None = None
 
     def to(self, device):
         """Return the part on a device."""
@@ -62,8 +67,21 @@ class JointPretraining(nn.Module):
         self.encoder = encoder
 
     def forward(self, parts):
-        """Encode a list of `DatasetPart` to a list of `EncoderOutput`."""
-        return [self.encoder(part.windows, part.subjects) for part in parts]
+        """Encode a list of `DatasetPart`.
+
+        Returns
+        -------
+        list of (spatial, projection)
+            Of each part, as in `EncoderOutput`: what the losses take.
+        """
+        return [self._encode(part) for part in parts]
+
+    def _encode(self, part):
+        subjects = part.subjects if part.rows is None else part.subjects[part.rows]
+        if len(subjects):
+            output = self.encoder(part.windows, subjects)
+            return output.spatial, output.projection
+        return self.encoder.empty_output(part.windows)
 
 
 class JointLoss(nn.Module):
@@ -92,20 +110,31 @@ class JointLoss(nn.Module):
 
     def forward(self, outputs, parts):
         """Losses of what `JointPretraining` made of ``parts``."""
-        isa = sum(
-            self._isa(output.projection, part)
-            for output, part in zip(outputs, parts, strict=True)
-        )
-        centroids = torch.cat(
-            [
-                covariance_centroids(output.spatial, part.subjects)
-                for output, part in zip(outputs, parts, strict=True)
-            ]
-        )
-        cda = centroid_dispersion(centroids, self.cda_scale)
+        isa, centroids = 0.0, []
+        for (spatial, projection), part in zip(outputs, parts, strict=True):
+            if part.rows is None:
+                centroids.append(covariance_centroids(spatial, part.subjects))
+            else:
+                n_rows = len(part.subjects)
+                projection = gather_rows(projection, part.rows, n_rows)
+                centroids.append(self._gathered_centroids(spatial, part))
+            isa = isa + self._isa(projection, part)
+        cda = centroid_dispersion(torch.cat(centroids), self.cda_scale)
         return PretrainingLosses(
             self.isa_weight * isa + self.cda_weight * cda, isa, cda
         )
+
+    @staticmethod
+    def _gathered_centroids(spatial, part):
+        everyone = part.subjects.unique()
+        mine = part.subjects[part.rows]
+        places = torch.searchsorted(everyone, mine.unique())
+        if len(mine):
+            own = covariance_centroids(spatial, mine)
+        else:
+            n_channels = spatial.shape[2]
+            own = spatial.new_zeros(0, spatial.shape[1], n_channels, n_channels)
+        return gather_rows(own, places, len(everyone))
 
     def _isa(self, projection, part):
         if part.labels is not None:

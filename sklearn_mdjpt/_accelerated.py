@@ -1,0 +1,27 @@
+"""The net behind ``MDJPTEncoder(accelerate=True)``: skorch on Accelerate."""
+
+from skorch.dataset import unpack_data
+from skorch.hf import AccelerateMixin
+
+from ._net import PretrainingNet
+
+
+class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):
+    """Pre-training net on the processes, devices and precision of an Accelerator."""
+
+    def get_iterator(self, dataset, training=False):
+        """Return the dataset, which knows itself what is this process's part."""
+        return dataset
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute the loss of all processes, and the gradient."""
+        self._set_training(True)
+        x, y = unpack_data(batch)
+        with self.accelerator.autocast():
+            outputs = self.infer(x)
+        loss = self.get_loss(outputs, y, X=x, training=True)
+        # Gradients are averaged over processes where they are to be added up.
+        self.accelerator.backward(loss * self.peers.size)
+        # Callbacks that clip the gradient are to see its true size.
+        self.accelerator.unscale_gradients()
+        return {"loss": loss, "y_pred": outputs}

@@ -1,0 +1,153 @@
+"""The processes that pre-train together: one, or those that Accelerate started.
+
+Every process calls ``fit`` with the same X.  Of each batch a process encodes the
+windows of some subjects; losses are computed on what all of them made of theirs, and
+gradients are added up.  What must be one for all (seeds, the checkpoint to go on from)
+is what the first process says.
+"""
+
+import numpy as np
+import torch
+
+
+class Alone:
+    """A single process."""
+
+    rank = 0
+    size = 1
+    is_main = True
+    device = None
+    at_boundary = True
+    """Whether no gradient is being accumulated, so that a checkpoint has it all."""
+    skips_bad_steps = False
+    """Whether steps with an infinite gradient are left out, as float16 needs it."""
+
+    def share(self, value):
+        """Return what the first process has."""
+        return value
+
+    def any(self, flag):
+        """Whether any process says so."""
+        return flag
+
+    def add_up(self, array):
+        """Return the sum over processes of a float32 array."""
+        return array
+
+    def unwrap(self, module):
+        """Return the module that is inside of wrappers."""
+        return module
+
+    def state(self):
+        """Return what the engine has to remember, for checkpoints."""
+        return {}
+
+    def load_state(self, state):
+        """Bring the engine to where it was."""
+
+
+class Together(Alone):
+    """The processes of an `accelerate.Accelerator`, with its mixed precision.
+
+    Parameters
+    ----------
+    **settings
+        Arguments of `accelerate.Accelerator`.
+    """
+
+    def __init__(self, **settings):
+        try:
+            from accelerate import Accelerator
+        except ImportError as error:
+            raise ImportError(
+                "accelerate=True needs Hugging Face Accelerate: "
+                "pip install 'sklearn_mdjpt[distributed]'."
+            ) from error
+
+        self.accelerator = Accelerator(**settings)
+        self.rank = self.accelerator.process_index
+        self.size = self.accelerator.num_processes
+        self.is_main = self.accelerator.is_main_process
+        self.device = self.accelerator.device
+        self.skips_bad_steps = self.accelerator.scaler is not None
+
+    @property
+    def at_boundary(self):
+        """As for `Alone`."""
+        return self.accelerator.sync_gradients
+
+    def share(self, value):
+        """As for `Alone`; the value is pickled, between processes of one user."""
+        from accelerate.utils import broadcast_object_list
+
+        if self.size == 1:
+            return value
+        return broadcast_object_list([value])[0]
+
+    def any(self, flag):
+        """As for `Alone`."""
+        if self.size == 1:
+            return flag
+        flags = torch.tensor([float(flag)], device=self.device)
+        torch.distributed.all_reduce(flags)
+        return bool(flags.item())
+
+    def add_up(self, array):
+        """As for `Alone`."""
+        if self.size == 1:
+            return array
+        total = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        torch.distributed.all_reduce(total)
+        return total.cpu().numpy()
+
+    def unwrap(self, module):
+        """As for `Alone`."""
+        return self.accelerator.unwrap_model(module, keep_fp32_wrapper=True)
+
+    def state(self):
+        """As for `Alone`."""
+        scaler = self.accelerator.scaler
+        return {} if scaler is None else {"scaler": scaler.state_dict()}
+
+    def load_state(self, state):
+        """As for `Alone`."""
+        if "scaler" in state and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+def join_processes(accelerate):
+    """Return the processes that train together.
+
+    Parameters
+    ----------
+    accelerate : bool or dict
+        False: this one alone.  True, or arguments of `accelerate.Accelerator`: those
+        that ``accelerate launch`` started.
+    """
+    if accelerate is False:
+        return Alone()
+    return Together(**({} if accelerate is True else accelerate))
+
+
+def deal_out(costs, n_processes):
+    """Give each piece of work to a process, so that all have about as much to do.
+
+    Parameters
+    ----------
+    costs : sequence of float
+        Of the pieces.
+    n_processes : int
+        Number of processes.
+
+    Returns
+    -------
+    ndarray of int, shape (n_pieces,)
+        Process of each piece; each has one if there are enough.
+    """
+    owners = np.zeros(len(costs), int)
+    load = np.zeros(n_processes)
+    # The largest piece first, each to who has least; all processes decide alike.
+    for piece in np.argsort(-np.asarray(costs), kind="stable"):
+        owners[piece] = np.argmin(load)
+        load[owners[piece]] += costs[piece]
+    return owners
