@@ -4,14 +4,30 @@ from skorch.dataset import unpack_data
 from skorch.hf import AccelerateMixin
 
 from ._net import PretrainingNet
+from ._processes import Alone
 
 
 class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):
     """Pre-training net on the processes, devices and precision of an Accelerator."""
 
+    def _initialize_accelerator(self):
+        # A loss without parameters has nothing to share, and torch refuses to wrap it.
+        criteria, self._criteria = self._criteria, []
+        try:
+            return super()._initialize_accelerator()
+        finally:
+            self._criteria = criteria
+
     def get_iterator(self, dataset, training=False):
         """Return the dataset, which knows itself what is this process's part."""
         return dataset
+
+    def let_go(self):
+        """Be a net like any other, which can be pickled, once the training is over."""
+        self._unwrap_accelerator()
+        self.optimizer_ = self.optimizer_.optimizer
+        self.device = str(self.peers.device)
+        self.peers, self.accelerator = Alone(), None
 
     def train_step_single(self, batch, **fit_params):
         """Compute the loss of all processes, and the gradient."""

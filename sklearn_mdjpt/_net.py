@@ -110,6 +110,8 @@ class PretrainingNet(NeuralNet):
         self._resume_from, self._good, self._n_good = state, None, 0
         try:
             self.fit(batches, None)
+            if self.run is not None and not self.interrupted_:
+                self._write_checkpoint(batches, finished=True)
         except FloatingPointError as error:
             if not self._n_good:
                 raise
@@ -117,9 +119,11 @@ class PretrainingNet(NeuralNet):
             return error
         finally:
             self._resume_from = self._good = self._trained = None
-        if self.run is not None and not self.interrupted_:
-            self._write_checkpoint(batches, finished=True)
+        self.let_go()
         return None
+
+    def let_go(self):
+        """Drop what only the training needs."""
 
     def take_over(self, state):
         """Become what a net was that had come to the end of its training."""
@@ -221,6 +225,11 @@ class PretrainingNet(NeuralNet):
         )
 
     @property
+    def encoder(self):
+        """The encoder that is trained."""
+        return self.peers.unwrap(self.module_).encoder
+
+    @property
     def compute_device(self):
         """Where the module is."""
         return torch.device(self.peers.device or self.device)
@@ -250,7 +259,7 @@ class PretrainingNet(NeuralNet):
             "module": self.peers.unwrap(self.module_).state_dict(),
             "optimizer": self.optimizer_.state_dict(),
             "peers": self.peers.state(),
-            "sampler": batches.sampler.state_dict(),
+            "sampler": batches.state(),
             "torch_rng": torch.get_rng_state(),
             "history": _plain_history(self.history),
             "callbacks": {
@@ -265,7 +274,7 @@ class PretrainingNet(NeuralNet):
         """Go on from a state, with the same batches."""
         self._load_weights(state)
         self.peers.load_state(state["peers"])
-        batches.sampler.load_state_dict(state["sampler"])
+        batches.load_state(state["sampler"])
         torch.set_rng_state(state["torch_rng"])
         if "cuda_rng" in state and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda_rng"][: torch.cuda.device_count()])
@@ -341,7 +350,8 @@ def _callback_state(callback):
 
 def _load_callback_state(callback, state, name):
     """Bring a callback to where it was; return the names of what could not be kept."""
-    parameters = callback.get_params(deep=False)
+    # Not get_params: skorch takes every public attribute for a parameter.
+    parameters = inspect.signature(type(callback)).parameters
     for attribute, (kind, content) in state.items():
         if kind == "state_dict":
             getattr(callback, attribute).load_state_dict(content)
@@ -400,13 +410,14 @@ def make_net(
     peers,
 ):
     """Build the net that trains ``encoder`` with Adam under the joint loss."""
-    kwargs = {"device": device}
     if isinstance(peers, Together):
         from ._accelerated import AcceleratedPretrainingNet as Net
 
-        kwargs = {"accelerator": peers.accelerator}
+        # Its log stays, as it insists on setting the log's sink; print is silent here.
+        engine = {"accelerator": peers.accelerator, "callbacks__print_log__sink": print}
     else:
         Net = PretrainingNet
+        engine = {"device": device, "callbacks__print_log": None}
     return Net(
         JointPretraining,
         module__encoder=encoder,
@@ -432,12 +443,11 @@ def make_net(
         ],
         callbacks__epoch_timer=None,
         callbacks__valid_loss=None,
-        callbacks__print_log=None,
         run=run,
         checkpoint_every=checkpoint_every,
         seed=seed,
         peers=peers,
-        **kwargs,
+        **engine,
     )
 
 
@@ -464,7 +474,7 @@ class SpatialNorm(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Record the norm of the mixing's weight."""
-        weight = net.module_.encoder.spatial.weight.detach()
+        weight = net.encoder.spatial.weight.detach()
         net.history.record("log_spatial_norm", weight.norm().log().item())
 
 

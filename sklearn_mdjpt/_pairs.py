@@ -287,6 +287,19 @@ class PairBatches(torch.utils.data.IterableDataset):
             )
         self._process, self._n_processes = process, n_processes
 
+    def state(self):
+        """Return where the drawing of pairs stands."""
+        return self.sampler.state_dict()
+
+    def load_state(self, state):
+        """Go on drawing where other batches of the same data stood."""
+        # Names made up for datasets without one are others each time; the order is not.
+        decks = [
+            deck | {"dataset": str(name)}
+            for deck, name in zip(state["decks"], self.sampler.datasets, strict=True)
+        ]
+        self.sampler.load_state_dict(state | {"decks": decks})
+
     def __len__(self):
         return self.n_batches
 

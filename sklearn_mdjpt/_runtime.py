@@ -37,11 +37,36 @@ def seed_sequence(random_state):
     return np.random.SeedSequence(check_random_state(random_state).randint(2**31))
 
 
+_seeding = threading.Lock()
+_forks = 0
+_fork = None
+
+
 @contextlib.contextmanager
-def forked_torch(seed, device):
-    """Seed torch inside, and leave its global state as it was."""
+def forked_torch(device):
+    """Leave torch's global random state as it was, in the end."""
+    global _forks, _fork
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
+    # Of several threads the first to come in keeps the state, the last to go restores
+    # it.
+    with _seeding:
+        if not _forks:
+            _fork = torch.random.fork_rng(devices)
+            _fork.__enter__()
+        _forks += 1
+    try:
+        yield
+    finally:
+        with _seeding:
+            _forks -= 1
+            if not _forks:
+                _fork.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def seeded_torch(seed):
+    """Seed torch for initial weights, one thread at a time; inside `forked_torch`."""
+    with _seeding:
         torch.manual_seed(int(seed))
         yield
 

@@ -17,7 +17,13 @@ from ._grouping import check_groups
 from ._head_net import head_history, make_head_net
 from ._inputs import is_array
 from ._metadata import KEYWORDS, keyword_dict, read_metadata
-from ._runtime import forked_torch, resolve_device, seed_sequence, torch_threads
+from ._runtime import (
+    forked_torch,
+    resolve_device,
+    seed_sequence,
+    seeded_torch,
+    torch_threads,
+)
 from ._validation import check_option, list_some
 from .compose import WindowFeatures
 from .encoder import MDJPTEncoder
@@ -235,7 +241,7 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         train, valid, held_out = self._split(metadata, codes, seeds[1])
 
         Z = _as_float32(features.fit_transform(X, y, **given))
-        with torch_threads(self.torch_threads), forked_torch(seeds[2], device):
+        with torch_threads(self.torch_threads), forked_torch(device):
             net = make_head_net(
                 Z.shape[1],
                 len(classes),
@@ -252,7 +258,9 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
                 callbacks=self.callbacks,
                 verbose=self.verbose,
             )
-            net.fit(Z[train], codes[train])
+            with seeded_torch(seeds[2]):
+                net.initialize()
+            net.partial_fit(Z[train], codes[train])
         if net.interrupted_:
             raise KeyboardInterrupt("The training of the head was interrupted.")
         history = head_history(net)

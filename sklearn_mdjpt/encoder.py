@@ -26,6 +26,7 @@ from ._runtime import (
     forked_torch,
     resolve_device,
     seed_sequence,
+    seeded_torch,
     torch_threads,
 )
 from ._validation import check_option, list_some
@@ -499,10 +500,11 @@ list of mne.Epochs or braindecode dataset
         seeds = peers.share(seeds)
         with (
             torch_threads(self.torch_threads),
-            forked_torch(seeds[0], device),
+            forked_torch(device),
             contextlib.ExitStack() as held,
         ):
-            module, file = self._make_module()
+            with seeded_torch(seeds[0]):
+                module, file = self._make_module()
             parameters = {name: getattr(self, name) for name in _STORED}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
@@ -524,6 +526,13 @@ list of mne.Epochs or braindecode dataset
                 run = self._run(module, file, windows, columns, y, seeds, peers)
                 if run is not None and peers.is_main:
                     held.enter_context(run.locked(self._say_waiting))
+                    run.describe(
+                        {
+                            "package_version": __version__,
+                            "parameters": self.get_params(deep=False),
+                            "X": repr(windows),
+                        }
+                    )
                 net, error = self._train(
                     module, reader, windows, columns, y, seeds[1], device, run, peers
                 )
