@@ -502,7 +502,8 @@ class EEGWindows:
         disk: after an error or a kill there is none, or the older store as it was.  A
         killed process leaves a hidden folder beside it (inside it, where it existed)
         whose name ends in ``.part`` and which can be deleted.  Only one process at a
-        time may write to a folder.
+        time may write to a folder.  Windows that were opened from a store cannot be
+        read any more when it has been replaced: they never get other data.
 
         Examples
         --------
