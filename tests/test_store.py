@@ -168,6 +168,7 @@ def test_columns_keep_dtypes_and_types(tmp_path):
                 ["low", "high", None] * 2, categories=["low", "high"], ordered=True
             ),
             "mixed": pd.Series([1, True, 1.0, "1\ud800", None, np.nan], dtype=object),
+            "equal": pd.Series([1, True, 0, False, "1", None], dtype=object),
             "zeros": pd.Series([0.0, -0.0, np.inf, -np.inf, pd.NA, 0], dtype=object),
             "numpy": pd.Series(
                 [np.float32(0.1), np.int16(3), np.bool_(True), np.str_("s"), 0.1, 3],
@@ -181,7 +182,7 @@ def test_columns_keep_dtypes_and_types(tmp_path):
     again = EEGWindows.open(tmp_path / "store")
     assert_same_windows(again, X)
     assert again.y.dtype == X.y.dtype
-    for name in ("mixed", "zeros", "numpy"):
+    for name in ("mixed", "equal", "zeros", "numpy"):
         a, b = (w.metadata[name].tolist() for w in (again, X))
         assert list(map(type, a)) == list(map(type, b))
         assert list(map(repr, a)) == list(map(repr, b))  # repr tells -0.0 from 0.0
@@ -430,6 +431,16 @@ def test_damaged_headers_and_indexes_raise_value_errors(saved):
         (folder / INDEX).write_bytes(changed)
         with pytest.raises(ValueError, match="index.json"):
             EEGWindows.open(folder)
+
+
+def test_a_file_cut_short_after_opening_is_named(saved):
+    X = EEGWindows.open(saved[0])
+    path = signal_file(*saved)
+    os.truncate(path, 1000)
+    rows = X.groups("subject") == "A/02"
+    for windows in (X[rows], pickle.loads(pickle.dumps(X[rows]))):
+        with pytest.raises(ValueError, match=f"{path.name}' cannot be mapped as float"):
+            windows[0]
 
 
 def rewrite(folder, index):
