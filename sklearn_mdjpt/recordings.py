@@ -6,8 +6,10 @@ windows of one subject and session.  Both know how to cut a window, how to give 
 signal at another rate, and their robust mean and scale.
 """
 
+import collections
 import copy
 import warnings
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,8 @@ _MEDIAN_SAMPLES = 2**21
 _CHUNK_SAMPLES = 2**22
 # A stack this small, in bytes at the new rate, is resampled once and kept.
 _STACK_CACHE_BYTES = 2**28
+# So many files are mapped at once; systems allow a process 256 open files or more.
+_MAPPED_FILES = 128
 CACHED_SAMPLES = 2**17
 """As many samples, in float64, stay in the processor's cache."""
 
@@ -39,11 +43,18 @@ class _Source:
     """Channels, rate and robust statistics of a signal that windows are cut from."""
 
     def __init__(self, signal, ch_names, sfreq, positions):
-        self.signal = signal
+        self._signal = signal
         self.sfreq = check_sfreq(sfreq)
         self.ch_names = check_ch_names(ch_names, signal.shape[-2])
         self.positions = check_positions(positions, len(self.ch_names))
         self._statistics = {}
+
+    @property
+    def signal(self):
+        """The samples: an array, or a memory map that is opened when it is read."""
+        if isinstance(self._signal, _MemmapReference):
+            return self._signal.open()
+        return self._signal
 
     @property
     def n_channels(self):
@@ -137,15 +148,22 @@ class _Source:
 
     def __getstate__(self):
         state = self.__dict__.copy()
-        reference = _memmap_reference(state["signal"])
+        reference = _memmap_reference(self._signal)
         if reference is not None:
-            state["signal"] = reference
+            state["_signal"] = reference
         return state
 
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        if isinstance(self.signal, _MemmapReference):
-            self.signal = self.signal.open()
+    def close_file(self):
+        """Let go of a memory map; the file is mapped anew when it is read."""
+        self._signal = _memmap_reference(self._signal) or self._signal
+
+    @property
+    def filename(self):
+        """The file that the signal is read from; None for an array in memory."""
+        if isinstance(self._signal, _MemmapReference):
+            return self._signal.filename
+        root = _memmap_root(self._signal)
+        return None if root is None else str(root.filename)
 
 
 class Recording(_Source):
@@ -233,7 +251,7 @@ class Recording(_Source):
     @property
     def n_times(self):
         """Number of samples."""
-        return self.signal.shape[1]
+        return self._signal.shape[1]
 
     @property
     def duration(self):
@@ -349,7 +367,7 @@ class Recording(_Source):
             signal[:, a : a + step] = matrix @ self.signal[:, a : a + step].astype(
                 float
             )
-        self.signal = signal
+        self._signal = signal
 
     def _chunks(self):
         """Slices over the samples that lie in a trial, each one once."""
@@ -511,7 +529,7 @@ class WindowStack(_Source):
     @property
     def n_times(self):
         """Number of samples of one window."""
-        return self.signal.shape[2]
+        return self._signal.shape[2]
 
     def windows(self, starts, n_times):
         """Return windows by their place in the stack."""
@@ -578,7 +596,7 @@ class WindowStack(_Source):
         for i in range(0, len(stack), step):
             rows = self._rows[i : i + step]
             stack[i : i + step] = matrix @ self.signal[rows].astype(float)
-        self.signal, self._rows = stack, np.arange(len(stack))
+        self._signal, self._rows = stack, np.arange(len(stack))
 
     def _chunks(self):
         step = max(1, _CHUNK_SAMPLES // (self.n_channels * self.n_times))
@@ -586,10 +604,10 @@ class WindowStack(_Source):
             yield (self._rows[i : i + step],)
 
     def __getstate__(self):
-        if _memmap_reference(self.signal) is None:
+        if _memmap_reference(self._signal) is None:
             # A pickle takes the rows in use, not the array they lie in.
             return self.__dict__ | {
-                "signal": np.ascontiguousarray(self.signal[self._rows]),
+                "_signal": np.ascontiguousarray(self.signal[self._rows]),
                 "_rows": np.arange(len(self._rows)),
             }
         return super().__getstate__()
@@ -688,20 +706,47 @@ def _check_trials(trials, duration):
 
 
 class _MemmapReference:
-    """Where a memory map lies, to reopen it in another process."""
+    """Where a memory map lies, to open it when it is read, in any process."""
+
+    # References whose file is mapped now, the first one opened first.
+    _mapped = collections.deque()
 
     def __init__(self, filename, dtype, shape, offset, order):
         self.filename, self.dtype, self.shape = filename, dtype, shape
         self.offset, self.order = offset, order
+        self._map = None
 
     def open(self):
-        return np.memmap(
-            self.filename, self.dtype, "r", self.offset, self.shape, self.order
-        )
+        """Return the memory map, which is kept until many others were opened.
+
+        Each map holds a file open, of which a process may have only so many: data
+        sets with one recording for each trial have thousands.
+        """
+        opened = self._map
+        if opened is None:
+            try:
+                opened = np.memmap(
+                    self.filename, self.dtype, "r", self.offset, self.shape, self.order
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"{self.filename!r} cannot be mapped as {self.dtype} of shape "
+                    f"{self.shape}: {error}."
+                ) from error
+            self._map = opened
+            self._mapped.append(weakref.ref(self))
+            while len(self._mapped) > _MAPPED_FILES:
+                oldest = self._mapped.popleft()()
+                if oldest is not None:
+                    oldest._map = None
+        return opened
+
+    def __getstate__(self):
+        return self.__dict__ | {"_map": None}
 
 
-def _memmap_reference(array):
-    """Describe a contiguous array that lies in a file; None for any other."""
+def _memmap_root(array):
+    """Return the memory map of a file that an array lies in, None without one."""
     root = array
     while isinstance(root, np.ndarray):
         if isinstance(root, np.memmap) and not isinstance(root.base, np.memmap):
@@ -709,9 +754,21 @@ def _memmap_reference(array):
         root = root.base
     if not isinstance(root, np.memmap) or root.filename is None:
         return None
+    return root
+
+
+def _memmap_reference(array):
+    """Describe a contiguous array that lies in a file; None for any other."""
+    if isinstance(array, _MemmapReference):
+        return array
+    root = _memmap_root(array)
     # What was changed in memory only is not in the file; what joblib mapped for its
     # workers does not outlive them.
-    if root.mode == "c" or "joblib_memmapping_folder" in str(root.filename):
+    if (
+        root is None
+        or root.mode == "c"
+        or "joblib_memmapping_folder" in str(root.filename)
+    ):
         return None
     order = "C" if array.flags.c_contiguous else "F"
     if not (array.flags.c_contiguous or array.flags.f_contiguous):

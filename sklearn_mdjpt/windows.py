@@ -15,6 +15,7 @@ import pandas as pd
 
 from ._canonical import CanonicalReader
 from ._grouping import combine_groups, rows_of_groups
+from ._store import read_store, write_store
 from ._validation import (
     check_ch_names,
     check_column,
@@ -46,7 +47,7 @@ _GROUPS = {
 class EEGWindows:
     """Windows of EEG from one or several datasets, with one metadata row each.
 
-    Build it with `from_recordings`, `from_arrays`, `from_epochs` or
+    Build it with `from_recordings`, `from_arrays`, `from_epochs`, `open` or
     `concat_windows`; the constructor is private.  It is one-dimensional to
     scikit-learn (``shape == (n_windows,)``) and passes unchanged through Pipeline,
     ``cross_val_score``, ``GridSearchCV`` and ``learning_curve``, with metadata
@@ -459,6 +460,108 @@ class EEGWindows:
         if dataset is None:
             windows._metadata["dataset"] = _new_dataset_name()
         return windows
+
+    # On disk --------------------------------------------------------------------
+
+    def save(self, folder, *, overwrite=False):
+        """Write the windows to a folder, from which `open` maps them into memory.
+
+        Each recording in use is kept whole, once, whatever the overlap of its windows;
+        of arrays of windows only the subjects and sessions in use.  Signals keep their
+        dtype, metadata their values and dtypes.  Nothing is pickled.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            The folder to make; its parent exists.  It can be moved later.
+        overwrite : bool, default=False
+            Whether an older store in that folder is replaced.  Other files in it stay.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder's parent does not exist.
+        FileExistsError
+            If ``folder`` is a file, or a folder that is not empty, or with
+            ``overwrite=True`` one that holds no store.
+        TypeError
+            If a column of the metadata or the trials holds something else than str,
+            int, float, bool and None, or has a dtype that cannot be kept.  Nothing has
+            been written then.
+        ValueError
+            If the windows are read from the very store that is to be replaced.
+
+        See Also
+        --------
+        EEGWindows.open : Open the folder.
+
+        Notes
+        -----
+        Signals are copied a few megabytes at a time, so that recordings larger than
+        the memory can be saved.  The folder gets its name when all of it is on the
+        disk: after an error or a kill there is none, or the older store as it was.  A
+        killed process leaves a hidden folder beside it (inside it, where it existed)
+        whose name ends in ``.part`` and which can be deleted.  Only one process at a
+        time may write to a folder.  Windows that were opened from a store cannot be
+        read any more when it has been replaced: they never get other data.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from sklearn_mdjpt import EEGWindows
+        >>> X = EEGWindows.from_arrays(np.ones((3, 1, 50)), ch_names=["Cz"], sfreq=10)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     X.save(folder)
+        ...     EEGWindows.open(folder)[1].shape
+        (1, 50)
+        """
+        write_store(
+            folder,
+            self._sources,
+            (self._source_index, self._starts, self._n_times),
+            self._metadata,
+            overwrite=overwrite,
+        )
+
+    @classmethod
+    def open(cls, folder, *, verify=False):
+        """Open a folder written by `save`; signals stay on disk until they are read.
+
+        What is read is mapped into memory, and the system takes it out of the memory
+        again when it needs the room.  A pickle of the windows holds paths in place of
+        signals: other processes, on this machine or on others that see the folder
+        under the same path, read the same files.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            The folder.
+        verify : bool, default=False
+            Whether all signals are read once and compared with their checksums.
+            Otherwise it is checked that each file is there, of the dtype, shape and
+            size that it was written with; index and metadata are compared always.
+
+        Returns
+        -------
+        EEGWindows
+            The windows that were saved, in the same order.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder.
+        NotADirectoryError
+            If ``folder`` is a file.
+        ValueError
+            If it is no folder of `save`, comes from a newer version, or a file in it
+            is missing, cut short or damaged.
+
+        See Also
+        --------
+        EEGWindows.save : Write the folder.
+        """
+        return cls(*read_store(folder, verify=verify))
 
     # The sequence ---------------------------------------------------------------
 
