@@ -2,11 +2,14 @@
 
 Nothing in them is pickled, and opening one runs nothing.  The checksum covers the
 whole file, so that a file that was cut short or changed on the way is never taken for
-a good one.
+a good one.  It is no signature: whoever makes a file can give it a right checksum, so
+readers check what they take out of it.
 """
 
 import hashlib
 import json
+import reprlib
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -15,9 +18,14 @@ from safetensors.torch import load, save
 from ._files import write_file
 
 _KEY = "sklearn_mdjpt"
-_NO_CHECKSUM = "0" * 64
+# These stand first in our text, in this order.  Where the checksum stands and what it
+# covers is the same in all versions, so that damage is told from a newer version.
+_FIRST = ("sha256", "kind", "format_version")
+_NO_CHECKSUM = b"0" * 64
 # The checksum as it stands in the header: JSON inside a JSON text.
 _MARK = rb"\"sha256\": \""
+# safetensors reads no longer headers.
+_MAX_HEADER = 100_000_000
 
 
 def write_tensors(path, tensors, metadata, *, kind, version):
@@ -35,13 +43,25 @@ def write_tensors(path, tensors, metadata, *, kind, version):
         What the file holds.
     version : int
         Version of the format of this kind of file.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the metadata cannot be written as JSON, which has no NaN.
+    OSError
+        If the file cannot be written; then nothing has changed.
     """
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    header = {"sha256": _NO_CHECKSUM, "kind": kind, "format_version": version}
-    content = save(tensors, metadata={_KEY: json.dumps(header | metadata)})
-    place = content.index(_MARK) + len(_MARK)
-    checksum = hashlib.sha256(content).hexdigest().encode()
-    write_file(path, content[:place] + checksum + content[place + len(checksum) :])
+    content = encode_tensors(tensors, metadata, kind=kind, version=version)
+    try:
+        write_file(path, content)
+    except OSError as error:
+        # The plain error names a temporary file that nobody has heard of.
+        raise OSError(
+            error.errno,
+            f"{error.strerror or error}; nothing was written, and a file that was "
+            "there is unchanged",
+            str(path),
+        ) from error
 
 
 def read_tensors(path, *, kind, version):
@@ -52,7 +72,7 @@ def read_tensors(path, *, kind, version):
     path : Path
         The file.
     kind, version : str, int
-        What is expected, and the newest version that is understood.
+        What is expected, and the version that is understood.
 
     Returns
     -------
@@ -67,36 +87,67 @@ def read_tensors(path, *, kind, version):
         If the file is damaged, is none of this package, is of another kind or comes
         from another version.
     """
-    content = path.read_bytes()
-    header = _header(content, path)
-    if header.get("kind") != kind:
+    # In one go: what comes to stand under this name meanwhile is not mixed in.
+    content = Path(path).read_bytes()
+    return decode_tensors(content, path, kind=kind, version=version)
+
+
+def encode_tensors(tensors, metadata, *, kind, version):
+    """Return what `write_tensors` writes; the same input gives the same bytes."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    first = dict(zip(_FIRST, (_NO_CHECKSUM.decode(), kind, version), strict=True))
+    if clash := first.keys() & metadata.keys():
+        raise ValueError(f"metadata must not hold {sorted(clash)}: they are set here.")
+    text = json.dumps(first | metadata, allow_nan=False)
+    content = bytearray(save(tensors, metadata={_KEY: text}))
+    if _header_size(content) > _MAX_HEADER:
         raise ValueError(
-            f"{str(path)!r} holds {header.get('kind')!r}, expected {kind!r}."
+            f"The metadata take {_header_size(content)} bytes, more than the "
+            f"{_MAX_HEADER} that a header may have."
         )
-    found = header.get("format_version")
-    if found != version:
-        newer = isinstance(found, int) and found > version
+    place = content.index(_MARK) + len(_MARK)
+    content[place : place + len(_NO_CHECKSUM)] = _checksum(content, place)
+    return bytes(content)
+
+
+def decode_tensors(content, path, *, kind, version):
+    """Return what `read_tensors` reads; ``path`` is for messages."""
+    name = repr(str(path))
+    text = _intact_header(content, name)
+    try:
+        header = _our_header(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{name} is not usable: its header is not of the form expected "
+            f"({cut(error)})."
+        ) from error
+    _, found_kind, found_version = (header.pop(key) for key in _FIRST)
+    if found_kind != kind:
+        raise ValueError(f"{name} holds {reprlib.repr(found_kind)}, expected {kind!r}.")
+    if type(found_version) is not int or found_version != version:
+        newer = type(found_version) is int and found_version > version
         advice = "Update sklearn_mdjpt." if newer else "It has to be made again."
         raise ValueError(
-            f"{str(path)!r} has format version {found!r}; this version of "
+            f"{name} has format version {reprlib.repr(found_version)}; this version of "
             f"sklearn_mdjpt reads version {version}. {advice}"
         )
-    checksum = str(header.pop("sha256", "")).encode()
-    place = content.find(_MARK + checksum) + len(_MARK)
-    blank = _NO_CHECKSUM.encode()
-    digest = hashlib.sha256(content[:place])
-    digest.update(blank)
-    digest.update(content[place + len(blank) :])
-    if digest.hexdigest().encode() != checksum:
-        raise ValueError(
-            f"{str(path)!r} is damaged: its checksum is not that of its content."
-        )
     try:
-        tensors = load(content)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{str(path)!r} is damaged: {error}.") from error
-    del header["kind"], header["format_version"]
-    return tensors, header
+        return load(content), header
+    # Besides its own error, safetensors lets through those of Python and torch for
+    # dtypes and shapes that they do not know.
+    except (
+        SafetensorError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ValueError(
+            f"{name} is not usable: its tensors are not where its header says, or of "
+            f"unknown type ({cut(error)})."
+        ) from error
 
 
 def is_tensor_file(path):
@@ -107,7 +158,11 @@ def is_tensor_file(path):
 
 def text_to_tensor(text):
     """Return a text as a tensor: headers are bounded in size, tensors are not."""
-    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+    content = text.encode()
+    # torch takes no empty buffer.
+    if not content:
+        return torch.zeros(0, dtype=torch.uint8)
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
 
 
 def tensor_to_text(tensor):
@@ -115,25 +170,78 @@ def tensor_to_text(tensor):
     return tensor.numpy().tobytes().decode()
 
 
-def _header(content, path):
-    """Return our JSON text in the header of a safetensors file."""
-    size = int.from_bytes(content[:8], "little")
-    if len(content) < 8 + size or not size:
+def cut(message, length=200):
+    """Return a message that others wrote, at most so long."""
+    message = str(message)
+    return message if len(message) <= length else f"{message[:length]}..."
+
+
+def _header_size(content):
+    return int.from_bytes(content[:8], "little")
+
+
+def _checksum(content, place):
+    """Hash the content as it is with zeros in the place of the checksum."""
+    view = memoryview(content)
+    digest = hashlib.sha256(view[:place])
+    digest.update(_NO_CHECKSUM)
+    digest.update(view[place + len(_NO_CHECKSUM) :])
+    return digest.hexdigest().encode()
+
+
+def _intact_header(content, name):
+    """Return the bytes of the header of a file whose checksum is right."""
+    if not content:
+        raise ValueError(f"{name} is empty, expected a file of sklearn_mdjpt.")
+    size = _header_size(content)
+    if size > min(len(content) - 8, _MAX_HEADER):
         raise ValueError(
-            f"{str(path)!r} is damaged: it has {len(content)} bytes, fewer than its "
-            "header asks for."
+            f"{name} is damaged, or no safetensors file: it has {len(content)} bytes, "
+            f"and its header would have {size}."
         )
-    try:
-        metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
-        text = metadata.get(_KEY)
-        header = None if text is None else dict(json.loads(text))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    text = content[8 : 8 + size]
+    found = text.find(_MARK)
+    if found < 0 and f'"{_KEY}"'.encode() not in text:
         raise ValueError(
-            f"{str(path)!r} is damaged: its header is not JSON of the form expected "
-            f"({error})."
-        ) from error
-    if header is None:
-        raise ValueError(
-            f"{str(path)!r} is a safetensors file, but none of sklearn_mdjpt."
+            f"{name} is a safetensors file, or looks like one, but none of "
+            "sklearn_mdjpt."
         )
+    place = 8 + found + len(_MARK)
+    checksum = content[place : place + len(_NO_CHECKSUM)]
+    if found < 0 or checksum != _checksum(content, place):
+        raise ValueError(f"{name} is damaged: its checksum is not that of its content.")
+    return text
+
+
+def _our_header(text):
+    """Return our values in a header of safetensors, as they come in the file."""
+    metadata = _object(text.decode("utf-8")).get("__metadata__")
+    if not isinstance(metadata, dict) or set(metadata) != {_KEY}:
+        raise ValueError(f"its __metadata__ must hold {_KEY!r} and nothing else")
+    header = _object(metadata[_KEY])
+    if tuple(header)[: len(_FIRST)] != _FIRST:
+        raise ValueError(f"{_KEY!r} must begin with {', '.join(_FIRST)}")
     return header
+
+
+def _object(text):
+    """Return a JSON object; strictly, as programs differ in what else they take."""
+    if not isinstance(text, str):
+        raise ValueError(f"{_KEY!r} must be a text, got {type(text).__name__}")
+    found = json.loads(
+        text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+    )
+    if not isinstance(found, dict):
+        raise ValueError(f"it must be a JSON object, got {type(found).__name__}")
+    return found
+
+
+def _without_duplicates(pairs):
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
+def _no_constant(name):
+    raise ValueError(f"{name} is not JSON")

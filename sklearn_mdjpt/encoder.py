@@ -4,6 +4,7 @@ import contextlib
 import numbers
 import os
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -217,9 +218,14 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         Number of features.
     mean_, scale_ : ndarray of shape (n_features_out_,) or None
         Standardisation learnt in ``fit``.
-    training_datasets_, training_subjects_ : list of str
+    training_datasets_, training_subjects_ : list of str or None
         What the weights were trained on, the subjects as "dataset/subject".  Datasets
-        without a name are not listed.
+        without a name are not listed.  None where that is not known: for files that
+        were saved with ``anonymous=True``, for released checkpoints, and for what was
+        fine-tuned from them.  An overlap can then be neither shown nor excluded.
+    n_training_subjects_ : int or None
+        How many subjects the weights were trained on.  More than
+        ``training_subjects_`` has: some are not listed.  None if not known.
 
     See Also
     --------
@@ -560,7 +566,8 @@ list of mne.Epochs or braindecode dataset
             self._fitted_parameters = parameters
             self.module_, self.net_, self.history_ = module, net, history
             self.mean_, self.scale_ = mean, scale
-            self.training_datasets_, self.training_subjects_ = seen
+            self.training_datasets_, self.training_subjects_ = seen[:2]
+            self.n_training_subjects_ = seen.n_subjects
             self.interrupted_ = net is not None and net.interrupted_
             self.n_features_out_ = module.n_features
             # Channels are compared by name; only arrays have a fixed number of them.
@@ -573,19 +580,23 @@ list of mne.Epochs or braindecode dataset
             raise error
         return features
 
-    def _make_module(self):
+    def _make_module(self, file=None):
         """Build the network; its weights from the file if there is one."""
         if self.weights is None:
             config = {name: getattr(self, name) for name in _ARCHITECTURE}
             config["variant"] = self.variant or "paper"
             return HybridEncoder(**config | self._behaviour()), None
-        file = _File(self.weights, self.released_activation)
+        if file is None:
+            file = _File(self.weights, self.released_activation)
         if self.variant not in (None, file.config["variant"]):
             raise ValueError(
                 f"variant={self.variant!r}, but {str(self.weights)!r} holds weights of "
                 f"variant {file.config['variant']!r}; leave variant=None."
             )
-        module = HybridEncoder(**file.config | self._behaviour())
+        # Its initial weights are replaced at once: they are no reason to draw from
+        # torch's global generator.
+        with torch.random.fork_rng(devices=[]):
+            module = HybridEncoder(**file.config | self._behaviour())
         load_parameters(module, file.state_dict, str(self.weights))
         for name in ("window_norm", "subject_norm"):
             stored = file.parameters.get(name, getattr(self, name))
@@ -756,20 +767,44 @@ list of mne.Epochs or braindecode dataset
 
     # Files ----------------------------------------------------------------------
 
-    def save(self, path):
+    def save(self, path, *, anonymous=False):
         """Write the fitted encoder to one file, from which nothing is unpickled.
+
+        The file holds the weights (as float32, whatever ``module_`` was moved to), the
+        standardisation, the parameters that belong to them, the losses and times of
+        each epoch, and the names of the training datasets and subjects; no data, no
+        paths and no user names.  The same encoder gives the same bytes.
 
         Parameters
         ----------
         path : str or path-like
-            Conventionally ending in ".safetensors".  A file that is there is replaced
-            at once, or not at all.
+            Conventionally ending in ".safetensors"; "~" is not expanded.  A file that
+            is there is replaced at once, or not at all: a crash or a full disk leaves
+            it whole.  (A process that is killed may leave a hidden file beside it that
+            ends in ".part" and can be removed.)  Permissions are those of a new file,
+            and a link is replaced, not what it leads to.
+        anonymous : bool, default=False
+            Whether to leave out the names of the training datasets and subjects: ids
+            of patients say who they are, and names of datasets where they were.  Only
+            the number of subjects is kept.  In an encoder that is loaded from the file
+            ``training_datasets_`` and ``training_subjects_`` are None, so that asking
+            for an overlap with a test set is an error, never an empty answer.  Names
+            are not replaced by hashes: whoever can guess an id can compute those.
+
+        Raises
+        ------
+        ValueError
+            If the encoder could not be loaded again, such as with NaN in its weights.
+        OSError
+            If there is no such folder (FileNotFoundError), ``path`` is one
+            (IsADirectoryError), or the file cannot be written.
 
         See Also
         --------
         MDJPTEncoder.load : Read it again.
         """
         check_is_fitted(self, "module_")
+        check_option(anonymous, (True, False), "anonymous")
         extra = {}
         if self.mean_ is not None:
             extra |= {"mean": torch.from_numpy(self.mean_)}
@@ -782,9 +817,10 @@ list of mne.Epochs or braindecode dataset
             "parameters": self._fitted_parameters,
             "ch_names": list(CANONICAL_CHANNELS),
             "sfreq": CANONICAL_SFREQ,
-            "training_datasets": self.training_datasets_,
-            "training_subjects": self.training_subjects_,
-            "history": self.history_.to_dict(orient="list"),
+            "training_datasets": None if anonymous else self.training_datasets_,
+            "training_subjects": None if anonymous else self.training_subjects_,
+            "n_training_subjects": self.n_training_subjects_,
+            "history": _plain(self.history_),
         }
         write_weights(
             path,
@@ -801,7 +837,7 @@ list of mne.Epochs or braindecode dataset
         Parameters
         ----------
         path : str or path-like
-            File of `save`.
+            File of `save`; "~" is not expanded.
         **overrides
             Parameters that are no part of the file: ``device``, ``batch_size``,
             ``ch_names``, ``sfreq``, those of the training, ...
@@ -817,7 +853,17 @@ list of mne.Epochs or braindecode dataset
         Raises
         ------
         ValueError
-            If it is no file of `save`, or an override contradicts the file.
+            If it is no file of `save`, is damaged, comes from another version of the
+            format, or holds anything that such a file must not; or if an override
+            contradicts the file.
+        FileNotFoundError, IsADirectoryError
+            If there is no such file, or it is a folder.
+
+        Notes
+        -----
+        Nothing in a file is ever run, and all that it holds is checked before it is
+        used: files of strangers do no harm.  What they compute is another matter: a
+        checksum says that a file is as it was written, not who wrote it.
         """
         file = _File(path, None)
         if not file.parameters:
@@ -835,7 +881,7 @@ list of mne.Epochs or braindecode dataset
             )
         encoder = cls(weights=path, **file.parameters | overrides)
         encoder._check_parameters()
-        module, _ = encoder._make_module()
+        module, _ = encoder._make_module(file)
         if encoder.subject_norm == "train":
             module.set_statistics(file.statistics())
         encoder.module_ = module.to(resolve_device(encoder.device)).eval()
@@ -846,7 +892,8 @@ list of mne.Epochs or braindecode dataset
         encoder.history_ = file.history
         encoder.mean_, encoder.scale_ = file.standardization()
         encoder.interrupted_ = False
-        encoder.training_datasets_, encoder.training_subjects_ = file.seen
+        encoder.training_datasets_, encoder.training_subjects_ = file.seen[:2]
+        encoder.n_training_subjects_ = file.seen.n_subjects
         encoder.n_features_out_ = module.n_features
         return encoder
 
@@ -1012,9 +1059,11 @@ class _File:
         self.state_dict, self.config = content.state_dict, content.config
         self.extra = content.extra
         self.parameters = content.metadata.get("parameters", {})
-        self.seen = (
-            content.metadata.get("training_datasets", []),
-            content.metadata.get("training_subjects", []),
+        # Released checkpoints do not say.
+        self.seen = _Seen(
+            content.metadata.get("training_datasets"),
+            content.metadata.get("training_subjects"),
+            content.metadata.get("n_training_subjects"),
         )
         self.history = _no_history()
         if "history" in content.metadata:
@@ -1034,7 +1083,23 @@ class _File:
         )
 
 
-_NOTHING_SEEN = ([], [])
+class _Seen(NamedTuple):
+    """Whom weights were trained on; None is what is not known."""
+
+    datasets: list[str] | None
+    subjects: list[str] | None
+    n_subjects: int | None
+
+
+_NOTHING_SEEN = _Seen([], [], 0)
+
+
+def _plain(history):
+    """Return a history as JSON has it, which has no NaN."""
+    return {
+        name: [float(x) if np.isfinite(x) else None for x in column]
+        for name, column in history.items()
+    }
 
 
 def _no_history():
@@ -1047,17 +1112,27 @@ def _no_history():
 def _who(columns):
     """Names of the datasets and subjects in a table."""
     table = columns[["dataset", "subject"]].drop_duplicates()
+    n_subjects = None if table["subject"].isna().any() else len(table)
     table = table[~anonymous(table)]
     known = table.dropna()
-    return (
+    return _Seen(
         list(table["dataset"].unique()),
         [f"{d}/{s}" for d, s in zip(known["dataset"], known["subject"], strict=True)],
+        n_subjects,
     )
 
 
 def _union(a, b):
-    """Merge lists pairwise, each name once."""
-    return tuple(list(dict.fromkeys([*x, *y])) for x, y in zip(a, b, strict=True))
+    """Merge what was seen; what one of the two does not know stays unknown."""
+    if _NOTHING_SEEN in (a, b):
+        return b if a == _NOTHING_SEEN else a
+    if a.subjects is None or b.subjects is None:
+        return _Seen(None, None, None)
+    datasets = list(dict.fromkeys([*a.datasets, *b.datasets]))
+    subjects = list(dict.fromkeys([*a.subjects, *b.subjects]))
+    # People without a name in the one may be those with or without one in the other.
+    complete = all(seen.n_subjects == len(seen.subjects) for seen in (a, b))
+    return _Seen(datasets, subjects, len(subjects) if complete else None)
 
 
 def _standardization(features):

@@ -737,52 +737,6 @@ def test_released_checkpoint(tmp_path):
         MDJPTEncoder(**kwargs).fit(X)
 
 
-class _Mischief:
-    """Would write a file when unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
-
-
-def test_weight_files_that_are_none(mixed_windows, tmp_path):
-    X = mixed_windows
-
-    def fit(path):
-        return MDJPTEncoder(weights=path).fit(X)
-
-    with pytest.raises(FileNotFoundError, match="No weights file"):
-        fit(tmp_path / "absent.safetensors")
-    path = tmp_path / "text.safetensors"
-    path.write_text("hello there, this is no weights file")
-    with pytest.raises(ValueError, match="neither a file written by"):
-        fit(path)
-    tiny().fit(X).save(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="is damaged"):
-        fit(path)
-    from safetensors.torch import save_file
-
-    save_file({"a": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match="none of sklearn_mdjpt"):
-        fit(path)
-    evil = tmp_path / "evil.ckpt"
-    torch.save({"state_dict": {}, "x": _Mischief(tmp_path / "touched")}, evil)
-    with pytest.raises(ValueError, match="nothing else is unpickled"):
-        fit(evil)
-    assert not (tmp_path / "touched").exists()
-    with pytest.raises(ValueError, match="Set by the file.*: subject_norm"):
-        tiny().fit(X).save(path)
-        MDJPTEncoder.load(path, subject_norm=None)
-    with pytest.raises(ValueError, match="Set by the file.*: hidden_dim"):
-        MDJPTEncoder.load(path, hidden_dim=8)
-    with pytest.raises(FileNotFoundError, match="There is no folder"):
-        tiny().fit(X).save(tmp_path / "nowhere" / "x.safetensors")
-
-
 # Errors --------------------------------------------------------------------------
 
 
