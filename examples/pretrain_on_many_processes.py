@@ -4,21 +4,27 @@ Pre-training on several processes or GPUs
 
 A script for ``accelerate launch``: every process reads the same memory-mapped store,
 trains on its share of each batch, and the weights are those of a single process up to
-rounding.  Start it with
+rounding.  Start it on two GPUs with
 
 .. code-block:: bash
 
     pip install "sklearn_mdjpt[distributed]"
-    accelerate launch --num_processes 2 pretrain_on_many_processes.py       # two GPUs
-    accelerate launch --cpu --num_processes 2 pretrain_on_many_processes.py # two CPUs
+    accelerate launch --multi_gpu --num_processes 2 pretrain_on_many_processes.py
 
-and again after it was killed: it goes on from its last checkpoint.
+On CPUs it is the same command, told not to look for GPUs:
+
+.. code-block:: bash
+
+    ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2 \
+        pretrain_on_many_processes.py
+
+After a kill the same command goes on from the last checkpoint.
 """
 
 import argparse
 from pathlib import Path
 
-from accelerate import PartialState
+from accelerate import Accelerator
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder
 from sklearn_mdjpt.datasets import make_emotion_windows
@@ -26,7 +32,7 @@ from sklearn_mdjpt.datasets import make_emotion_windows
 # %%
 # What to train on, how long, and where results go.
 
-parser = argparse.ArgumentParser(description=__doc__)
+parser = argparse.ArgumentParser()
 parser.add_argument("--store", type=Path, default=Path("windows"))
 parser.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
 parser.add_argument("--weights", type=Path, default=Path("encoder.safetensors"))
@@ -39,16 +45,16 @@ arguments = parser.parse_args()
 # The data: your own windows, saved once with ``X.save(folder)``.  Here the first
 # process simulates some, and the others wait.
 
-state = PartialState()
-with state.main_process_first():
+accelerator = Accelerator(mixed_precision=arguments.mixed_precision)
+with accelerator.main_process_first():
     if not arguments.store.exists():
         simulated = make_emotion_windows(n_datasets=2, n_subjects=4, random_state=0)
         simulated.save(arguments.store)
 X = EEGWindows.open(arguments.store)
 
 # %%
-# The training.  ``accelerate=True`` would take all of ``accelerate launch``'s settings;
-# a dict sets some of them here.
+# The training.  ``accelerate=True`` takes the settings of ``accelerate launch``; a dict
+# sets some of them here.
 
 encoder = MDJPTEncoder.small(
     max_epochs=arguments.epochs,
@@ -63,6 +69,6 @@ encoder.fit(X)
 # %%
 # All processes hold the same encoder; one writes it.
 
-if state.is_main_process:
+if accelerator.is_main_process:
     encoder.save(arguments.weights)
     print(encoder.history_.to_string())

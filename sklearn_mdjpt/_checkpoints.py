@@ -174,8 +174,9 @@ def pack(value, tensors):
         return {"array": _put(torch.from_numpy(value.copy()), tensors)}
     if isinstance(value, list):
         return [pack(item, tensors) for item in value]
-    if isinstance(value, tuple):
-        return {"tuple": [pack(item, tensors) for item in value]}
+    if isinstance(value, tuple | set):
+        items = [pack(item, tensors) for item in value]
+        return {type(value).__name__: items}
     if isinstance(value, dict):
         items = [[pack(k, tensors), pack(v, tensors)] for k, v in value.items()]
         return {"dict": items}
@@ -202,8 +203,9 @@ def unpack(value, tensors):
         return tensors[content]
     if kind == "array":
         return tensors[content].numpy()
-    if kind == "tuple":
-        return tuple(unpack(item, tensors) for item in content)
+    if kind in ("tuple", "set"):
+        make = tuple if kind == "tuple" else set
+        return make(unpack(item, tensors) for item in content)
     if kind == "dict":
         return {unpack(k, tensors): unpack(v, tensors) for k, v in content}
     raise ValueError(f"a value of unknown kind {kind!r}")

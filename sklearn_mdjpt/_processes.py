@@ -6,6 +6,8 @@ gradients are added up.  What must be one for all (seeds, the checkpoint to go o
 is what the first process says.
 """
 
+import os
+
 import numpy as np
 import torch
 
@@ -65,10 +67,20 @@ class Together(Alone):
             ) from error
 
         self.accelerator = Accelerator(**settings)
+        n_started = int(os.environ.get("WORLD_SIZE", 1))
+        if self.accelerator.num_processes != n_started:
+            raise RuntimeError(
+                f"{n_started} processes were started, but Accelerate knows of "
+                f"{self.accelerator.num_processes}, and each would train alone. For "
+                "processes on CPUs set ACCELERATE_USE_CPU=true."
+            )
         self.rank = self.accelerator.process_index
         self.size = self.accelerator.num_processes
         self.is_main = self.accelerator.is_main_process
         self.device = self.accelerator.device
+        if self.device.type == "cpu":
+            # Not "cpu:0", a place from which torch cannot unpickle.
+            self.device = torch.device("cpu")
         self.skips_bad_steps = self.accelerator.scaler is not None
 
     @property

@@ -425,7 +425,7 @@ def test_a_file_in_the_place_of_the_folder(X, tmp_path):
 
 def test_checkpoints_hold_plain_values_only():
     state = {
-        "a": (1, 2.5, None, True), 3: [torch.arange(3), np.float32(2)],
+        "a": (1, 2.5, None, True, {1, "x"}), 3: [torch.arange(3), np.float32(2)],
         "nan": float("nan"), "big": 2**100, "array": np.arange(4, dtype=np.uint8),
     }  # fmt: skip
     tensors = {}

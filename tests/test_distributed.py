@@ -1,0 +1,124 @@
+"""Several processes that train as one, through Accelerate; mixed precision."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from distributed_for_a_test import TRAININGS, make, results, windows
+
+from sklearn_mdjpt._processes import Together, deal_out
+
+pytest.importorskip("accelerate")
+FOLDER = Path(__file__).parent
+N_SECONDS = 400
+
+
+def launch(script, *arguments, n_processes=2, **environment):
+    """Run a script in several processes on CPUs, as a user would."""
+    threads = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu",
+        "--num_processes", n_processes, "--num_machines", 1, "--mixed_precision", "no",
+        "--dynamo_backend", "no", "--main_process_port", 0, script, *arguments,
+    ]  # fmt: skip
+    return subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True,
+        timeout=N_SECONDS, env=os.environ | threads | environment,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Folder with the results of two processes."""
+    folder = tmp_path_factory.mktemp("together")
+    done = launch(FOLDER / "distributed_for_a_test.py", folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_two_processes_train_as_one(together, name):
+    X = windows()
+    encoder = make(**TRAININGS[name])
+    expected = results(encoder, encoder.fit_transform(X))
+    ranks = [dict(np.load(together / f"{name}-{rank}.npz")) for rank in (0, 1)]
+    for key, value in ranks[0].items():
+        np.testing.assert_array_equal(ranks[1][key], value, err_msg=key)
+    losses = ranks[0]["losses"]
+    assert len(losses) == len(expected["losses"])
+    np.testing.assert_allclose(losses, expected["losses"], rtol=1e-4)
+    # It is a curve, and not a constant.
+    assert np.ptp(losses) > 0.05
+    for key in set(expected) - {"losses", "features"}:
+        atol = 1e-2 * np.abs(expected[key]).max() + 1e-5
+        np.testing.assert_allclose(ranks[0][key], expected[key], atol=atol, err_msg=key)
+
+
+def test_two_processes_go_on_from_one_checkpoint(together):
+    ranks = [dict(np.load(together / f"checkpoints-{rank}.npz")) for rank in (0, 1)]
+    for found in ranks:
+        assert found["interrupted"]
+        assert found["n_batches"].tolist() == [7, 12, 12]
+        assert found["same"].tolist() == [False, True, True]
+    # Without a seed, all processes take that of the first.
+    np.testing.assert_array_equal(ranks[0]["unseeded"], ranks[1]["unseeded"])
+
+
+def test_errors_reach_all_processes(together):
+    for rank in (0, 1):
+        text = (together / f"errors-{rank}.txt").read_text()
+        assert "other data: ValueError: The processes have other parameters" in text
+        assert "too many: ValueError: 2 processes were started, but a batch" in text
+        assert "not finite: FloatingPointError: The pre-training loss became" in text
+
+
+def test_processes_that_would_train_alone_are_told(monkeypatch):
+    # As where only GPUs are looked for, and there are none.
+    monkeypatch.setattr("accelerate.Accelerator", lambda: Mock(num_processes=1))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match="2 processes were started, but"):
+        Together()
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_one_process_with_accelerate(tmp_path, precision):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
+        "import numpy as np\n"
+        "from distributed_for_a_test import make, results, windows\n"
+        "X, settings = windows(), {'max_epochs': 1, 'batches_per_epoch': 6}\n"
+        f"encoder = make(accelerate={{'mixed_precision': {precision!r}}}, **settings)\n"
+        f"np.savez({str(tmp_path / 'r.npz')!r},"
+        " **results(encoder, encoder.fit_transform(X)))\n"
+    )
+    subprocess.run([sys.executable, script], check=True, timeout=N_SECONDS)
+    found = dict(np.load(tmp_path / "r.npz"))
+    encoder = make(max_epochs=1, batches_per_epoch=6)
+    expected = results(encoder, encoder.fit_transform(windows()))
+    equal = np.array_equal(found["losses"], expected["losses"])
+    assert equal == (precision == "no")
+    np.testing.assert_allclose(found["losses"], expected["losses"], rtol=0.05)
+    assert all(np.isfinite(value).all() for value in found.values())
+
+
+def test_pieces_of_work_are_dealt_out_evenly():
+    owners = deal_out([5, 5, 3, 3, 2, 2], 2)
+    loads = np.bincount(owners, [5, 5, 3, 3, 2, 2])
+    assert loads.tolist() == [10, 10]
+    assert deal_out([1, 9, 1], 3).tolist() == [1, 0, 2]
+    assert deal_out([4, 4, 4, 4], 1).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_mixed_precision_on_a_gpu(precision):
+    encoder = make(
+        accelerate={"mixed_precision": precision}, max_epochs=1, batches_per_epoch=6
+    )
+    assert np.isfinite(encoder.fit_transform(windows())).all()
