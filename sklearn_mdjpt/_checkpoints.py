@@ -79,7 +79,7 @@ class Run:
         finally:
             lock.release()
 
-    def describe(self, about):
+    def describe(self, **about):
         """Write what the run is, for people who look into the folder."""
         text = json.dumps(about, indent=2, default=str)
         write_file(self.folder / "about.json", f"{text}\n".encode())

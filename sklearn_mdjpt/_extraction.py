@@ -4,13 +4,16 @@ import numpy as np
 import torch
 
 from ._grouping import combine_groups, natural_codes, rows_of_groups
+from ._processes import Alone, deal_out
 
 N_STATISTICS_WINDOWS = 256
 """Statistics of a subject come from at most this many of its windows."""
 
 
 @torch.inference_mode()
-def extract_features(encoder, reader, metadata, *, batch_size, device, statistics=None):
+def extract_features(
+    encoder, reader, metadata, *, batch_size, device, statistics=None, peers=None
+):
     """Encode all windows of a reader.
 
     Parameters
@@ -28,13 +31,16 @@ def extract_features(encoder, reader, metadata, *, batch_size, device, statistic
     statistics : NormStatistics, default=None
         Fixed statistics, with which each window stands alone; None takes those of
         each subject if the encoder normalises by subject.
+    peers : Together, default=None
+        Processes that share the work; all of them get all features.
 
     Returns
     -------
     ndarray of shape (n_windows, n_features)
         Float32; row i is window i.
     """
-    features = np.empty((len(metadata), encoder.n_features), np.float32)
+    peers = peers or Alone()
+    features = np.zeros((len(metadata), encoder.n_features), np.float32)
 
     def encode(rows):
         for batch in _batches(rows, reader.n_times, batch_size):
@@ -46,10 +52,13 @@ def extract_features(encoder, reader, metadata, *, batch_size, device, statistic
 
     by_subject = encoder.subject_norm == "subject" and statistics is None
     if not by_subject:
-        for batch, z in encode(np.arange(len(metadata))):
+        mine = np.array_split(np.arange(len(metadata)), peers.size)[peers.rank]
+        for batch, z in encode(mine):
             finish(batch, z, statistics)
-        return features
-    for rows in _rows_by_subject(metadata):
+        return peers.add_up(features)
+    subjects = _rows_by_subject(metadata)
+    owners = deal_out([len(rows) for rows in subjects], peers.size)
+    for rows in (subjects[k] for k in np.flatnonzero(owners == peers.rank)):
         chosen = statistics_rows(reader, metadata, rows)
         encoded = list(encode(chosen))
         of_subject = encoder.norm_statistics([z for _, z in encoded])
@@ -58,7 +67,7 @@ def extract_features(encoder, reader, metadata, *, batch_size, device, statistic
         del encoded
         for batch, z in encode(np.setdiff1d(rows, chosen)):
             finish(batch, z, of_subject)
-    return features
+    return peers.add_up(features)
 
 
 @torch.inference_mode()

@@ -516,15 +516,13 @@ list of mne.Epochs or braindecode dataset
             windows, reader = self._read(X, module, parameters)
             if y is not None and len(y) != len(windows):
                 raise ValueError(f"y has {len(y)} labels for {len(windows)} windows.")
-            net, history = None, _no_history() if file is None else file.history
-            seen = _NOTHING_SEEN if file is None else file.seen
-            run = error = stored = None
             module.to(device)
             if self.compile:
                 compile_blocks(module)
+            history = _no_history() if file is None else file.history
+            seen = _NOTHING_SEEN if file is None else file.seen
+            net = run = error = stored = None
             if (self.weights is None or self.finetune) and self.max_epochs > 0:
-                # Too short for the projector: not only in the first batch.
-                module.check_projectable(int(reader.n_times.min()))
                 columns = pair_columns(
                     windows, subjects=subjects, datasets=datasets, sessions=sessions,
                     stimuli=stimuli, onsets=onsets,
@@ -533,11 +531,9 @@ list of mne.Epochs or braindecode dataset
                 if run is not None and peers.is_main:
                     held.enter_context(run.locked(self._say_waiting))
                     run.describe(
-                        {
-                            "package_version": __version__,
-                            "parameters": self.get_params(deep=False),
-                            "X": repr(windows),
-                        }
+                        package_version=__version__,
+                        parameters=self.get_params(deep=False),
+                        X=repr(windows),
                     )
                 net, error = self._train(
                     module, reader, windows, columns, y, seeds[1], device, run, peers
@@ -545,7 +541,7 @@ list of mne.Epochs or braindecode dataset
                 history = history_table(net)
                 seen = _union(seen, net.seen_)
                 if run is not None and not net.interrupted_:
-                    stored = self._stored(run)
+                    stored = peers.share(self._stored(run) if peers.is_main else None)
             module.eval()
             features = mean = scale = None
             common = {"batch_size": self.batch_size, "device": device}
@@ -558,7 +554,9 @@ list of mne.Epochs or braindecode dataset
                     pooled_statistics(module, reader, windows.metadata, **common)
                 )
             if encode or (self.standardize and stored is None):
-                features = extract_features(module, reader, windows.metadata, **common)
+                features = extract_features(
+                    module, reader, windows.metadata, peers=peers, **common
+                )
             if self.standardize and stored is None:
                 mean, scale = _standardization(features)
 
@@ -668,6 +666,8 @@ list of mne.Epochs or braindecode dataset
         error : FloatingPointError or None
             Why the training ended early, with the last good weights.
         """
+        # Too short for the projector: not only in the first batch.
+        module.check_projectable(int(reader.n_times.min()))
         state, finished = None, False
         if run is not None:
             state, finished = peers.share(run.latest() if peers.is_main else None)
