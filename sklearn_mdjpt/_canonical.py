@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from ._resampling import resampled_length
-from ._validation import list_some
+from ._validation import list_some, name_windows
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ, channel_matrix
 from .recordings import CACHED_SAMPLES, OUTLIER_FACTOR
 
@@ -48,6 +48,7 @@ class CanonicalReader:
         missing_channels="nearest",
         neighbours="mne",
     ):
+        self._X = X
         self.sfreq = sfreq
         self.window_norm = window_norm
         self._blocks = []
@@ -114,13 +115,13 @@ class CanonicalReader:
                     flat[name] = flat.get(name, 0) + 1
         if not_finite.any():
             raise ValueError(
-                f"{not_finite.sum()} of {n} windows hold NaN or inf: windows "
-                f"{list_some(np.flatnonzero(not_finite))}."
+                f"{not_finite.sum()} of {n} windows hold NaN or inf: "
+                f"{name_windows(np.flatnonzero(not_finite), self._X.metadata)}."
             )
         if constant.any():
             raise ValueError(
                 f"{constant.sum()} of {n} windows are constant in every channel: "
-                f"windows {list_some(np.flatnonzero(constant))}."
+                f"{name_windows(np.flatnonzero(constant), self._X.metadata)}."
             )
         if flat:
             listed = list_some(

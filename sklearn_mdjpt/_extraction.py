@@ -5,6 +5,7 @@ import torch
 
 from ._grouping import combine_groups, natural_codes, rows_of_groups
 from ._processes import Alone, deal_out
+from ._validation import name_windows
 
 N_STATISTICS_WINDOWS = 256
 """Statistics of a subject come from at most this many of its windows."""
@@ -38,14 +39,18 @@ def extract_features(
     -------
     ndarray of shape (n_windows, n_features)
         Float32; row i is window i.
+
+    Raises
+    ------
+    ValueError
+        If some cannot be encoded to finite numbers; the message names them.
     """
     peers = peers or Alone()
     features = np.zeros((len(metadata), encoder.n_features), np.float32)
 
     def encode(rows):
         for batch in _batches(rows, reader.n_times, batch_size):
-            x = torch.from_numpy(reader.read(batch)).to(device)
-            yield batch, encoder.encode_channels(x)
+            yield batch, _encode(encoder, reader, metadata, batch, device)
 
     def finish(batch, z, given):
         features[batch] = encoder.features_from(z, given).cpu().numpy()
@@ -80,10 +85,27 @@ def pooled_statistics(encoder, reader, metadata, *, batch_size, device):
     )
     return encoder.norm_statistics(
         [
-            encoder.encode_channels(torch.from_numpy(reader.read(batch)).to(device))
+            _encode(encoder, reader, metadata, batch, device)
             for batch in _batches(rows, reader.n_times, batch_size)
         ]
     )
+
+
+def _encode(encoder, reader, metadata, rows, device):
+    """Encode the channels of some windows; a broken one is named, not averaged in."""
+    x = torch.from_numpy(reader.read(rows)).to(device)
+    z = encoder.encode_channels(x)
+    # A sum is finite where all of its terms are, but for terms of 1e36 and more.
+    finite = torch.isfinite(z.flatten(1).sum(1)).cpu().numpy()
+    if not finite.all():
+        largest = float(x.abs().amax())
+        raise ValueError(
+            f"The encoding of {np.count_nonzero(~finite)} windows is not finite: "
+            f"{name_windows(rows[~finite], metadata)}. After normalisation there are "
+            f"values up to {largest:.3g}, where about 1 is expected; the recording is "
+            "broken."
+        )
+    return z
 
 
 def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from ._validation import check_numeric, check_sfreq, list_some
+from ._validation import check_numeric, check_sfreq, list_some, name_windows
 from .channels import CANONICAL_CHANNELS
 from .windows import EEGWindows
 
@@ -99,9 +99,12 @@ def check_finite(X, *, constant=True):
         (still & (not constant), "are constant in every channel"),
     ):
         if bad.any():
+            rows = np.flatnonzero(bad)
+            known = isinstance(X, EEGWindows)
+            which = name_windows(rows, X.metadata) if known else list_some(rows)
             raise ValueError(
-                f"{bad.sum()} of {len(bad)} windows {what}: windows "
-                f"{list_some(np.flatnonzero(bad))}."
+                f"{bad.sum()} of {len(bad)} windows {what}: "
+                f"{which if known else f'windows {which}'}."
             )
 
 

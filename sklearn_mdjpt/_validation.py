@@ -135,6 +135,32 @@ def check_option(value, options, name):
         raise ValueError(f"{name} must be one of {listed}; got {value!r}.")
 
 
+def name_windows(rows, metadata):
+    """Say which windows, and of which recordings.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+        Places of the windows.
+    metadata : DataFrame of shape (n_windows, n_columns)
+        As of `EEGWindows`.
+
+    Returns
+    -------
+    str
+        "windows 3, 4 of SEED/03/1"; the recordings are left out where nothing is known
+        of them.
+    """
+    text = f"windows {list_some(rows)}"
+    whose = metadata.iloc[rows][["dataset", "subject", "session"]].drop_duplicates()
+    whose = whose[whose["subject"].notna()]
+    names = [
+        "/".join(str(name) for name in row if not pd.isna(name))
+        for row in whose.itertuples(index=False)
+    ]
+    return f"{text} of {list_some(names)}" if names else text
+
+
 def list_some(values, limit=10):
     """Return values joined for a message, cut after ``limit`` of them."""
     values = list(values)
