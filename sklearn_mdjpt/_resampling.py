@@ -53,7 +53,7 @@ def bridge_gaps(x):
     Parameters
     ----------
     x : ndarray of float, shape (n_lines, n_times)
-        Signals; a line without any finite sample stays as it is.
+        Signals; a line without any finite sample becomes NaN.
 
     Returns
     -------
@@ -66,6 +66,8 @@ def bridge_gaps(x):
         if len(finite):
             missing = np.flatnonzero(gaps[line])
             x[line, missing] = np.interp(missing, finite, x[line, finite])
+        else:
+            x[line] = np.nan
     return x
 
 
@@ -116,9 +118,9 @@ def resample(x, sfreq, new_sfreq):
 def resample_cuts(x, starts, n_times, sfreq, new_sfreq, picks):
     """Cut windows from a signal at another rate without resampling all of it.
 
-    The numbers are, up to rounding, those of windows cut from ``resample(x, ...)``:
+    The numbers are, to the last bit, those of windows cut from ``resample(x, ...)``:
     the same line is taken out, and each window is resampled from as much of the signal
-    as the filter sees.
+    as the filter sees, by the same sums.
 
     Parameters
     ----------
@@ -142,26 +144,68 @@ def resample_cuts(x, starts, n_times, sfreq, new_sfreq, picks):
     up, down = ratio.numerator, ratio.denominator
     reach = len(_filter(ratio)) // (2 * up) + 1
     length = n_times * down // up + 2 * reach + down + 2
-    ends = x[:, [0, -1]][picks].astype(float)
-    base, slope = ends[:, :1], (ends[:, 1:] - ends[:, :1]) / max(1, x.shape[1] - 1)
+    base = _next_finite(x, picks, range(x.shape[1]))[1]
+    last = _next_finite(x, picks, range(x.shape[1] - 1, -1, -1))[1]
+    slope = (last - base) / max(1, x.shape[1] - 1)
     out = np.empty((len(picks), len(starts), n_times), np.float32)
     for i, start in enumerate(starts):
         # Both rates have a sample where this part begins.
         first = (start * down // up - reach) // down * down
         a, b = max(first, 0), min(first + length, x.shape[1])
         part = np.zeros((len(picks), length))
-        part[:, a - first : b - first] = x[picks, a:b]
-        part[:, a - first : b - first] -= base + slope * np.arange(a, b)
-        if not np.isfinite(part).all():
-            # Gaps are bridged from where the signal goes on, however far that is.
-            whole = resample(x[picks], sfreq, new_sfreq)
-            out[:, i] = whole[:, start : start + n_times]
-            continue
+        inside = part[:, a - first : b - first]
+        inside[:] = x[picks, a:b]
+        _bridge_part(inside, x, picks, a)
+        inside -= base + slope * np.arange(a, b)
         skip = start - first // down * up
         new = _resample_part(part, ratio)[:, skip : skip + n_times]
         new += base + slope * (np.arange(start, start + n_times) / float(ratio))
         out[:, i] = new
     return out.swapaxes(0, 1)
+
+
+def _bridge_part(part, x, picks, a):
+    """Bridge ``part``, samples of x from a on, in place: as `bridge_gaps` does x."""
+    gaps = ~np.isfinite(part)
+    if not gaps.any():
+        return
+    lines = np.flatnonzero(gaps.any(axis=1))
+    # Where a gap goes on beyond the part, so does its bridge.
+    before = _next_finite(x, picks[lines], range(a - 1, -1, -1))
+    after = _next_finite(x, picks[lines], range(a + part.shape[1], x.shape[1]))
+    ends = np.concatenate([*before, *after], axis=1)
+    for line, (left_time, left, right_time, right) in zip(lines, ends, strict=True):
+        inside = np.flatnonzero(~gaps[line])
+        times = np.concatenate([[left_time], a + inside, [right_time]])
+        values = np.concatenate([[left], part[line, inside], [right]])
+        known = np.isfinite(values)
+        if known.any():
+            missing = np.flatnonzero(gaps[line])
+            part[line, missing] = np.interp(a + missing, times[known], values[known])
+        else:
+            part[line] = np.nan
+
+
+def _next_finite(x, picks, times):
+    """Time and value, each (n_picks, 1), of a channel's first finite sample.
+
+    In the order of ``times``, a range of step 1 or -1; NaN where there is none.
+    """
+    found = np.full((2, len(picks), 1), np.nan)
+    left = np.arange(len(picks))
+    step = 1
+    while len(times) and len(left):
+        some, times = times[:step], times[step:]
+        low, high = sorted((some[0], some[-1]))
+        part = x[:, low : high + 1][picks[left], :: some.step]
+        finite = np.isfinite(part)
+        done = finite.any(axis=1)
+        place = finite[done].argmax(axis=1)
+        found[0, left[done], 0] = np.asarray(some)[place]
+        found[1, left[done], 0] = part[done, place]
+        left = left[~done]
+        step *= 16
+    return found
 
 
 def _resample_part(x, ratio):
