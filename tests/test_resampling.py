@@ -1,4 +1,4 @@
-"""Numbers that depend on nothing they should not, and data that is out of order."""
+"""Resampling: the very same bits whether a recording is resampled whole or not."""
 
 import numpy as np
 import pytest

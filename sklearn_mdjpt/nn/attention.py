@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .precision import no_autocast
+
 
 class LinearAttention(nn.Module):
     r"""Multi-head linear attention.
@@ -37,7 +39,13 @@ class LinearAttention(nn.Module):
 
     def forward(self, x):
         """Map ``x`` (M, N, H) to (M, N, H)."""
-        return self.out(_LinearAttend.apply(self.qkv(x), self.n_heads))
+        qkv = self.qkv(x)
+        if qkv.dtype == torch.float16:
+            # Products of sums over all patches overflow it.
+            qkv = qkv.float()
+        with no_autocast(qkv.device.type):
+            y = _LinearAttend.apply(qkv, self.n_heads)
+        return self.out(y)
 
 
 class _LinearAttend(torch.autograd.Function):
@@ -57,12 +65,14 @@ class _LinearAttend(torch.autograd.Function):
         phi = qk.clamp(max=0).exp_().add_(qk.relu())
         q, k, v = phi[..., :H], phi[..., H:], qkv[..., 2 * H :]
         k_sum = k.sum(1).unsqueeze(-1)  # (M, H, 1)
+        # bfloat16 has the range of float32, and needs no larger guard.
+        least = torch.finfo(torch.promote_types(qkv.dtype, torch.float32)).eps
         results, sums, denominators = [], [], []
         for h in _heads(H, n_heads):
             kv = torch.cat([k[..., h].mT @ v[..., h], k_sum[:, h]], dim=-1)
             products = q[..., h] @ kv  # (M, N, H / heads + 1)
             # phi vanishes far below 0; where it does for all of q, the result is 0.
-            denominator = products[..., -1:].clamp_min(torch.finfo(qkv.dtype).eps)
+            denominator = products[..., -1:].clamp_min(least)
             results.append(products[..., :-1] / denominator)
             sums.append(kv)
             denominators.append(denominator)
@@ -74,6 +84,11 @@ class _LinearAttend(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy):
         phi, v, y, *saved = ctx.saved_tensors
+        with no_autocast(phi.device.type):
+            return _LinearAttend._gradient(dy, phi, v, y, saved), None
+
+    @staticmethod
+    def _gradient(dy, phi, v, y, saved):
         n_heads, (M, N, H) = len(saved) // 2, v.shape
         q, k = phi[..., :H], phi[..., H:]
         grad = phi.new_empty(M, N, 3 * H)
@@ -91,7 +106,7 @@ class _LinearAttend(torch.autograd.Function):
             dv[..., h] = k[..., h] @ d_kv
         # The slope of phi is 1 above 0, and phi below.
         grad[..., : 2 * H].mul_(phi.clamp(max=1))
-        return grad, None
+        return grad
 
 
 def _heads(width, n_heads):

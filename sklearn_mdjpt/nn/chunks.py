@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
+from .precision import current_autocast, no_autocast
+
 # Activations of a chunk on CPU: a tensor of them has 1 MB.  Between half and twice of
 # that speed is the same; below, calls cost more than the arithmetic, and far above,
 # tensors go through memory.
@@ -59,7 +61,7 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx, function, chunk_size, x, *parameters):
         ctx.function, ctx.chunk_size = function, chunk_size
-        ctx.autocast = torch.is_autocast_enabled(x.device.type)
+        ctx.autocast = current_autocast(x.device.type)
         ctx.save_for_backward(x, *parameters)
         return _forward(function, x, chunk_size)
 
@@ -67,15 +69,17 @@ class _Recomputed(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, dy):
         x, *parameters = ctx.saved_tensors
-        device, needs_dx = x.device.type, ctx.needs_input_grad[2]
+        needs_dx = ctx.needs_input_grad[2]
         dx = torch.empty_like(x) if needs_dx else None
 
         def gradients(rows):
             x_rows = x[rows].detach().requires_grad_(needs_dx)
             wanted = [x_rows, *parameters] if needs_dx else parameters
-            with torch.enable_grad(), torch.autocast(device, enabled=ctx.autocast):
+            with torch.enable_grad(), ctx.autocast():
                 y_rows = ctx.function(x_rows)
-            grads = torch.autograd.grad(y_rows, wanted, dy[rows])
+            # In the precision of the forward pass, wherever backward was called.
+            with no_autocast(x.device.type):
+                grads = torch.autograd.grad(y_rows, wanted, dy[rows])
             if needs_dx:
                 dx[rows], *grads = grads
             return list(grads)
@@ -92,15 +96,21 @@ class _Recomputed(torch.autograd.Function):
 
 def _forward(function, x, chunk_size):
     """Output for all rows, without a gradient."""
+    autocast = current_autocast(x.device.type)
+
+    def output(rows):
+        with autocast():
+            return function(x[rows])
+
     # The first chunk tells the shape of the output.
-    first = function(x[:chunk_size])
+    first = output(slice(chunk_size))
     if len(x) <= chunk_size:
         return first
     y = first.new_empty(len(x), *first.shape[1:])
     y[:chunk_size] = first
 
     def write(rows):
-        y[rows] = function(x[rows])
+        y[rows] = output(rows)
 
     for _ in _in_threads(write, _chunks(chunk_size, len(x), chunk_size), x.device):
         pass
@@ -118,18 +128,13 @@ def _in_threads(function, chunks, device):
     if n_threads == 1 or len(chunks) == 1:
         yield from map(function, chunks)
         return
-    # torch keeps these for each thread.
+    # torch keeps this for each thread.
     inference = torch.is_inference_mode_enabled()
-    autocast = torch.is_autocast_enabled(device.type)
 
     def run(chunk):
         if torch.get_num_threads() > 1:
             torch.set_num_threads(1)
-        with (
-            torch.inference_mode(inference),
-            torch.no_grad(),
-            torch.autocast(device.type, enabled=autocast),
-        ):
+        with torch.inference_mode(inference), torch.no_grad():
             return function(chunk)
 
     # Within a chunk operations run on one thread.  For the BLAS library this is a

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .norm import SubjectNorm
+from .precision import as_single
 
 DILATIONS = (1, 3, 6, 12)
 FILTER_TAPS = 3
@@ -63,7 +64,8 @@ class SpatiotemporalDynamics(nn.Module):
         # A convolution over one patch is a product, but slower than one.
         mixing = self.mixing.weight.squeeze(-1).expand(len(x), -1, -1)
         weights = mixing @ weights + self.mixing.bias[:, None]
-        weights = weights.softmax(dim=1)  # (B, K, N)
+        # Float16 has few digits left for weights of about 1 / K, or none.
+        weights = as_single(weights).softmax(dim=1)  # (B, K, N)
         return weights * F.relu(features)
 
     def _convolve(self, x):
@@ -129,6 +131,7 @@ class Projector(nn.Module):
 
     def forward(self, features, index, counts):
         """Project ``features`` (B, K, N) to (B, P); subjects as of `group_rows`."""
+        features = as_single(features)
         if not self.released:
             # The softmax shrinks features by about K.  The norm would undo that, if
             # the guard in it were not larger than the variance of what is left.

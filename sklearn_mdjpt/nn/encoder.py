@@ -12,6 +12,7 @@ from .channel_encoder import ChannelEncoder
 from .chunks import map_rows
 from .dynamics import DILATIONS, Projector, SpatiotemporalDynamics
 from .norm import NormStatistics, SubjectNorm, group_rows
+from .precision import as_single
 
 VARIANTS = ("paper", "released", "transformer")
 SUBJECT_NORMS = ("subject", "train", None)
@@ -505,6 +506,7 @@ class HybridEncoder(nn.Module):
 
     def _summarize(self, dynamics):
         """Sum up time, (B, K, N) to (B, K)."""
+        dynamics = as_single(dynamics)
         if self.feature == "mean":
             return dynamics.mean(-1)
         return 0.5 * torch.log1p(2 * math.pi * math.e * dynamics.var(-1, correction=0))

@@ -1,9 +1,13 @@
-"""The losses of joint pre-training: alignment between subjects and datasets."""
+"""The losses of joint pre-training: alignment between subjects and datasets.
+
+They are computed in float32 at least: half precision is cast, and autocast off.
+"""
 
 import torch
 from torch.nn import functional as F
 
 from .norm import group_mean, group_rows
+from .precision import as_single, no_autocast
 
 
 def isa_loss(za, zb, temperature=0.07, reduction="mean"):
@@ -53,10 +57,10 @@ def isa_loss(za, zb, temperature=0.07, reduction="mean"):
             f"{tuple(za.shape)} and {tuple(zb.shape)}."
         )
     _check_nt_xent(temperature, reduction)
-    z = F.normalize(torch.cat([za, zb]), dim=1)
-    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    logits = (z @ z.T / temperature).masked_fill(itself, -torch.inf)
-    partner = torch.arange(len(z), device=z.device).roll(len(za))
+    logits = _similarities(torch.cat([za, zb])) / temperature
+    itself = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+    logits = logits.masked_fill(itself, -torch.inf)
+    partner = torch.arange(len(logits), device=logits.device).roll(len(za))
     return F.cross_entropy(logits, partner, reduction=reduction)
 
 
@@ -120,9 +124,8 @@ def label_isa_loss(z, subjects, labels, temperature=0.07, reduction="mean"):
     used = n_positives > 0
     if not used.any():
         raise ValueError("The two subjects have no label in common.")
-    z = F.normalize(z, dim=1)
     left_out = same_label & ~positive
-    logits = (z @ z.T / temperature).masked_fill(left_out, -torch.inf)
+    logits = (_similarities(z) / temperature).masked_fill(left_out, -torch.inf)
     # Rows without a positive may be left out entirely, where log_softmax is NaN; and
     # -inf times 0 is NaN as well: hence selection, not multiplication.
     log_prob = logits[used].log_softmax(1).masked_fill(~positive[used], 0.0)
@@ -192,8 +195,11 @@ def covariance_centroids(spatial, subjects):
             f"them 0; got {tuple(spatial.shape)}."
         )
     index, counts = group_rows(subjects, len(spatial), spatial.device)
+    spatial = as_single(spatial)
     centred = spatial - spatial.mean(-1, keepdim=True)
-    covariance = centred @ centred.mT / max(spatial.shape[-1] - 1, 1)  # (B, D, C, C)
+    with no_autocast(spatial.device.type):
+        products = centred @ centred.mT  # (B, D, C, C)
+    covariance = products / max(spatial.shape[-1] - 1, 1)
     return group_mean(covariance, index, counts)
 
 
@@ -231,6 +237,7 @@ def centroid_dispersion(centroids, scale="trace"):
         )
     if scale not in ("trace", "none"):
         raise ValueError(f"scale must be 'trace' or 'none', got {scale!r}.")
+    centroids = as_single(centroids)
     if scale == "trace":
         # Signals that are constant in time have trace 0, and loss 0.
         mean_variance = centroids.diagonal(dim1=-2, dim2=-1).mean()
@@ -240,6 +247,13 @@ def centroid_dispersion(centroids, scale="trace"):
     # over pairs, and no difference of large sums.
     centred = centroids - centroids.mean(0)
     return torch.log1p(len(centroids) * centred.square().sum())
+
+
+def _similarities(z):
+    """Cosine similarities of all rows (n_windows, n_dims) with each other."""
+    z = F.normalize(as_single(z), dim=1)
+    with no_autocast(z.device.type):
+        return z @ z.T
 
 
 def _check_nt_xent(temperature, reduction):

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from .precision import as_single
+
 
 class NormStatistics(NamedTuple):
     """Statistics with which one subject's windows are z-scored.
@@ -111,6 +113,10 @@ class SubjectNorm(nn.Module):
     released : bool, default=False
         Which guard a zero variance gets.  False: the root of the biased variance plus
         1e-5.  True: the unbiased standard deviation, plus 1e-3.
+
+    Notes
+    -----
+    Half precision comes out as float32: its moments would have few digits, or none.
     """
 
     def __init__(self, shape=None, *, time_dim=-1, mode="subject", released=False):
@@ -126,6 +132,7 @@ class SubjectNorm(nn.Module):
         """Z-score ``x`` (n_windows, ...); ``index``, ``counts`` as of `group_rows`."""
         if self.mode is None:
             return x
+        x = as_single(x)
         if self.mode == "train":
             if not self.training:
                 return self.normalize(x, self.mean, self.std)
@@ -142,11 +149,13 @@ class SubjectNorm(nn.Module):
 
     def normalize(self, x, mean, std):
         """Z-score ``x`` with given statistics (``shape``)."""
+        x = as_single(x)
         mean, scale = mean.to(x), std.to(x).reciprocal()
         return (x - mean.unsqueeze(self.time_dim)).mul_(scale.unsqueeze(self.time_dim))
 
     def window_statistics(self, x):
         """Variance and mean over the time of each window, (n_windows, 2, *shape)."""
+        x = as_single(x)
         mean = x.mean(self.time_dim, keepdim=True)
         var = (x - mean).square_().mean(self.time_dim)
         return torch.stack([var, mean.squeeze(self.time_dim)], dim=1)
