@@ -289,7 +289,11 @@ class PairBatches(torch.utils.data.IterableDataset):
 
     def state(self):
         """Return where the drawing of pairs stands."""
-        return self.sampler.state_dict()
+        state = self.sampler.state_dict()
+        for deck in state["decks"]:
+            # There are as many pairs as the square of the subjects: too many for a text.
+            deck["order"] = np.asarray(deck["order"], np.int64)
+        return state
 
     def load_state(self, state):
         """Go on drawing where other batches of the same data stood."""
