@@ -1,5 +1,6 @@
 """What tells one pre-training from another: its parameters and its data's content."""
 
+import functools
 import hashlib
 import inspect
 import json
@@ -8,6 +9,7 @@ import weakref
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ._pairs import anonymous
 
@@ -104,34 +106,50 @@ def _column(values):
     )
 
 
-def _plain(value):
-    """Return a value in JSON's types, the same in every process."""
+def _plain(value, inside=()):
+    """Return a value in JSON's types, the same in every process.
+
+    Of an object what counts is its class and its attributes, of a function its code
+    and what it has bound; ``inside`` are the objects that hold the value.
+    """
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return [[str(key), _plain(item)] for key, item in value.items()]
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):
         return array_digest(value).hex()
-    if inspect.isroutine(value) or isinstance(value, type):
-        return _code(value)
-    if hasattr(value, "get_params"):
-        return [_code(type(value)), _plain(value.get_params(deep=False))]
-    return _code(type(value))
+    if any(value is other for other in inside):
+        return "itself"
+    inside = (*inside, value)
+    if isinstance(value, list | tuple):
+        return [_plain(item, inside) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(json.dumps(_plain(item, inside)) for item in value)
+    if isinstance(value, dict):
+        return [[str(key), _plain(item, inside)] for key, item in value.items()]
+    if isinstance(value, type) or inspect.isbuiltin(value):
+        return _name(value)
+    if inspect.ismethod(value):
+        return [_name(value), _plain(value.__self__, inside)]
+    if inspect.isfunction(value):
+        return _function(value, inside)
+    if isinstance(value, functools.partial):
+        parts = [value.func, value.args, value.keywords]
+        return ["partial", _plain(parts, inside)]
+    return [_name(type(value)), _plain(getattr(value, "__dict__", None), inside)]
 
 
-def _code(thing):
-    """Name a class or function; what a function does counts as well."""
-    name = [thing.__module__, thing.__qualname__]
-    code = getattr(thing, "__code__", None)
-    if code is not None:
-        constants = [
-            c for c in code.co_consts if isinstance(c, bool | int | float | str)
-        ]
-        name += [code.co_code.hex(), constants, list(code.co_names)]
-    return name
+def _function(function, inside):
+    code = function.__code__
+    constants = [c for c in code.co_consts if isinstance(c, bool | int | float | str)]
+    bound = [cell.cell_contents for cell in function.__closure__ or ()]
+    about = [code.co_code.hex(), constants, list(code.co_names), function.__defaults__]
+    return [_name(function), _plain([*about, bound], inside)]
+
+
+def _name(thing):
+    return [getattr(thing, "__module__", None), thing.__qualname__]

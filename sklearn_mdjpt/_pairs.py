@@ -291,7 +291,7 @@ class PairBatches(torch.utils.data.IterableDataset):
         """Return where the drawing of pairs stands."""
         state = self.sampler.state_dict()
         for deck in state["decks"]:
-            # There are as many pairs as the square of the subjects: too many for a text.
+            # Pairs grow with the square of the subjects: too many for a text.
             deck["order"] = np.asarray(deck["order"], np.int64)
         return state
 

@@ -1,5 +1,6 @@
 """Checkpoints: kills and interruptions, many runs in one folder, numbers that fail."""
 
+import functools
 import os
 import pickle
 import shutil
@@ -253,6 +254,39 @@ def test_fingerprint_goes_by_content(X):
         [changed, *recordings[1:]], X._source_index, X._starts, X._n_times, X.metadata
     )
     assert fingerprint({"lr": 1e-3}, columns, moved) != base
+
+
+class _Schedule:
+    """An object as a parameter of a callback."""
+
+    def __init__(self, rate):
+        self.rate, self.me = rate, self
+
+
+def _scaled(x, factor):
+    return factor * x
+
+
+def test_fingerprint_knows_callbacks_by_what_they_do(X):
+    columns = X.metadata[["dataset", "subject"]]
+
+    def name(policy):
+        callbacks = [("lr", LRScheduler("LambdaLR", lr_lambda=policy))]
+        return fingerprint({"callbacks": callbacks}, columns, X)
+
+    def bound(factor):
+        return lambda epoch: factor * epoch
+
+    policies = [
+        lambda epoch: 0.5, lambda epoch: 0.6, lambda epoch: abs(epoch), bound(1),
+        bound(2), functools.partial(_scaled, factor=1), _scaled, abs,
+        functools.partial(_scaled, factor=2), _Schedule(1).__eq__, _Schedule(2),
+        _Schedule(1), np.arange(3), torch.arange(4), {1, 2}, {"a": 1},
+    ]  # fmt: skip
+    names = [name(policy) for policy in policies]
+    assert len(set(names)) == len(policies)
+    assert name(_Schedule(1)) == names[-5]
+    assert name(bound(2)) == names[4]
 
 
 def test_names_made_up_for_unnamed_arrays_do_not_count(tmp_path):
