@@ -108,6 +108,7 @@ class PretrainingNet(NeuralNet):
             If there are no weights, but the initial ones, with finite numbers.
         """
         self._resume_from, self._good, self._n_good = state, None, 0
+        diverged = None
         try:
             self.fit(batches, None)
             if self.run is not None and not self.interrupted_:
@@ -115,12 +116,11 @@ class PretrainingNet(NeuralNet):
         except FloatingPointError as error:
             if not self._n_good:
                 raise
-            self.interrupted_ = True
-            return error
+            diverged, self.interrupted_ = error, True
         finally:
             self._resume_from = self._good = self._trained = None
         self.let_go()
-        return None
+        return diverged
 
     def let_go(self):
         """Drop what only the training needs."""
@@ -352,17 +352,22 @@ def _load_callback_state(callback, state, name):
     """Bring a callback to where it was; return the names of what could not be kept."""
     # Not get_params: skorch takes every public attribute for a parameter.
     parameters = inspect.signature(type(callback)).parameters
+    kept = set()
     for attribute, (kind, content) in state.items():
-        if kind == "state_dict":
-            getattr(callback, attribute).load_state_dict(content)
-        elif attribute not in parameters:
-            setattr(callback, attribute, content)
+        holder = getattr(callback, attribute, None)
+        if kind == "value":
+            kept.add(attribute)
+            if attribute not in parameters:
+                setattr(callback, attribute, content)
+        elif hasattr(holder, "load_state_dict"):
+            kept.add(attribute)
+            holder.load_state_dict(content)
     if hasattr(callback, "on_resume"):
         callback.on_resume()
     return [
         f"{name} ({attribute})"
         for attribute, value in vars(callback).items()
-        if attribute not in state
+        if attribute not in kept
         and attribute not in parameters
         and not (inspect.isroutine(value) or inspect.isclass(value))
     ]

@@ -204,7 +204,9 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         MDJPTClassifier
-            The classifier itself; after an error or an interruption it is as it was.
+            The classifier itself; after an error, or Ctrl-C while the head is trained,
+            it is as it was.  An encoder whose pre-training ends by Ctrl-C warns, and
+            the head is trained on what it has learnt so far.
 
         Raises
         ------

@@ -212,6 +212,33 @@ def test_z_scores_of_half_precision_are_those_of_float32(dtype, released):
 
 
 @pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("feature", ["mean", "de"])
+def test_sums_over_time_of_half_precision_are_those_of_float32(dtype, feature):
+    # As small as the softmax over 512 features makes them.
+    generator = torch.Generator().manual_seed(0)
+    dynamics = (2e-4 * torch.rand(8, 64, 90, generator=generator)).to(dtype)
+    encoder = make_encoder(feature=feature)
+    expected = encoder._summarize(dynamics.float())
+    assert torch.equal(encoder._summarize(dynamics), expected)
+    projection = encoder.projector(dynamics, *group_rows(SUBJECTS, 8))
+    expected = encoder.projector(dynamics.float(), *group_rows(SUBJECTS, 8))
+    assert torch.equal(projection, expected)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_features_that_are_nearly_left_out_keep_their_digits(dtype):
+    dynamics = make_encoder().dynamics
+    with torch.no_grad():
+        dynamics.mixing.bias[0] = 12.0  # float16 would round the others off
+        x = torch.randn(2, 4, 6, 20)
+        expected = dynamics(x)
+        with torch.autocast("cpu", dtype=dtype):
+            found = dynamics(x)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0.3, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
 def test_linear_attention_of_large_keys(dtype):
     """The sums over patches that its denominator has overflow float16."""
     torch.manual_seed(0)
