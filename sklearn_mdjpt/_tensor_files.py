@@ -123,7 +123,15 @@ def decode_tensors(content, path, *, kind, version):
         ) from error
     _, found_kind, found_version = (header.pop(key) for key in _FIRST)
     if found_kind != kind:
-        raise ValueError(f"{name} holds {reprlib.repr(found_kind)}, expected {kind!r}.")
+        advice = ""
+        if found_kind == "checkpoint":
+            advice = (
+                " The end of a training, the file encoder-*.safetensors beside its "
+                "checkpoints, can be loaded."
+            )
+        raise ValueError(
+            f"{name} holds {reprlib.repr(found_kind)}, expected {kind!r}.{advice}"
+        )
     if type(found_version) is not int or found_version != version:
         newer = type(found_version) is int and found_version > version
         advice = "Update sklearn_mdjpt." if newer else "It has to be made again."

@@ -572,7 +572,7 @@ list of mne.Epochs or braindecode dataset
             self.__dict__.pop("n_features_in_", None)
             if is_array(X):
                 self.n_features_in_ = np.shape(X)[1]
-            if run is not None and peers.is_main:
+            if run is not None and stored is None and peers.is_main:
                 self._store(run, error)
         if error is not None:
             raise error
@@ -733,7 +733,7 @@ list of mne.Epochs or braindecode dataset
         name = self._stored_name()
         if error is not None:
             name = "last-good.safetensors"
-        elif self.interrupted_ or (run.folder / name).exists():
+        elif self.interrupted_:
             return
         try:
             self.save(run.folder / name)

@@ -164,6 +164,22 @@ def test_the_end_can_be_loaded_like_any_weights(X, tmp_path):
     np.testing.assert_array_equal(loaded.transform(X), encoder.transform(X))
 
 
+def test_what_is_damaged_or_lost_at_the_end_is_made_again(X, tmp_path):
+    first = small(checkpoint_dir=tmp_path).fit(X)
+    [path] = tmp_path.glob("*/encoder-*.safetensors")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    with pytest.warns(UserWarning, match="damaged.*It is made again"):
+        assert_same(small(checkpoint_dir=tmp_path).fit(X), first)
+    assert path.read_bytes() == whole
+    [end] = tmp_path.glob("*/finished.safetensors")
+    with pytest.raises(ValueError, match="expected 'weights'.*encoder-.*can be loaded"):
+        MDJPTEncoder.load(end)
+    end.unlink()
+    assert_same(small(checkpoint_dir=tmp_path).fit(X), first)
+    assert end.exists()
+
+
 def test_without_a_seed_a_begun_training_goes_on(X, tmp_path):
     first = stop_and_resume(X, tmp_path, 3, random_state=None)
     again = small(checkpoint_dir=tmp_path, random_state=None).fit(X)
