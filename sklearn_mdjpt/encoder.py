@@ -19,7 +19,6 @@ from ._checkpoints import Run
 from ._extraction import extract_features, pooled_statistics
 from ._fingerprint import array_digest, fingerprint
 from ._inputs import as_windows, is_array
-from ._net import history_table, make_net
 from ._pairs import PairBatches, anonymous, make_sampler, pair_columns
 from ._processes import Alone, join_processes
 from ._runtime import (
@@ -30,6 +29,7 @@ from ._runtime import (
     seeded_torch,
     torch_threads,
 )
+from ._training import history_table, make_net
 from ._validation import check_option, list_some
 from ._weights import load_parameters, read_weights, write_weights
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
