@@ -480,7 +480,7 @@ def test_history_and_progress(mixed_windows, capsys):
 
 
 def test_a_long_training_is_announced(mixed_windows, monkeypatch):
-    import sklearn_mdjpt._net as net
+    import sklearn_mdjpt._training as net
 
     monkeypatch.setattr(net, "_LONG_SECONDS", 1e-6)
     with pytest.warns(
