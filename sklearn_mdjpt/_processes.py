@@ -19,6 +19,8 @@ class Alone:
     size = 1
     is_main = True
     device = None
+    precision = "no"
+    """Mixed precision, in Accelerate's words."""
     at_boundary = True
     """Whether no gradient is being accumulated, so that a checkpoint has it all."""
     skips_bad_steps = False
@@ -77,6 +79,7 @@ class Together(Alone):
         self.rank = self.accelerator.process_index
         self.size = self.accelerator.num_processes
         self.is_main = self.accelerator.is_main_process
+        self.precision = str(self.accelerator.mixed_precision)
         self.device = self.accelerator.device
         if self.device.type == "cpu":
             # Not "cpu:0", a place from which torch cannot unpickle.

@@ -247,10 +247,11 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     A training is known again by all parameters but those of speed and of the features
     (``batch_size``, ``chunk_size``, ``compile``, ``accelerate``, ``device``,
     ``torch_threads``, ``verbose``, ``feature``, ``standardize``), by its signals, and
-    by who saw what when.  With ``random_state=None`` a training that was begun is gone
-    on with.  Weights are equal to the last bit on one machine with equal settings of
-    speed.  Callbacks go on where they were as far as their attributes are plain values
-    or tensors, or have a ``state_dict``.
+    by who saw what when; mixed precision counts too.  With ``random_state=None`` a
+    training that was begun is gone on with, and one that was finished is returned.
+    Weights are equal to the last bit on one machine with equal settings of speed.
+    Callbacks go on where they were as far as their attributes are plain values or
+    tensors, or have a ``state_dict``.
 
     Plain arrays count as one subject, and so do Epochs without a metadata column
     "subject".  To normalise several subjects each by itself, use EEGWindows.
@@ -636,6 +637,8 @@ list of mne.Epochs or braindecode dataset
         parameters = {name: getattr(self, name) for name in _TRAINING}
         parameters |= module.config | {
             "checkpoint_format": CHECKPOINT_FORMAT,
+            # More than rounding, unlike the number of processes.
+            "mixed_precision": peers.precision,
             "seeds": None if self.random_state is None else seeds,
         }
         if file is not None:

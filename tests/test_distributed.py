@@ -107,6 +107,24 @@ def test_one_process_with_accelerate(tmp_path, precision):
     assert all(np.isfinite(value).all() for value in found.values())
 
 
+def test_precisions_do_not_share_a_run(tmp_path):
+    """A float32 fit was given the weights of a bfloat16 one."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
+        "from distributed_for_a_test import make, windows\n"
+        f"settings = {{'max_epochs': 1, 'batches_per_epoch': 6, 'checkpoint_dir': "
+        f"{str(tmp_path / 'runs')!r}}}\n"
+        "make(accelerate={'mixed_precision': 'bf16'}, **settings).fit(windows())\n"
+    )
+    subprocess.run([sys.executable, script], check=True, timeout=N_SECONDS)
+    settings = {"max_epochs": 1, "batches_per_epoch": 6}
+    shared = make(checkpoint_dir=tmp_path / "runs", **settings).fit(windows())
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+    expected = make(**settings).fit(windows())
+    np.testing.assert_array_equal(shared.mean_, expected.mean_)
+
+
 def test_pieces_of_work_are_dealt_out_evenly():
     owners = deal_out([5, 5, 3, 3, 2, 2], 2)
     loads = np.bincount(owners, [5, 5, 3, 3, 2, 2])
