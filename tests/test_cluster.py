@@ -1,6 +1,7 @@
 """Cross-validation on a cluster of processes, with data that travel as paths."""
 
 import os
+from unittest import mock
 
 import joblib
 import numpy as np
@@ -18,16 +19,19 @@ distributed = pytest.importorskip("distributed")
 @pytest.fixture
 def client():
     """A client of two worker processes on this machine."""
-    cluster = distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address=None,
-        host="127.0.0.1",
-    )
-    with cluster, distributed.Client(cluster, timeout=20) as client:
-        client.wait_for_workers(2, timeout=20)
-        yield client
+    # Dask sets OMP_NUM_THREADS for its workers in this process, and leaves it there for
+    # all processes that are started after: these would round in another way.
+    with mock.patch.dict(os.environ):
+        cluster = distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            host="127.0.0.1",
+        )
+        with cluster, distributed.Client(cluster, timeout=20) as client:
+            client.wait_for_workers(2, timeout=20)
+            yield client
 
 
 @pytest.fixture
