@@ -207,7 +207,10 @@ def _normalise_some(x):
     largest = magnitude.max(axis=(1, 2), keepdims=True)
     n_large = np.count_nonzero(OUTLIER_FACTOR * magnitude > largest, axis=(1, 2))
     for i in np.flatnonzero(2 * n_large <= magnitude[0].size):
-        inside = x[i][magnitude[i] < OUTLIER_FACTOR * np.median(magnitude[i])]
+        # As in a recording, flat channels tell nothing of the others' amplitude.
+        live = magnitude[i][magnitude[i] > 0]
+        limit = OUTLIER_FACTOR * np.median(live) if live.size else 0.0
+        inside = x[i][magnitude[i] < limit]
         center[i], scale[i] = (inside.mean(), inside.std()) if inside.size else (0, 0)
     scale[scale == 0] = 1.0
     return (x - center[:, None, None]) / scale[:, None, None]
