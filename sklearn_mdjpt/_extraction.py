@@ -43,7 +43,8 @@ def extract_features(
     Raises
     ------
     ValueError
-        If some cannot be encoded to finite numbers; the message names them.
+        If the encoding of some, or their features, is not finite, or too large to
+        take variances of; the message names them.
     """
     peers = peers or Alone()
     features = np.zeros((len(metadata), encoder.n_features), np.float32)
@@ -54,6 +55,13 @@ def extract_features(
 
     def finish(batch, z, given):
         features[batch] = encoder.features_from(z, given).cpu().numpy()
+        bad = batch[~np.isfinite(features[batch]).all(axis=1)]
+        if len(bad):
+            raise ValueError(
+                f"The features of {len(bad)} windows are not finite: "
+                f"{name_windows(bad, metadata)}. The recording is broken, or differs "
+                "by far from those that the statistics were learnt on."
+            )
 
     by_subject = encoder.subject_norm == "subject" and statistics is None
     if not by_subject:
@@ -95,15 +103,17 @@ def _encode(encoder, reader, metadata, rows, device):
     """Encode the channels of some windows; a broken one is named, not averaged in."""
     x = torch.from_numpy(reader.read(rows)).to(device)
     z = encoder.encode_channels(x)
-    # A sum is finite where all of its terms are, but for terms of 1e36 and more.
-    finite = torch.isfinite(z.flatten(1).sum(1)).cpu().numpy()
+    # Overflows where squares do: with a variance that is not finite, all z-scores
+    # would be 0.  (Time lies in one piece: flattened with it last, nothing is copied.)
+    size = torch.linalg.vector_norm(z.mT.flatten(1), dim=1)
+    finite = torch.isfinite(size).cpu().numpy()
     if not finite.all():
         largest = float(x.abs().amax())
         raise ValueError(
-            f"The encoding of {np.count_nonzero(~finite)} windows is not finite: "
-            f"{name_windows(rows[~finite], metadata)}. After normalisation there are "
-            f"values up to {largest:.3g}, where about 1 is expected; the recording is "
-            "broken."
+            f"The encoding of {np.count_nonzero(~finite)} windows is too large to "
+            f"compute with, or not finite: {name_windows(rows[~finite], metadata)}. "
+            f"After normalisation there are values up to {largest:.3g}, where about 1 "
+            "is expected; the recording is broken."
         )
     return z
 

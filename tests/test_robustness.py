@@ -11,6 +11,7 @@ from sklearn_mdjpt import (
     Recording,
     WindowCovariances,
 )
+from sklearn_mdjpt._canonical import CanonicalReader
 
 TINY = {
     "hidden_dim": 16,
@@ -220,3 +221,133 @@ def test_small_types_of_numbers(dtype):
     )  # fmt: skip
     Z = MDJPTEncoder(**TINY).fit_transform(X)
     assert np.isfinite(Z).all() and Z.std() > 0.1
+
+
+# Padding and flat channels in the amplitude ------------------------------------------
+
+
+def amplitude(signal, sfreq=125.0):
+    center, scale = Recording(signal, CAP, sfreq).robust_statistics(range(8))
+    return [*center, scale]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+@pytest.mark.parametrize("value", [0, 3])
+@pytest.mark.parametrize("where", ["before", "between", "after"])
+def test_padding_leaves_the_amplitude_alone(where, value, dtype):
+    """Once the mean of all is removed, padding is far from 0, and so is the EEG."""
+    signal = 1e6 * make_recordings(n_subjects=1, sfreq=125.0)[0].signal
+    signal = signal.astype(dtype)
+    padding = np.full((8, 9000), value, dtype)
+    at = {"before": 0, "between": 400, "after": 1000}[where]
+    padded = np.concatenate([signal[:, :at], padding, signal[:, at:]], axis=1)
+    expected = amplitude(signal)
+    np.testing.assert_allclose(amplitude(padded), expected, rtol=1e-9)
+    # Chunks, for recordings that are long.
+    recording = Recording(padded, CAP, 125.0)
+    recording._chunks = lambda: [
+        (slice(None), slice(i, i + 1000)) for i in range(0, padded.shape[1], 1000)
+    ]
+    center, scale = recording.robust_statistics(range(8))
+    np.testing.assert_allclose([*center, scale], expected, rtol=1e-9)
+
+
+def test_padding_of_windows_leaves_the_amplitude_alone():
+    signal = 1e6 * make_recordings(n_subjects=1, sfreq=125.0)[0].signal
+    windows = signal.reshape(8, 4, 250).swapaxes(0, 1)
+    padded = np.concatenate([windows, np.zeros((4, 8, 300))], axis=2)
+
+    def of(X):
+        X = EEGWindows.from_arrays(X, ch_names=CAP, sfreq=125.0)
+        center, scale = X.recordings[0].robust_statistics(range(8))
+        return [*center, scale]
+
+    np.testing.assert_allclose(of(padded), of(windows), rtol=1e-9)
+    np.testing.assert_allclose(of(padded[::-1]), of(padded), rtol=1e-9)
+    # Borders of windows are none of time: what is short in each stays, in any order.
+    short = windows.copy()
+    short[::2, :, -100:] = short[1::2, :, :100] = 0.0
+    np.testing.assert_allclose(of(short[[0, 2, 1, 3]]), of(short), rtol=1e-9)
+
+
+def test_short_standstills_are_no_padding():
+    """A single channel in coarse steps stays the same for some samples by chance."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(-2, 3, (1, 20000)).astype(float)
+    x[0, 500:600] = x[0, 500]
+    center, scale = Recording(x, ["Cz"], 125.0).robust_statistics([0])
+    np.testing.assert_allclose([center[0], scale], [x.mean(), x.std()], rtol=1e-12)
+
+
+def test_a_recording_of_padding_alone_has_no_amplitude():
+    found = amplitude(np.full((8, 1000), 0.1))
+    np.testing.assert_allclose(found, [0.1] * 8 + [1.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_flat_channels_at_an_offset_are_as_flat_as_those_at_zero(dtype):
+    """What rounding left of them in float64 was the amplitude: 4e-19 instead of 1e-6.
+
+    There were more of them than of live channels.
+    """
+    signal = make_recordings(n_subjects=1, sfreq=125.0, dtype=dtype)[0].signal
+    signal[1:] = 0.0
+    expected = amplitude(signal)
+    signal[1:] = 4e-3 * np.random.default_rng(0).standard_normal((7, 1))
+    found = amplitude(signal)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-9)
+    shift = found[0] - expected[0]
+    np.testing.assert_allclose(found[1:-1], signal[1:, 0] + shift, rtol=1e-6)
+    np.testing.assert_allclose(found[-1], expected[-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("gain", [1e-9, 1.0, 1e9])
+def test_one_live_channel_in_windows_that_stand_alone(gain):
+    """They were left at the scale that they came with."""
+    signal = make_recordings(n_subjects=1, sfreq=125.0)[0].signal
+    signal[1:] = signal[1:, :1]
+    X = gain * signal.reshape(8, 4, 250).swapaxes(0, 1)
+    X = EEGWindows.from_arrays(X, ch_names=CAP, sfreq=125.0)
+    X.recordings[0].per_window = True
+    live = CanonicalReader(X).read(np.arange(4))[:, 0]
+    # One of eight channels has all of the variance.
+    np.testing.assert_allclose(live.std(axis=1), np.sqrt(8), rtol=1e-3)
+
+
+# Finite numbers that cannot be computed with -----------------------------------------
+
+
+def test_variances_that_overflow_are_not_averaged_in():
+    """An infinite variance makes all z-scores 0, which is finite."""
+    broken = cut(changed(make_recordings(), 1, spoil(1e15)))
+    encoder = MDJPTEncoder(**TINY | {"max_epochs": 0}, subject_norm="train")
+    match = r"too large to compute with, or not finite: windows 10 of lab/1/1\."
+    with pytest.raises(ValueError, match=match):
+        encoder.fit(broken)
+
+
+def test_features_that_overflow_are_named():
+    options = TINY | {"max_epochs": 0}
+    encoder = MDJPTEncoder(**options, subject_norm=None, feature="de")
+    encoder.fit(cut(make_recordings()))
+    # Large weights, with which windows of the usual size still have features.
+    encoder.module_.dynamics.weight.data *= 1e10
+    assert np.isfinite(encoder.transform(cut(make_recordings()))).all()
+    # All windows of the recording: its mean is far off.
+    match = r"features of 8 windows are not finite: windows 8, .*15 of lab/1/1\."
+    with pytest.raises(ValueError, match=match):
+        encoder.transform(cut(changed(make_recordings(), 1, spoil(1e13))))
+
+
+def test_a_montage_of_one_unknown_channel_with_a_position():
+    recordings = [
+        Recording(
+            r.signal, ["E7"], r.sfreq, "lab", r.subject, "1", r.trials,
+            positions=[[0.0, 0.0, 0.12]],
+        )
+        for r in make_recordings(("Cz",))
+    ]  # fmt: skip
+    with pytest.warns(UserWarning, match="mapping by electrode position with E7"):
+        Z = MDJPTEncoder(**TINY).fit_transform(cut(recordings))
+    expected = MDJPTEncoder(**TINY).fit_transform(cut(make_recordings(("Cz",))))
+    np.testing.assert_allclose(Z, expected, atol=1e-3)
