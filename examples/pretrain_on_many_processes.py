@@ -72,3 +72,10 @@ encoder.fit(X)
 if accelerator.is_main_process:
     encoder.save(arguments.weights)
     print(encoder.history_.to_string())
+
+# %%
+# The processes take leave of each other; one that is gone while others still listen can
+# bring them down.
+
+accelerator.wait_for_everyone()
+accelerator.end_training()

@@ -1,5 +1,7 @@
 """Features of many windows, with each subject's statistics and bounded memory."""
 
+import warnings
+
 import numpy as np
 import torch
 
@@ -9,6 +11,9 @@ from ._validation import name_windows
 
 N_STATISTICS_WINDOWS = 256
 """Statistics of a subject come from at most this many of its windows."""
+
+_ARTEFACT_FACTOR = 4
+"""Windows that differ so many times as much as others can be artefacts."""
 
 
 @torch.inference_mode()
@@ -71,6 +76,7 @@ def extract_features(
         return peers.add_up(features)
     subjects = _rows_by_subject(metadata)
     owners = deal_out([len(rows) for rows in subjects], peers.size)
+    far = []
     for rows in (subjects[k] for k in np.flatnonzero(owners == peers.rank)):
         chosen = statistics_rows(reader, metadata, rows)
         encoded = list(encode(chosen))
@@ -80,6 +86,15 @@ def extract_features(
         del encoded
         for batch, z in encode(np.setdiff1d(rows, chosen)):
             finish(batch, z, of_subject)
+        far.append(_far_windows(features, rows))
+    far = np.concatenate(far) if far else np.array([], int)
+    if len(far):
+        warnings.warn(
+            f"Artefacts? {name_windows(far, metadata)} differ more from the rest of "
+            "their subject than all its others together, and so rule its z-scores; if "
+            "they are artefacts, leave them out.",
+            stacklevel=2,
+        )
     return peers.add_up(features)
 
 
@@ -116,6 +131,16 @@ def _encode(encoder, reader, metadata, rows, device):
             "is expected; the recording is broken."
         )
     return z
+
+
+def _far_windows(features, rows):
+    """Return those few of a subject's windows that most of its variance comes from."""
+    values = features[rows]
+    values = values - np.median(values, axis=0)
+    distance = np.linalg.norm(values, axis=1)
+    far = distance > _ARTEFACT_FACTOR * np.median(distance)
+    ruled = np.sum(distance[far] ** 2) > np.sum(distance[~far] ** 2)
+    return rows[far] if ruled else rows[:0]
 
 
 def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):

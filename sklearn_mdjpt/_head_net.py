@@ -1,7 +1,5 @@
 """The private skorch net that trains the head of MDJPTClassifier."""
 
-import copy
-
 import numpy as np
 import pandas as pd
 import torch
@@ -11,6 +9,7 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 
 from ._net import RemembersInterruption
+from ._validation import copy_callbacks
 from .nn import MLPHead
 
 
@@ -65,8 +64,7 @@ def make_head_net(
     verbose,
 ):
     """Build the net; with ``validation``, a pair of X and y, it stops early."""
-    # Copies: a fold's training leaves nothing behind in the next one's.
-    callbacks, split = copy.deepcopy(list(callbacks or ())), None
+    callbacks, split = copy_callbacks(callbacks), None
     if validation is not None:
         callbacks.append(EarlyStopping(patience=patience, load_best=True))
         split = predefined_split(Dataset(*validation))

@@ -22,6 +22,7 @@ import pandas as pd
 from . import __version__
 from ._columns import COLUMN_ARRAYS, decode_table, encode_table, plain, smallest
 from ._files import sync_folder, temporary_name, write_file
+from ._validation import check_path, home_hint
 from .recordings import Recording, WindowStack
 
 _INDEX = "index.json"
@@ -48,7 +49,7 @@ def write_store(folder, sources, places, metadata, *, overwrite=False):
     overwrite : bool, default=False
         Whether an older store may be replaced.
     """
-    folder = Path(folder)
+    folder = check_path(folder, "The folder of a store")
     used, source_index = np.unique(places[0], return_inverse=True)
     sources = [sources[k] for k in used]
     _check_target(folder, sources, overwrite)
@@ -100,6 +101,7 @@ def read_store(folder, *, verify=False):
     metadata : DataFrame
         One row for each window.
     """
+    folder = check_path(folder, "The folder of a store")
     # Absolute, since pickles carry it to processes with other working folders.
     folder = Path(os.path.abspath(folder))
     index = _read_index(folder)
@@ -364,7 +366,9 @@ def _read_index(folder):
                 f"{str(folder)!r} is a file; a store is the folder that was given to "
                 "EEGWindows.save."
             )
-        raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
+        raise FileNotFoundError(
+            f"There is no folder {str(folder)!r}.{home_hint(folder)}"
+        )
     path = folder / _INDEX
     try:
         index = json.loads(path.read_bytes())
@@ -418,7 +422,9 @@ def _check_target(folder, sources, overwrite):
     """Raise where a store may not be written."""
     parent = folder.absolute().parent
     if not parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(parent)!r}.")
+        raise FileNotFoundError(
+            f"There is no folder {str(parent)!r}.{home_hint(folder)}"
+        )
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():

@@ -1,6 +1,5 @@
 """The net that pre-trains an encoder, with its log, its history and its progress."""
 
-import copy
 import sys
 import time
 import warnings
@@ -11,6 +10,7 @@ from skorch.callbacks import Callback, PassthroughScoring
 
 from ._net import PretrainingNet
 from ._processes import Together
+from ._validation import copy_callbacks
 from .nn.pretraining import JointLoss, JointPretraining
 
 _WARMUP_BATCHES = 3
@@ -65,8 +65,7 @@ def make_net(
             ("mdjpt_spatial_norm", SpatialNorm()),
             ("mdjpt_seconds", Seconds()),
             ("mdjpt_progress", Progress(verbose if peers.is_main else 0)),
-            # Copies: a fold's training leaves nothing behind in the next one's.
-            *copy.deepcopy(list(callbacks or ())),
+            *copy_callbacks(callbacks),
         ],
         callbacks__epoch_timer=None,
         callbacks__valid_loss=None,

@@ -4,7 +4,10 @@ Every check raises early and says what came and what was expected.  This module
 imports nothing of the package, so that every other module may use it.
 """
 
+import copy
 import numbers
+import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -133,6 +136,51 @@ def check_option(value, options, name):
     if value not in options:
         listed = ", ".join(repr(option) for option in options)
         raise ValueError(f"{name} must be one of {listed}; got {value!r}.")
+
+
+def check_path(value, name):
+    """Return a Path; raise on what is none."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be a path, got {value!r}.")
+    if value == "":
+        raise ValueError(f"{name} must be a path, got an empty string.")
+    return Path(value)
+
+
+def home_hint(path):
+    """Say, for a message, that "~" means nothing to Python."""
+    home = "~" in Path(path).parts
+    return " ('~' is not expanded: use Path(path).expanduser().)" if home else ""
+
+
+def copy_callbacks(callbacks):
+    """Return copies, so that one fold's training leaves nothing behind in the next's.
+
+    Parameters
+    ----------
+    callbacks : list or None
+        Of skorch callbacks, or of pairs of name and callback.
+    """
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, str) or not np.iterable(callbacks):
+        raise TypeError(
+            f"callbacks must be a list of skorch callbacks, got {callbacks!r}."
+        )
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        bare = callback[-1] if isinstance(callback, tuple) and callback else callback
+        if not hasattr(bare, "on_train_begin"):
+            raise TypeError(
+                f"callbacks must be a list of skorch callbacks, got {bare!r} in it."
+            )
+    try:
+        return copy.deepcopy(callbacks)
+    except Exception as error:
+        raise TypeError(
+            "callbacks are copied for each training, and these cannot be: "
+            f"{error}. Open files and connections in on_train_begin."
+        ) from error
 
 
 def name_windows(rows, metadata):

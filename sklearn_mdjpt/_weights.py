@@ -10,13 +10,12 @@ import io
 import math
 import reprlib
 import zipfile
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from ._tensor_files import cut, decode_tensors, write_tensors
-from ._validation import list_some
+from ._validation import check_path, home_hint, list_some
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from .nn import HybridEncoder, NormStatistics, released_to_state_dict
 from .nn.encoder import FEATURES, SUBJECT_NORMS, VARIANTS
@@ -102,7 +101,7 @@ def write_weights(path, state_dict, config, extra, metadata):
     FileNotFoundError, IsADirectoryError, OSError
         If there is no such folder, or no file can be written there.
     """
-    path = Path(path)
+    path = check_path(path, "The name of a weights file")
     if path.is_dir():
         raise IsADirectoryError(
             errno.EISDIR, "Expected the name of a file, got a folder", str(path)
@@ -114,7 +113,7 @@ def write_weights(path, state_dict, config, extra, metadata):
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(
-            f"There is no folder {str(path.parent)!r}.{_hint(path)}"
+            f"There is no folder {str(path.parent)!r}.{home_hint(path)}"
         )
     content = WeightsFile(
         {name: _as(torch.float32, value) for name, value in state_dict.items()},
@@ -152,13 +151,13 @@ def read_weights(path, *, released_activation="relu"):
         If it is neither format, is damaged, comes from another version, or its
         content is not that of an encoder.
     """
-    path = Path(path)
+    path = check_path(path, "The name of a weights file")
     if path.is_dir():
         raise IsADirectoryError(
             errno.EISDIR, "Expected a weights file, got a folder", str(path)
         )
     if not path.exists():
-        raise FileNotFoundError(f"No weights file {str(path)!r}.{_hint(path)}")
+        raise FileNotFoundError(f"No weights file {str(path)!r}.{home_hint(path)}")
     if not path.is_file():
         # Reading a pipe or a device may never end.
         raise ValueError(f"{str(path)!r} is no regular file, expected a weights file.")
@@ -207,11 +206,6 @@ def load_parameters(module, state_dict, source):
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(state_dict[name])
-
-
-def _hint(path):
-    home = str(path).startswith("~")
-    return " ('~' is not expanded: use Path(path).expanduser().)" if home else ""
 
 
 def _as(dtype, value):

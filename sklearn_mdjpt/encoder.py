@@ -1,8 +1,8 @@
 """MDJPTEncoder: joint pre-training on several datasets, and windows to features."""
 
 import contextlib
+import errno
 import numbers
-import os
 import warnings
 from typing import NamedTuple
 
@@ -30,7 +30,13 @@ from ._runtime import (
     torch_threads,
 )
 from ._training import history_table, make_net
-from ._validation import check_option, list_some
+from ._validation import (
+    check_option,
+    check_path,
+    copy_callbacks,
+    home_hint,
+    list_some,
+)
 from ._weights import load_parameters, read_weights, write_weights
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from .nn import HybridEncoder, NormStatistics, covariance_centroids
@@ -1040,11 +1046,21 @@ list of mne.Epochs or braindecode dataset
                     f"{name} must be a finite number {'>' if positive else '>='} 0, "
                     f"got {value!r}."
                 )
-        if not isinstance(self.checkpoint_dir, str | os.PathLike | None):
-            raise TypeError(
-                "checkpoint_dir must be a path or None, got "
-                f"{type(self.checkpoint_dir).__name__}."
-            )
+        if self.weights is not None:
+            check_path(self.weights, "weights")
+        if self.checkpoint_dir is not None:
+            folder = check_path(self.checkpoint_dir, "checkpoint_dir")
+            if home_hint(folder):
+                raise ValueError(
+                    f"checkpoint_dir={str(folder)!r} would make a folder of that name."
+                    f"{home_hint(folder)}"
+                )
+            if folder.exists() and not folder.is_dir():
+                raise NotADirectoryError(
+                    errno.ENOTDIR, "checkpoint_dir must be a folder, got a file",
+                    str(folder),
+                )  # fmt: skip
+        copy_callbacks(self.callbacks)
         if not isinstance(self.accelerate, bool | dict):
             raise TypeError(
                 "accelerate must be a bool or a dict of arguments of "

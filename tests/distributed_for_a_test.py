@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from pretrain_for_a_test import SETTINGS, weights
 from skorch.callbacks import Callback, GradientNormClipping
 
@@ -110,3 +111,8 @@ if __name__ == "__main__":
     }
     messages = [f"{name}: {message_of(f)}\n" for name, f in errors.items()]
     (folder / f"errors-{RANK}.txt").write_text("".join(messages))
+
+    # A process that is gone while another still listens to it can bring it down.
+    accelerator = Accelerator()
+    accelerator.wait_for_everyone()
+    accelerator.end_training()

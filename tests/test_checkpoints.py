@@ -465,14 +465,29 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(X, tmp_path, monkeypatch):
     assert_same(again, encoder)
 
 
-def test_a_file_in_the_place_of_the_folder(X, tmp_path):
+def test_what_is_no_folder_for_checkpoints(X, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("I am no folder")
-    with pytest.raises(OSError):
+    with pytest.raises(NotADirectoryError, match="checkpoint_dir must be a folder"):
         small(checkpoint_dir=tmp_path / "file").fit(X)
-    with pytest.raises(TypeError, match="checkpoint_dir must be a path or None"):
-        small(checkpoint_dir=3).fit(X)
+    for value in (3, ""):
+        with pytest.raises((TypeError, ValueError), match="checkpoint_dir must be a"):
+            small(checkpoint_dir=value).fit(X)
+    with pytest.raises(ValueError, match="checkpoint_dir='~/runs'.*not expanded"):
+        small(checkpoint_dir="~/runs").fit(X)
     with pytest.raises(ValueError, match="checkpoint_every must be an int >= 1"):
         small(checkpoint_every=0).fit(X)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_callbacks_that_are_none(X, tmp_path):
+    for wrong in ("lr", 3, [3], ["lr"], [("lr", None)]):
+        with pytest.raises(TypeError, match="callbacks must be a list of skorch"):
+            small(callbacks=wrong).fit(X)
+    callback = Callback()
+    with (tmp_path / "log").open("w") as callback.file:
+        with pytest.raises(TypeError, match="cannot be: .*files .*on_train_begin"):
+            small(callbacks=[callback]).fit(X)
 
 
 def test_checkpoints_hold_plain_values_only():

@@ -1,5 +1,7 @@
 """Broken recordings are named; gains, flat channels and odd montages do not matter."""
 
+import warnings
+
 import mne
 import numpy as np
 import pytest
@@ -351,3 +353,40 @@ def test_a_montage_of_one_unknown_channel_with_a_position():
         Z = MDJPTEncoder(**TINY).fit_transform(cut(recordings))
     expected = MDJPTEncoder(**TINY).fit_transform(cut(make_recordings(("Cz",))))
     np.testing.assert_allclose(Z, expected, atol=1e-3)
+
+
+# Artefacts ---------------------------------------------------------------------------
+
+
+def louder(factor):
+    """Multiply the third window of a recording, about the channels' offsets."""
+
+    def change(signal):
+        offset = signal.mean(axis=1, keepdims=True)
+        signal[:, 500:750] = offset + factor * (signal[:, 500:750] - offset)
+        return signal
+
+    return change
+
+
+@pytest.mark.parametrize("factor", [10, 100])
+def test_an_artefact_is_named(factor):
+    encoder = MDJPTEncoder(**TINY).fit(cut(make_recordings()))
+    spoiled = cut(changed(make_recordings(), 1, louder(factor)))
+    match = r"^Artefacts\? windows 10 of lab/1/1 differ more from the rest"
+    with pytest.warns(UserWarning, match=match) as caught:
+        Z = encoder.transform(spoiled)
+    assert len(caught) == 1
+    # What it warns of: the others of this subject are all alike, those of others not.
+    spread = Z[8:16][np.arange(8) != 2].std(axis=0).mean() / Z[:8].std(axis=0).mean()
+    assert spread < 0.5
+
+
+def test_windows_without_artefacts_are_not_named():
+    encoder = MDJPTEncoder(**TINY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.fit(cut(make_recordings()))
+        encoder.transform(cut(make_recordings())[:1])
+        encoder.transform(cut(make_recordings())[:2])
+        encoder.transform(cut(changed(make_recordings(), None, louder(1.5))))

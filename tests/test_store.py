@@ -565,7 +565,7 @@ def test_a_store_is_not_replaced_by_windows_that_are_read_from_it(saved, tmp_pat
 
 
 def test_folders_that_exist_and_are_empty_will_do(make_windows, tmp_path):
-    X = make_windows()
+    X = make_stack()
     X.save(tmp_path)
     assert_same_windows(EEGWindows.open(tmp_path), X)
     assert not list(tmp_path.glob(".*"))
@@ -735,3 +735,18 @@ def test_memory_stays_flat(tmp_path):
     saving, reading, loaded, size = map(float, out.split())
     assert size > 280 and loaded > 0.9 * size  # the measure does see loaded data
     assert saving < 60 and reading < 60
+
+
+def test_home_is_not_expanded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X = make_stack()
+    with pytest.raises(FileNotFoundError, match="no folder .*'~' is not expanded"):
+        X.save("~/windows")
+    with pytest.raises(FileNotFoundError, match="no folder .*'~' is not expanded"):
+        EEGWindows.open("~/windows")
+    for bad in (None, 5, ""):
+        with pytest.raises(
+            (TypeError, ValueError), match="folder of a store must be a path"
+        ):
+            EEGWindows.open(bad)
+    assert not list(tmp_path.iterdir())

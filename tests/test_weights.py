@@ -858,7 +858,7 @@ def test_kinds_of_paths(encoder, content, tmp_path, kind):
 
 def test_paths_where_no_file_can_be(encoder, content, path, X, monkeypatch):
     folder = path.parent
-    for bad in (folder, f"{folder}/", ""):
+    for bad in (folder, f"{folder}/"):
         with pytest.raises(IsADirectoryError, match="got a folder"):
             encoder.save(bad)
         with pytest.raises(IsADirectoryError, match="got a folder"):
@@ -875,6 +875,11 @@ def test_paths_where_no_file_can_be(encoder, content, path, X, monkeypatch):
         MDJPTEncoder.load("~/x.safetensors")
     with pytest.raises(FileNotFoundError, match="no folder '~'.*'~' is not expanded"):
         encoder.save("~/x.safetensors")
+    for bad in (None, 5, ""):
+        with pytest.raises((TypeError, ValueError), match="must be a path, got"):
+            MDJPTEncoder.load(bad)
+    with pytest.raises(TypeError, match="weights must be a path, got 5"):
+        MDJPTEncoder(weights=5).fit(X)
     assert listing(folder) == ["x.safetensors"] and path.read_bytes() == content
 
 
