@@ -71,6 +71,7 @@ def seeded_torch(seed):
         yield
 
 
+_FIRST_PROCESS = os.getpid()
 _threads_lock = threading.Lock()
 _users = 0
 _found = None
@@ -120,8 +121,11 @@ def max_threads():
 
     joblib's processes (loky) and Dask's start with their share in the environment,
     which is what torch goes by at first.  Threads of one process, and forked pools,
-    know nothing of their number: there it is one for each.
+    know nothing of their number: there it is one for each.  In forked processes it
+    has to be: threads of OpenMP do not survive a fork, and who waits for them hangs.
     """
+    if os.getpid() != _FIRST_PROCESS:
+        return 1
     process = multiprocessing.current_process()
     if process.daemon and "OMP_NUM_THREADS" not in os.environ:
         return 1

@@ -123,6 +123,25 @@ def test_two_jobs_share_the_cores(tmp_path, backend, n_threads):
     assert max_threads() is None
 
 
+def test_a_fork_after_training_does_not_hang():
+    """Threads of OpenMP do not survive a fork; with two of them the child waited."""
+    code = """
+import multiprocessing, os
+import numpy as np, torch
+from sklearn_mdjpt import MDJPTEncoder
+from sklearn_mdjpt.datasets import make_emotion_windows
+X = make_emotion_windows(n_datasets=1, n_subjects=2, n_stimuli=2, random_state=0)
+encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=1, random_state=0)
+expected = encoder.fit_transform(X)
+assert torch.get_num_threads() == 2
+found = multiprocessing.get_context("fork").Pool(1).apply(encoder.fit_transform, [X])
+assert np.abs(found - expected).max() < 1e-3
+"""
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, timeout=120, env=environment)
+
+
 def test_a_process_of_the_users_own_is_not_held_back():
     code = (
         "import torch; from sklearn_mdjpt._runtime import torch_threads, max_threads\n"
