@@ -113,12 +113,12 @@ def test_precisions_do_not_share_a_run(tmp_path):
     script.write_text(
         f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
         "from distributed_for_a_test import make, windows\n"
-        f"settings = {{'max_epochs': 1, 'batches_per_epoch': 6, 'checkpoint_dir': "
+        f"settings = {{'max_epochs': 1, 'batches_per_epoch': 2, 'checkpoint_dir': "
         f"{str(tmp_path / 'runs')!r}}}\n"
         "make(accelerate={'mixed_precision': 'bf16'}, **settings).fit(windows())\n"
     )
     subprocess.run([sys.executable, script], check=True, timeout=N_SECONDS)
-    settings = {"max_epochs": 1, "batches_per_epoch": 6}
+    settings = {"max_epochs": 1, "batches_per_epoch": 2}
     shared = make(checkpoint_dir=tmp_path / "runs", **settings).fit(windows())
     assert len(list((tmp_path / "runs").iterdir())) == 2
     expected = make(**settings).fit(windows())
