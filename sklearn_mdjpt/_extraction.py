@@ -12,7 +12,7 @@ from ._validation import name_windows
 N_STATISTICS_WINDOWS = 256
 """Statistics of a subject come from at most this many of its windows."""
 
-_ARTEFACT_FACTOR = 4
+_ARTEFACT_FACTOR = 10
 """Windows that differ so many times as much as others can be artefacts."""
 
 

@@ -1,13 +1,12 @@
 """Anti-aliased resampling, with a cache that is bounded in bytes."""
 
 import functools
-import threading
-import weakref
-from collections import OrderedDict
 from fractions import Fraction
 
 import numpy as np
 from scipy.signal import firwin, resample_poly
+
+from ._cache import BoundedCache
 
 CACHE_BYTES = 2**30
 """Upper bound, in bytes, on resampled signals kept in memory by one process."""
@@ -211,57 +210,6 @@ def _next_finite(x, picks, times):
 def _resample_part(x, ratio):
     up, down = ratio.numerator, ratio.denominator
     return resample_poly(x, up, down, axis=-1, window=_filter(ratio))
-
-
-class BoundedCache:
-    """Arrays by (owner, key), the least recently used dropped first.
-
-    An entry dies with its owner; the sum of all entries stays below ``max_bytes``.
-    """
-
-    def __init__(self, max_bytes):
-        self.max_bytes = max_bytes
-        self._entries = OrderedDict()
-        self._n_bytes = 0
-        # Re-entrant: the collector may drop an owner while the lock is held.
-        self._lock = threading.RLock()
-
-    def get(self, owner, key, compute, n_bytes=0):
-        """Return the entry, computing it when it is absent.
-
-        An entry of a size given beforehand drops no other one: where there is no room
-        for ``n_bytes``, nothing is computed, and None is returned.
-        """
-        full_key = (id(owner), key)
-        with self._lock:
-            if full_key in self._entries:
-                self._entries.move_to_end(full_key)
-                return self._entries[full_key]
-            if n_bytes and self._n_bytes + n_bytes > self.max_bytes:
-                return None
-        value = compute()
-        if value.nbytes > self.max_bytes:
-            return value
-        with self._lock:
-            if full_key not in self._entries:
-                self._entries[full_key] = value
-                self._n_bytes += value.nbytes
-                weakref.finalize(owner, self._drop, full_key)
-            while self._n_bytes > self.max_bytes:
-                _, old = self._entries.popitem(last=False)
-                self._n_bytes -= old.nbytes
-        return value
-
-    def _drop(self, full_key):
-        with self._lock:
-            value = self._entries.pop(full_key, None)
-            if value is not None:
-                self._n_bytes -= value.nbytes
-
-    @property
-    def n_bytes(self):
-        """Bytes held now."""
-        return self._n_bytes
 
 
 cache = BoundedCache(CACHE_BYTES)

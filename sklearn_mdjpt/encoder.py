@@ -4,10 +4,8 @@ import contextlib
 import errno
 import numbers
 import warnings
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -19,7 +17,7 @@ from ._checkpoints import Run
 from ._extraction import extract_features, pooled_statistics
 from ._fingerprint import array_digest, fingerprint
 from ._inputs import as_windows, is_array
-from ._pairs import PairBatches, anonymous, make_sampler, pair_columns
+from ._pairs import PairBatches, make_sampler, pair_columns
 from ._processes import Alone, join_processes
 from ._runtime import (
     compile_blocks,
@@ -29,6 +27,14 @@ from ._runtime import (
     seeded_torch,
     torch_threads,
 )
+from ._saved import (
+    NOTHING_SEEN,
+    SavedEncoder,
+    merge_seen,
+    no_history,
+    plain_history,
+    seen_in,
+)
 from ._training import history_table, make_net
 from ._validation import (
     check_option,
@@ -37,9 +43,9 @@ from ._validation import (
     home_hint,
     list_some,
 )
-from ._weights import load_parameters, read_weights, write_weights
+from ._weights import load_parameters, write_weights
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
-from .nn import HybridEncoder, NormStatistics, covariance_centroids
+from .nn import HybridEncoder, covariance_centroids
 from .nn.pretraining import JointLoss, JointPretraining
 
 _SMALL = {
@@ -526,8 +532,8 @@ list of mne.Epochs or braindecode dataset
             module.to(device)
             if self.compile:
                 compile_blocks(module)
-            history = _no_history() if file is None else file.history
-            seen = _NOTHING_SEEN if file is None else file.seen
+            history = no_history() if file is None else file.history
+            seen = NOTHING_SEEN if file is None else file.seen
             net = run = error = stored = None
             if (self.weights is None or self.finetune) and self.max_epochs > 0:
                 columns = pair_columns(
@@ -546,7 +552,7 @@ list of mne.Epochs or braindecode dataset
                     module, reader, windows, columns, y, seeds[1], device, run, peers
                 )
                 history = history_table(net)
-                seen = _union(seen, net.seen_)
+                seen = merge_seen(seen, net.seen_)
                 if run is not None and not net.interrupted_:
                     stored = peers.share(self._stored(run) if peers.is_main else None)
             module.eval()
@@ -592,7 +598,7 @@ list of mne.Epochs or braindecode dataset
             config["variant"] = self.variant or "paper"
             return HybridEncoder(**config | self._behaviour()), None
         if file is None:
-            file = _File(self.weights, self.released_activation)
+            file = SavedEncoder(self.weights, self.released_activation)
         if self.variant not in (None, file.config["variant"]):
             raise ValueError(
                 f"variant={self.variant!r}, but {str(self.weights)!r} holds weights of "
@@ -707,7 +713,7 @@ list of mne.Epochs or braindecode dataset
             peers=peers,
         )
         used = columns[np.isin(batches.datasets, batches.sampler.datasets)]
-        net.seen_ = _who(used)
+        net.seen_ = seen_in(used)
         error = None
         if finished:
             net.take_over(state)
@@ -730,7 +736,7 @@ list of mne.Epochs or braindecode dataset
     def _stored(self, run):
         """Return the end of the same fit, as an earlier one stored it; None if none."""
         try:
-            return _File(run.folder / self._stored_name(), None)
+            return SavedEncoder(run.folder / self._stored_name(), None)
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -829,7 +835,7 @@ list of mne.Epochs or braindecode dataset
             "training_datasets": None if anonymous else self.training_datasets_,
             "training_subjects": None if anonymous else self.training_subjects_,
             "n_training_subjects": self.n_training_subjects_,
-            "history": _plain(self.history_),
+            "history": plain_history(self.history_),
         }
         write_weights(
             path,
@@ -874,7 +880,7 @@ list of mne.Epochs or braindecode dataset
         used: files of strangers do no harm.  What they compute is another matter: a
         checksum says that a file is as it was written, not who wrote it.
         """
-        file = _File(path, None)
+        file = SavedEncoder(path, None)
         if not file.parameters:
             raise ValueError(
                 f"{str(path)!r} is a released checkpoint and holds no fitted encoder; "
@@ -1068,90 +1074,6 @@ list of mne.Epochs or braindecode dataset
             )
         if self.finetune and self.weights is None:
             raise ValueError("finetune=True needs weights to start from.")
-
-
-class _File:
-    """A weights file as the estimator sees it."""
-
-    def __init__(self, path, released_activation):
-        content = read_weights(path, released_activation=released_activation)
-        self.state_dict, self.config = content.state_dict, content.config
-        self.extra = content.extra
-        self.parameters = content.metadata.get("parameters", {})
-        # Released checkpoints do not say.
-        self.seen = _Seen(
-            content.metadata.get("training_datasets"),
-            content.metadata.get("training_subjects"),
-            content.metadata.get("n_training_subjects"),
-        )
-        self.history = _no_history()
-        if "history" in content.metadata:
-            self.history = pd.DataFrame(content.metadata["history"], dtype=float)
-            self.history.index = pd.RangeIndex(1, len(self.history) + 1, name="epoch")
-
-    def standardization(self):
-        """Return mean and scale of the features; None where there is none."""
-        if "mean" not in self.extra:
-            return None, None
-        return self.extra["mean"].numpy(), self.extra["scale"].numpy()
-
-    def statistics(self):
-        """Return the statistics of ``subject_norm="train"``."""
-        return NormStatistics(
-            *(self.extra[f"statistics.{k}"] for k in NormStatistics._fields)
-        )
-
-
-class _Seen(NamedTuple):
-    """Whom weights were trained on; None is what is not known."""
-
-    datasets: list[str] | None
-    subjects: list[str] | None
-    n_subjects: int | None
-
-
-_NOTHING_SEEN = _Seen([], [], 0)
-
-
-def _plain(history):
-    """Return a history as JSON has it, which has no NaN."""
-    return {
-        name: [float(x) if np.isfinite(x) else None for x in column]
-        for name, column in history.items()
-    }
-
-
-def _no_history():
-    columns = ["isa", "cda", "total", "seconds", "log_spatial_norm"]
-    return pd.DataFrame(
-        columns=columns, index=pd.RangeIndex(1, 1, name="epoch"), dtype=float
-    )
-
-
-def _who(columns):
-    """Names of the datasets and subjects in a table."""
-    table = columns[["dataset", "subject"]].drop_duplicates()
-    n_subjects = None if table["subject"].isna().any() else len(table)
-    table = table[~anonymous(table)]
-    known = table.dropna()
-    return _Seen(
-        list(table["dataset"].unique()),
-        [f"{d}/{s}" for d, s in zip(known["dataset"], known["subject"], strict=True)],
-        n_subjects,
-    )
-
-
-def _union(a, b):
-    """Merge what was seen; what one of the two does not know stays unknown."""
-    if _NOTHING_SEEN in (a, b):
-        return b if a == _NOTHING_SEEN else a
-    if a.subjects is None or b.subjects is None:
-        return _Seen(None, None, None)
-    datasets = list(dict.fromkeys([*a.datasets, *b.datasets]))
-    subjects = list(dict.fromkeys([*a.subjects, *b.subjects]))
-    # People without a name in the one may be those with or without one in the other.
-    complete = all(seen.n_subjects == len(seen.subjects) for seen in (a, b))
-    return _Seen(datasets, subjects, len(subjects) if complete else None)
 
 
 def _standardization(features):

@@ -6,16 +6,15 @@ windows of one subject and session.  Both know how to cut a window, how to give 
 signal at another rate, and their robust mean and scale.
 """
 
-import collections
 import copy
 import warnings
-import weakref
 
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ._resampling import cache, resample, resample_cuts, resampled_length
+from ._signals import SignalInFile, memmap_root, signal_in_file
 from ._validation import (
     as_id,
     check_ch_names,
@@ -30,8 +29,6 @@ _MEDIAN_SAMPLES = 2**21
 _CHUNK_SAMPLES = 2**22
 # A stack this small, in bytes at the new rate, is resampled once and kept.
 _STACK_CACHE_BYTES = 2**28
-# So many files are mapped at once; systems allow a process 256 open files or more.
-_MAPPED_FILES = 128
 CACHED_SAMPLES = 2**17
 """As many samples, in float64, stay in the processor's cache."""
 
@@ -51,8 +48,8 @@ class _Source:
 
     @property
     def signal(self):
-        """The samples: an array, or a memory map that is opened when it is read."""
-        if isinstance(self._signal, _MemmapReference):
+        """The samples: an array, or what is read from a file when it is asked for."""
+        if isinstance(self._signal, SignalInFile):
             return self._signal.open()
         return self._signal
 
@@ -162,21 +159,21 @@ class _Source:
 
     def __getstate__(self):
         state = self.__dict__.copy()
-        reference = _memmap_reference(self._signal)
+        reference = signal_in_file(self._signal)
         if reference is not None:
             state["_signal"] = reference
         return state
 
     def close_file(self):
         """Let go of a memory map; the file is mapped anew when it is read."""
-        self._signal = _memmap_reference(self._signal) or self._signal
+        self._signal = signal_in_file(self._signal) or self._signal
 
     @property
     def filename(self):
         """The file that the signal is read from; None for an array in memory."""
-        if isinstance(self._signal, _MemmapReference):
+        if isinstance(self._signal, SignalInFile):
             return self._signal.filename
-        root = _memmap_root(self._signal)
+        root = memmap_root(self._signal)
         return None if root is None else str(root.filename)
 
 
@@ -248,7 +245,8 @@ class Recording(_Source):
         positions=None,
         bad_spans=(),
     ):
-        signal = signal if isinstance(signal, np.ndarray) else np.asarray(signal)
+        if not isinstance(signal, np.ndarray | SignalInFile):
+            signal = np.asarray(signal)
         if signal.ndim != 2:
             raise ValueError(
                 "signal must have shape (n_channels, n_times), got "
@@ -618,7 +616,7 @@ class WindowStack(_Source):
             yield (self._rows[i : i + step],)
 
     def __getstate__(self):
-        if _memmap_reference(self._signal) is None:
+        if signal_in_file(self._signal) is None:
             # A pickle takes the rows in use, not the array they lie in.
             return self.__dict__ | {
                 "_signal": np.ascontiguousarray(self.signal[self._rows]),
@@ -750,81 +748,6 @@ def _check_trials(trials, duration):
         )
     first = ["trial", "start", "stop", "stimulus", "label"]
     return trials[first + [name for name in trials if name not in first]]
-
-
-class _MemmapReference:
-    """Where a memory map lies, to open it when it is read, in any process."""
-
-    # References whose file is mapped now, the first one opened first.
-    _mapped = collections.deque()
-
-    def __init__(self, filename, dtype, shape, offset, order):
-        self.filename, self.dtype, self.shape = filename, dtype, shape
-        self.offset, self.order = offset, order
-        self._map = None
-
-    def open(self):
-        """Return the memory map, which is kept until many others were opened.
-
-        Each map holds a file open, of which a process may have only so many: data
-        sets with one recording for each trial have thousands.
-        """
-        opened = self._map
-        if opened is None:
-            try:
-                opened = np.memmap(
-                    self.filename, self.dtype, "r", self.offset, self.shape, self.order
-                )
-            except ValueError as error:
-                raise ValueError(
-                    f"{self.filename!r} cannot be mapped as {self.dtype} of shape "
-                    f"{self.shape}: {error}."
-                ) from error
-            self._map = opened
-            self._mapped.append(weakref.ref(self))
-            while len(self._mapped) > _MAPPED_FILES:
-                oldest = self._mapped.popleft()()
-                if oldest is not None:
-                    oldest._map = None
-        return opened
-
-    def __getstate__(self):
-        return self.__dict__ | {"_map": None}
-
-
-def _memmap_root(array):
-    """Return the memory map of a file that an array lies in, None without one."""
-    root = array
-    while isinstance(root, np.ndarray):
-        if isinstance(root, np.memmap) and not isinstance(root.base, np.memmap):
-            break
-        root = root.base
-    if not isinstance(root, np.memmap) or root.filename is None:
-        return None
-    return root
-
-
-def _memmap_reference(array):
-    """Describe a contiguous array that lies in a file; None for any other."""
-    if isinstance(array, _MemmapReference):
-        return array
-    root = _memmap_root(array)
-    # What was changed in memory only is not in the file; what joblib mapped for its
-    # workers does not outlive them.
-    if (
-        root is None
-        or root.mode == "c"
-        or "joblib_memmapping_folder" in str(root.filename)
-    ):
-        return None
-    order = "C" if array.flags.c_contiguous else "F"
-    if not (array.flags.c_contiguous or array.flags.f_contiguous):
-        return None
-    # A slice inherits its parent's `offset`; the true one is in the addresses.
-    offset = root.offset + (
-        array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-    )
-    return _MemmapReference(str(root.filename), array.dtype, array.shape, offset, order)
 
 
 def number_trials(recordings):

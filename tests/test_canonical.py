@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from sklearn_mdjpt import EEGWindows, Recording
+from sklearn_mdjpt._cache import BoundedCache
 from sklearn_mdjpt._canonical import CanonicalReader
-from sklearn_mdjpt._resampling import BoundedCache, resample
+from sklearn_mdjpt._resampling import resample
 from sklearn_mdjpt.channels import channel_matrix
 
 CAP = ["Fp1", "Fz", "C3", "Cz", "M1", "C4", "Pz", "O2"]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from sklearn_mdjpt import EEGWindows, Recording
-from sklearn_mdjpt._resampling import BoundedCache, cache, resample, resample_cuts
+from sklearn_mdjpt._cache import BoundedCache
+from sklearn_mdjpt._resampling import cache, resample, resample_cuts
 
 
 def test_trials_table():

@@ -16,8 +16,8 @@ import pytest
 
 import sklearn_mdjpt
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, Recording, concat_windows
+from sklearn_mdjpt import _signals as signals_module
 from sklearn_mdjpt import _store as store
-from sklearn_mdjpt import recordings as recordings_module
 from sklearn_mdjpt._canonical import CanonicalReader
 
 INDEX = "index.json"
@@ -313,7 +313,7 @@ def test_pickles_carry_paths(tmp_path, monkeypatch):
 
 
 def test_few_files_are_open_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(recordings_module, "_MAPPED_FILES", 5)
+    monkeypatch.setattr(signals_module, "_MAPPED_FILES", 5)
     n = 40
     X = make_stack(n, subject=range(n))
     X.save(tmp_path / "store")

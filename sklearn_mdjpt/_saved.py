@@ -1,0 +1,95 @@
+"""What an encoder keeps beside its weights: its history, and whom it was trained on."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ._pairs import anonymous
+from ._weights import read_weights
+from .nn import NormStatistics
+
+
+class SavedEncoder:
+    """A weights file as the estimator sees it."""
+
+    def __init__(self, path, released_activation):
+        content = read_weights(path, released_activation=released_activation)
+        self.state_dict, self.config = content.state_dict, content.config
+        self.extra = content.extra
+        self.parameters = content.metadata.get("parameters", {})
+        # Released checkpoints do not say.
+        self.seen = Seen(
+            content.metadata.get("training_datasets"),
+            content.metadata.get("training_subjects"),
+            content.metadata.get("n_training_subjects"),
+        )
+        self.history = no_history()
+        if "history" in content.metadata:
+            self.history = pd.DataFrame(content.metadata["history"], dtype=float)
+            self.history.index = pd.RangeIndex(1, len(self.history) + 1, name="epoch")
+
+    def standardization(self):
+        """Return mean and scale of the features; None where there is none."""
+        if "mean" not in self.extra:
+            return None, None
+        return self.extra["mean"].numpy(), self.extra["scale"].numpy()
+
+    def statistics(self):
+        """Return the statistics of ``subject_norm="train"``."""
+        return NormStatistics(
+            *(self.extra[f"statistics.{k}"] for k in NormStatistics._fields)
+        )
+
+
+class Seen(NamedTuple):
+    """Whom weights were trained on; None is what is not known."""
+
+    datasets: list[str] | None
+    subjects: list[str] | None
+    n_subjects: int | None
+
+
+NOTHING_SEEN = Seen([], [], 0)
+
+
+def seen_in(columns):
+    """Names of the datasets and subjects in a table."""
+    table = columns[["dataset", "subject"]].drop_duplicates()
+    n_subjects = None if table["subject"].isna().any() else len(table)
+    table = table[~anonymous(table)]
+    known = table.dropna()
+    return Seen(
+        list(table["dataset"].unique()),
+        [f"{d}/{s}" for d, s in zip(known["dataset"], known["subject"], strict=True)],
+        n_subjects,
+    )
+
+
+def merge_seen(a, b):
+    """Merge what was seen; what one of the two does not know stays unknown."""
+    if NOTHING_SEEN in (a, b):
+        return b if a == NOTHING_SEEN else a
+    if a.subjects is None or b.subjects is None:
+        return Seen(None, None, None)
+    datasets = list(dict.fromkeys([*a.datasets, *b.datasets]))
+    subjects = list(dict.fromkeys([*a.subjects, *b.subjects]))
+    # People without a name in the one may be those with or without one in the other.
+    complete = all(seen.n_subjects == len(seen.subjects) for seen in (a, b))
+    return Seen(datasets, subjects, len(subjects) if complete else None)
+
+
+def plain_history(history):
+    """Return a history as JSON has it, which has no NaN."""
+    return {
+        name: [float(x) if np.isfinite(x) else None for x in column]
+        for name, column in history.items()
+    }
+
+
+def no_history():
+    """Return the history of an encoder that was not trained."""
+    columns = ["isa", "cda", "total", "seconds", "log_spatial_norm"]
+    return pd.DataFrame(
+        columns=columns, index=pd.RangeIndex(1, 1, name="epoch"), dtype=float
+    )

@@ -1,0 +1,204 @@
+"""Signals that stay in their files until they are read.
+
+A recording holds either an array or one of these, which are opened, in any process,
+when somebody asks for the samples.
+"""
+
+import collections
+import contextlib
+import os
+import warnings
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from ._cache import BoundedCache
+
+# So many files are mapped at once; systems allow a process 256 open files or more.
+_MAPPED_FILES = 128
+DECODED_BYTES = 2**30
+"""Upper bound, in bytes, on decoded signals kept in memory by one process.
+
+One that is larger by itself is kept alone."""
+
+_MANY_TIMES = 5
+
+
+class SignalInFile:
+    """Samples in a file.
+
+    Attributes
+    ----------
+    filename : str
+        The file.
+    dtype, shape : dtype and tuple of int
+        Of the array that `open` returns.
+    """
+
+    def __init__(self, filename, dtype, shape):
+        self.filename = filename
+        self.dtype, self.shape = np.dtype(dtype), tuple(int(n) for n in shape)
+
+    @property
+    def ndim(self):
+        """Number of axes."""
+        return len(self.shape)
+
+    def open(self):
+        """Return the samples."""
+        raise NotImplementedError
+
+
+class MemmapReference(SignalInFile):
+    """Where a memory map lies, to open it when it is read, in any process."""
+
+    # References whose file is mapped now, the first one opened first.
+    _mapped = collections.deque()
+
+    def __init__(self, filename, dtype, shape, offset, order):
+        super().__init__(filename, dtype, shape)
+        self.offset, self.order = offset, order
+        self._map = None
+
+    def open(self):
+        """Return the memory map, which is kept until many others were opened.
+
+        Each map holds a file open, of which a process may have only so many: data
+        sets with one recording for each trial have thousands.
+        """
+        opened = self._map
+        if opened is None:
+            try:
+                opened = np.memmap(
+                    self.filename, self.dtype, "r", self.offset, self.shape, self.order
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"{self.filename!r} cannot be mapped as {self.dtype} of shape "
+                    f"{self.shape}: {error}."
+                ) from error
+            self._map = opened
+            self._mapped.append(weakref.ref(self))
+            while len(self._mapped) > _MAPPED_FILES:
+                oldest = self._mapped.popleft()()
+                if oldest is not None:
+                    oldest._map = None
+        return opened
+
+    def __getstate__(self):
+        return self.__dict__ | {"_map": None}
+
+
+class DecodedSignal(SignalInFile):
+    """Samples in a file that has to be decoded, as a whole, to get at them.
+
+    They are kept in memory as long as there is room (see `DECODED_BYTES`).
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    shape : tuple of int
+        (n_channels, n_times), as the file's header has it.
+    decode : callable
+        Takes the path and returns the samples (n_channels, n_times); can be pickled.
+    """
+
+    def __init__(self, path, shape, decode):
+        # Absolute, since pickles carry it to processes with other working folders.
+        super().__init__(os.path.abspath(path), np.float32, shape)
+        self.decode = decode
+        self._stamp = _stamp(self.filename)
+        self._n_decoded = 0
+
+    def open(self):
+        """Return the samples as float32, read-only.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file is gone.
+        ValueError
+            If it cannot be decoded, or is not the one that it was.
+        """
+        return _decoded.get(self, None, self._read)
+
+    def _read(self):
+        if _stamp(self.filename) != self._stamp:
+            raise ValueError(
+                f"{self.filename!r} has changed since its header was read; read the "
+                "data set again."
+            )
+        with naming(self.filename):
+            signal = np.array(self.decode(Path(self.filename)), self.dtype, order="C")
+            if signal.shape != self.shape:
+                raise ValueError(
+                    f"expected a signal of shape {self.shape}, found {signal.shape}"
+                )
+        signal.flags.writeable = False
+        self._n_decoded += 1
+        if self._n_decoded == _MANY_TIMES:
+            warnings.warn(
+                f"{self.filename!r} is decoded for the {_MANY_TIMES}th time: the files "
+                "in use do not fit into memory together. EEGWindows.save(folder) and "
+                "EEGWindows.open(folder) read windows without decoding.",
+                stacklevel=2,
+            )
+        return signal
+
+
+@contextlib.contextmanager
+def naming(path):
+    """Say which file could not be read, whatever the error."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().rstrip(".") or type(error).__name__
+        reason = reason.replace(str(path), "the file")
+        raise ValueError(f"{str(path)!r} cannot be read: {reason}.") from error
+
+
+def memmap_root(array):
+    """Return the memory map of a file that an array lies in, None without one."""
+    root = array
+    while isinstance(root, np.ndarray):
+        if isinstance(root, np.memmap) and not isinstance(root.base, np.memmap):
+            break
+        root = root.base
+    if not isinstance(root, np.memmap) or root.filename is None:
+        return None
+    return root
+
+
+def signal_in_file(array):
+    """Describe an array that can be had from a file again; None for any other."""
+    if isinstance(array, SignalInFile):
+        return array
+    root = memmap_root(array)
+    # What was changed in memory only is not in the file; what joblib mapped for its
+    # workers does not outlive them.
+    if (
+        root is None
+        or root.mode == "c"
+        or "joblib_memmapping_folder" in str(root.filename)
+    ):
+        return None
+    order = "C" if array.flags.c_contiguous else "F"
+    if not (array.flags.c_contiguous or array.flags.f_contiguous):
+        return None
+    # A slice inherits its parent's `offset`; the true one is in the addresses.
+    offset = root.offset + (
+        array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+    )
+    return MemmapReference(str(root.filename), array.dtype, array.shape, offset, order)
+
+
+def _stamp(path):
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+_decoded = BoundedCache(DECODED_BYTES, keep_newest=True)

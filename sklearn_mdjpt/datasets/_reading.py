@@ -1,0 +1,233 @@
+"""What the readers of the emotion datasets have in common.
+
+A reader finds its folder, lists the files of the subjects and sessions that are wanted,
+and makes one `Recording` of each session, whose trials lie one after the other.  Only
+headers are read at first: a recording's samples are decoded when windows are.
+"""
+
+import warnings
+from numbers import Integral
+from pathlib import Path
+
+from .._signals import DecodedSignal, naming
+from .._validation import check_option, check_path, home_hint, list_some
+from ..recordings import Recording
+from ..windows import EEGWindows
+
+MICROVOLT = 1e-6
+
+
+def find_folder(root, name, dataset):
+    """Return the folder that a release of a dataset keeps its recordings in.
+
+    Parameters
+    ----------
+    root : str or path-like
+        That folder, the one that holds it, or the parent of that one.
+    name : str
+        Its name in the release.
+    dataset : str
+        For messages.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; says what was looked for and what is there.
+    ValueError
+        If there are several.
+    """
+    root = check_path(root, "root")
+    if not root.is_dir():
+        what = "is a file, no folder" if root.exists() else "does not exist"
+        raise FileNotFoundError(
+            f"root={str(root)!r} {what}; expected the folder that holds {name!r} of "
+            f"{dataset}.{home_hint(root)}"
+        )
+    if (root / name).is_dir():
+        return root / name
+    if root.resolve().name == name:
+        return root
+    inner = sorted(path for path in root.glob(f"*/{name}") if path.is_dir())
+    if len(inner) > 1:
+        raise ValueError(
+            f"Several folders below {str(root)!r} hold {name!r}: "
+            f"{list_some(path.parent.name for path in inner)}; give one of them."
+        )
+    if not inner:
+        raise FileNotFoundError(
+            f"No folder {name!r} of {dataset} in {str(root)!r} or one level below; "
+            f"it holds {contents(root)}."
+        )
+    return inner[0]
+
+
+def contents(folder):
+    """Say, for a message, what is in a folder."""
+    names = sorted(path.name for path in Path(folder).iterdir())
+    return list_some(names) if names else "nothing"
+
+
+def check_numbers(values, known, name):
+    """Return the numbers of the subjects or sessions that are wanted.
+
+    Parameters
+    ----------
+    values : int, sequence of int or None
+        As the user gave them; None wants all.
+    known : sequence of int
+        All that the dataset has.
+    name : str
+        Of the parameter.
+
+    Returns
+    -------
+    list of int or None
+        Without doubles, in the order given; None where all are wanted.
+
+    Raises
+    ------
+    ValueError
+        If one is unknown.
+    """
+    if values is None:
+        return None
+    if isinstance(values, Integral | str) and not isinstance(values, bool):
+        values = [values]
+    numbers = [
+        int(value)
+        if isinstance(value, Integral) and not isinstance(value, bool)
+        # "01" is what `X.groups("subject")` shows.
+        else int(value)
+        if isinstance(value, str) and value.isdecimal()
+        else value
+        for value in values
+    ]
+    wrong = [value for value in numbers if value not in known or value is True]
+    if wrong or not numbers:
+        raise ValueError(
+            f"{name} must be numbers from {known[0]} to {known[-1]}, got "
+            f"{list_some(map(repr, wrong)) or 'none'}."
+        )
+    return list(dict.fromkeys(numbers))
+
+
+def choose(files, subjects, sessions, *, looked_for):
+    """Choose the files that are wanted.
+
+    Parameters
+    ----------
+    files : dict of (int, int) to path-like
+        The file of each subject and session that is there.
+    subjects, sessions : list of int or None
+        As of `check_numbers`.  Who is absent is no error, unless asked for by name.
+    looked_for : str
+        What was looked for, and where, for messages.
+
+    Returns
+    -------
+    dict of (int, int) to path-like
+        In the order of the subjects asked for, or of their numbers.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a subject that was asked for has no file, or nobody has.
+    """
+    found = dict(sorted(files.items()))
+    if sessions is not None:
+        found = {key: path for key, path in found.items() if key[1] in sessions}
+    if subjects is not None:
+        absent = [s for s in subjects if s not in {subject for subject, _ in found}]
+        if absent:
+            raise FileNotFoundError(
+                f"No file of subjects {list_some(absent)}: looked for {looked_for}; "
+                f"found subjects {list_some(sorted({s for s, _ in files})) or 'none'}."
+            )
+        found = {
+            key: path
+            for subject in subjects
+            for key, path in found.items()
+            if key[0] == subject
+        }
+    if not found:
+        raise FileNotFoundError(f"No recording found: looked for {looked_for}.")
+    return found
+
+
+def read_all(files, read, *, on_error, window_seconds, stride_seconds):
+    """Read the recordings of files, and cut windows.
+
+    Parameters
+    ----------
+    files : dict of (int, int) to path-like
+        The file of each subject and session.
+    read : callable
+        Takes path, subject and session, and returns a `Recording`.
+    on_error : {"raise", "skip"}
+        What a file that cannot be read does.  With "skip" each one is read to its end
+        now, and left out with a warning; with "raise" damage beyond the header shows
+        when windows are read.
+    window_seconds, stride_seconds : float
+        As for `EEGWindows.from_recordings`.
+
+    Returns
+    -------
+    EEGWindows
+    """
+    check_option(on_error, ("raise", "skip"), "on_error")
+    recordings, problems = [], []
+    for (subject, session), path in files.items():
+        try:
+            with naming(path):
+                recording = read(path, subject, session)
+            if on_error == "skip":
+                recording.signal  # noqa: B018 - decodes the file
+            recordings.append(recording)
+        except (OSError, ValueError) as error:
+            if on_error == "raise":
+                raise
+            problems.append(str(error))
+    if problems:
+        warnings.warn(
+            f"{len(problems)} of {len(files)} files are left out: {' '.join(problems)}",
+            stacklevel=3,
+        )
+    if not recordings:
+        raise ValueError(f"None of {len(files)} files can be read.")
+    return EEGWindows.from_recordings(
+        recordings, window_seconds=window_seconds, stride_seconds=stride_seconds
+    )
+
+
+def make_recording(path, decode, lengths, trials, *, ch_names, sfreq, **whose):
+    """Make the recording of a file whose trials are decoded one after the other.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    decode : callable
+        Takes the path and returns the trials (n_channels, n_times), joined in time, in
+        volts; can be pickled.
+    lengths : sequence of int
+        Samples of each trial.
+    trials : sequence of dict
+        The other columns of each trial: trial, stimulus, label, ...
+    ch_names, sfreq, **whose
+        As for `Recording`.
+
+    Returns
+    -------
+    Recording
+    """
+    rows, start = [], 0
+    for length, trial in zip(lengths, trials, strict=True):
+        times = {"start": start / sfreq, "stop": (start + length) / sfreq}
+        rows.append(times | dict(trial))
+        start += length
+    signal = DecodedSignal(path, (len(ch_names), start), decode)
+    return Recording(signal, ch_names, sfreq, trials=rows, **whose)
