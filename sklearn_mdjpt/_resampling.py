@@ -8,7 +8,7 @@ from scipy.signal import firwin, resample_poly
 
 from ._cache import BoundedCache
 
-CACHE_BYTES = 2**30
+CACHE_BYTES = 2**28
 """Upper bound, in bytes, on resampled signals kept in memory by one process."""
 
 _MAX_RATIO = 4096

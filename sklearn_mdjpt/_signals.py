@@ -6,6 +6,7 @@ when somebody asks for the samples.
 
 import collections
 import contextlib
+import mmap
 import os
 import warnings
 import weakref
@@ -17,6 +18,9 @@ from ._cache import BoundedCache
 
 # So many files are mapped at once; systems allow a process 256 open files or more.
 _MAPPED_FILES = 128
+# Pages of mapped files that were read count as memory of the process.
+_MAPPED_BYTES = 2**26
+_CAN_LET_GO = hasattr(mmap, "MADV_DONTNEED")
 DECODED_BYTES = 2**30
 """Upper bound, in bytes, on decoded signals kept in memory by one process.
 
@@ -53,7 +57,7 @@ class SignalInFile:
 class MemmapReference(SignalInFile):
     """Where a memory map lies, to open it when it is read, in any process."""
 
-    # References whose file is mapped now, the first one opened first.
+    # References whose file is mapped now, and their bytes, the first one opened first.
     _mapped = collections.deque()
 
     def __init__(self, filename, dtype, shape, offset, order):
@@ -65,10 +69,14 @@ class MemmapReference(SignalInFile):
         """Return the memory map, which is kept until many others were opened.
 
         Each map holds a file open, of which a process may have only so many: data
-        sets with one recording for each trial have thousands.
+        sets with one recording for each trial have thousands.  What was read of a large
+        file is let go of; the system keeps it at hand as long as it has room.
         """
         opened = self._map
-        if opened is None:
+        if opened is not None:
+            if opened.nbytes > _MAPPED_BYTES and _CAN_LET_GO:
+                opened._mmap.madvise(mmap.MADV_DONTNEED)
+        else:
             try:
                 opened = np.memmap(
                     self.filename, self.dtype, "r", self.offset, self.shape, self.order
@@ -79,9 +87,12 @@ class MemmapReference(SignalInFile):
                     f"{self.shape}: {error}."
                 ) from error
             self._map = opened
-            self._mapped.append(weakref.ref(self))
-            while len(self._mapped) > _MAPPED_FILES:
-                oldest = self._mapped.popleft()()
+            self._mapped.append((weakref.ref(self), opened.nbytes))
+            while len(self._mapped) > 1 and (
+                len(self._mapped) > _MAPPED_FILES
+                or sum(n_bytes for _, n_bytes in self._mapped) > _MAPPED_BYTES
+            ):
+                oldest = self._mapped.popleft()[0]()
                 if oldest is not None:
                     oldest._map = None
         return opened

@@ -337,15 +337,15 @@ class Recording(_Source):
         """
         channels = np.arange(self.n_channels)[picks]
         starts = np.asarray(starts)
-        signal = self.signal[:, starts.min() : starts.max() + n_times]
-        starts = starts - starts.min()
-        bad = np.zeros(signal.shape[1], bool)
+        first = starts.min()
+        starts = starts - first
+        bad = np.zeros(starts.max() + n_times, bool)
         still = np.ones(len(bad), bool)  # as the sample before, in all channels
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
         for a in range(0, len(bad), step):
             b = min(a + step, len(bad))
             # One sample of the chunk before, so that changes at its edge count.
-            x = np.asarray(signal[:, max(a - 1, 0) : b])
+            x = np.asarray(self.signal[:, first + max(a - 1, 0) : first + b])
             bad[a:b] = _not_finite(x[:, a - b :], channels)
             same = still[max(a, 1) : b]
             for channel in channels:

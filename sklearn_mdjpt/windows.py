@@ -788,7 +788,7 @@ class EEGWindows:
         """Return all windows on the 60 canonical channels at one rate.
 
         Recordings are resampled with anti-aliasing, each once and as a whole (windows
-        given as arrays one by one), and kept in a cache bounded to 1 GiB; those that
+        given as arrays one by one), and kept in a cache bounded to 256 MiB; those that
         find no room there are resampled window by window, to the same numbers. Then
         missing channels are filled with the mean of their three nearest neighbours
         (see `sklearn_mdjpt.channels.channel_matrix`).
