@@ -171,8 +171,8 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     lr, weight_decay : float, default=5e-4, 1e-4
         Of Adam.
     batch_size : int, default=64
-        Windows encoded at once in ``transform``; changes memory, not numbers.  A
-        training batch holds two subjects of each dataset.
+        Windows encoded at once in ``transform``; changes memory, and numbers no more
+        than rounding does.  A training batch holds two subjects of each dataset.
     chunk_size : int, default=16
         Most windows of a training batch whose activations are held at once; the others
         are computed again for the gradient.  Training a batch of 78 windows then grows
@@ -251,6 +251,13 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     evenly spaced in the order of session, trial and onset (by content where these are
     not known).  Those of ``subject_norm="train"`` come from 256 windows in all, the
     same number of each subject.
+
+    A window that differs more from the rest of its subject than all of its others
+    together is named in a warning: it rules the z-scores, and the features of the
+    others lose their spread.  Leave artefacts out.
+
+    ``transform`` goes by the parameters that were fitted with; what `set_params`
+    changes in the normalisation or the feature takes effect in the next ``fit``.
 
     Ctrl-C ends the training after the batch at hand: ``fit`` warns, keeps the weights
     so far, sets ``interrupted_`` and returns (a second Ctrl-C raises).  With
