@@ -1,9 +1,19 @@
 """Fixtures: small recordings and windows of the size that a test asks for."""
 
+import os
+
 import numpy as np
 import pytest
+import torch
+from threadpoolctl import threadpool_limits
 
 from sklearn_mdjpt import EEGWindows, Recording, concat_windows
+
+# Networks this small wait for other threads most of the time.  Processes that tests
+# start, and compare with, are to round as their parent does.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
+_LIMITS = threadpool_limits(1)
 
 CAPS = {
     "A": (("Fp1", "Fz", "C3", "Cz", "C4", "Pz", "O1", "O2"), 200.0),

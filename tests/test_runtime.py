@@ -114,7 +114,8 @@ def threads_of_workers(folder, backend, **settings):
 
 @pytest.mark.parametrize("n_threads", [None, 64])
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
-def test_two_jobs_share_the_cores(tmp_path, backend, n_threads):
+def test_two_jobs_share_the_cores(tmp_path, backend, n_threads, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
     found = threads_of_workers(tmp_path, backend, torch_threads=n_threads)
     assert all(len(threads) == 1 for threads in found)
     workers = [threads.pop() for threads in found]
