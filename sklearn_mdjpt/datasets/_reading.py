@@ -179,6 +179,8 @@ def read_all(files, read, *, on_error, window_seconds, stride_seconds):
     EEGWindows
     """
     check_option(on_error, ("raise", "skip"), "on_error")
+    # One file may hold several sessions, and say the same of each.
+    what = "files" if len(set(files.values())) == len(files) else "recordings"
     recordings, problems = [], []
     for (subject, session), path in files.items():
         try:
@@ -193,11 +195,12 @@ def read_all(files, read, *, on_error, window_seconds, stride_seconds):
             problems.append(str(error))
     if problems:
         warnings.warn(
-            f"{len(problems)} of {len(files)} files are left out: {' '.join(problems)}",
+            f"{len(problems)} of {len(files)} {what} are left out: "
+            f"{' '.join(dict.fromkeys(problems))}",
             stacklevel=3,
         )
     if not recordings:
-        raise ValueError(f"None of {len(files)} files can be read.")
+        raise ValueError(f"None of {len(files)} {what} can be read.")
     return EEGWindows.from_recordings(
         recordings, window_seconds=window_seconds, stride_seconds=stride_seconds
     )
