@@ -143,9 +143,11 @@ def choose(files, subjects, sessions, *, looked_for):
     if subjects is not None:
         absent = [s for s in subjects if s not in {subject for subject, _ in found}]
         if absent:
+            which = "" if sessions is None else f" in sessions {list_some(sessions)}"
+            there = list_some(sorted({subject for subject, _ in found})) or "none"
             raise FileNotFoundError(
-                f"No file of subjects {list_some(absent)}: looked for {looked_for}; "
-                f"found subjects {list_some(sorted({s for s, _ in files})) or 'none'}."
+                f"No file of subjects {list_some(absent)}{which}: looked for "
+                f"{looked_for}; found subjects {there}."
             )
         found = {
             key: path
