@@ -9,6 +9,8 @@ import warnings
 from numbers import Integral
 from pathlib import Path
 
+import numpy as np
+
 from .._signals import DecodedSignal, naming
 from .._validation import check_option, check_path, home_hint, list_some
 from ..recordings import Recording
@@ -95,7 +97,7 @@ def check_numbers(values, known, name):
     """
     if values is None:
         return None
-    if isinstance(values, Integral | str) and not isinstance(values, bool):
+    if isinstance(values, str) or not np.iterable(values):
         values = [values]
     numbers = [
         int(value)
@@ -106,7 +108,11 @@ def check_numbers(values, known, name):
         else value
         for value in values
     ]
-    wrong = [value for value in numbers if value not in known or value is True]
+    wrong = [
+        value
+        for value in numbers
+        if isinstance(value, bool) or not isinstance(value, int) or value not in known
+    ]
     if wrong or not numbers:
         raise ValueError(
             f"{name} must be numbers from {known[0]} to {known[-1]}, got "
