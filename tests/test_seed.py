@@ -165,6 +165,21 @@ def test_root_may_be_the_folder_or_one_around_it(one_subject, below, monkeypatch
     assert len(read_seed(".", **ONE_SECOND).recordings) == 3
 
 
+def test_links_to_files_kept_elsewhere(tmp_path):
+    """As DataLad and git-annex lay a data set out."""
+    folder = write_seed_iv(tmp_path / "annex", [3], sessions=[2])
+    (tmp_path / "eeg_raw_data" / "2").mkdir(parents=True)
+    (tmp_path / "eeg_raw_data" / "2" / "3_20160518.mat").symlink_to(
+        folder / "2" / "3_20160518.mat"
+    )
+    (tmp_path / "ReadMe.txt").write_text("session2_label = [0, 0]")
+    with pytest.raises(ValueError, match="ReadMe.txt' has other labels"):
+        read_seed_iv(tmp_path)
+    (tmp_path / "ReadMe.txt").unlink()
+    X = read_seed_iv(tmp_path, **ONE_SECOND)
+    check_signals(X, by_trial_number, atol=1e-12)
+
+
 def test_choosing_subjects_and_sessions(seed):
     X = read_seed(seed, subjects=[10, "01", 10], sessions=2, **ONE_SECOND)
     assert [(r.subject, r.session) for r in X.recordings] == [("10", "2"), ("01", "2")]
@@ -173,8 +188,8 @@ def test_choosing_subjects_and_sessions(seed):
         FileNotFoundError, match="subjects 3: .*found subjects 1, 2, 10"
     ):
         read_seed(seed, subjects=[1, 3])
-    for wrong in (0, 16, [], [True], "x", 1.5):
-        with pytest.raises((ValueError, TypeError)):
+    for wrong in (0, 16, [], [True], False, "x", 1.5, [1.0]):
+        with pytest.raises(ValueError, match="subjects must be numbers from 1 to 15"):
             read_seed(seed, subjects=wrong)
     with pytest.raises(ValueError, match="sessions must be numbers from 1 to 3"):
         read_seed(seed, sessions=4)

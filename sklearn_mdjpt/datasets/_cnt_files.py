@@ -104,9 +104,9 @@ def _data_format(path):
     events = struct.unpack_from("<I", header, 886)[0]
     first = _HEADER_BYTES + n_channels * _CHANNEL_BYTES
     ends = {name: first + w * n_channels * n_times for name, w in _WIDTHS.items()}
-    # Recordings of 2 GB and more, and those with a wrong count of samples, remain;
+    # Where neither fits, the count of samples is wrong, or the file has 2 GB and more:
     # the family's recordings have 32 bits.
-    form = next((name for name, end in ends.items() if end == events), "int32")
+    form = "int16" if events == ends["int16"] else "int32"
     end = max(ends[form], events if ends[form] < 2**31 else 0)
     if end > size:
         raise ValueError(f"it is cut off: {size} bytes, its header tells of {end}")

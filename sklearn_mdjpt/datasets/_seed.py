@@ -6,10 +6,12 @@ are named, and which clip evoked which emotion.
 """
 
 import csv
+import os
 import re
 import warnings
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -657,9 +659,14 @@ def _choose(files, subjects, sessions, folder, example):
 # Labels and times that the release tells of
 
 
+def _around(folder):
+    """Return the parent folder, of the link where a folder or file is one."""
+    return Path(os.path.abspath(folder)).parent
+
+
 def _find_beside(folder, name):
     """Return a file of the release in a folder or the one around it, or None."""
-    for place in (folder, folder.resolve().parent):
+    for place in (folder, _around(folder)):
         for path in sorted(place.iterdir()):
             if path.name.lower() == name and path.is_file():
                 return path
@@ -787,7 +794,8 @@ def _seed_vii_times(path, raw):
 
 def _clocked_events(path):
     """Return the onsets of events, in seconds, that the playing computer noted."""
-    table = path.resolve().parents[1] / "save_info" / f"{path.stem}_trigger_info.csv"
+    release = _around(path.parent)
+    table = release / "save_info" / f"{path.stem}_trigger_info.csv"
     if not table.is_file():
         raise FileNotFoundError(
             f"{str(path)!r} has no usable events, and {str(table)!r}, which tells "
