@@ -113,7 +113,8 @@ class DecodedSignal(SignalInFile):
     shape : tuple of int
         (n_channels, n_times), as the file's header has it.
     decode : callable
-        Takes the path and returns the samples (n_channels, n_times); can be pickled.
+        Takes the path and returns the samples (n_channels, n_times), a new array; can
+        be pickled.
     """
 
     def __init__(self, path, shape, decode):
@@ -142,7 +143,9 @@ class DecodedSignal(SignalInFile):
                 "data set again."
             )
         with naming(self.filename):
-            signal = np.array(self.decode(Path(self.filename)), self.dtype, order="C")
+            # No copy of what has this form already: a session's samples may take 1 GB.
+            signal = self.decode(Path(self.filename))
+            signal = np.asarray(signal, self.dtype, order="C")
             if signal.shape != self.shape:
                 raise ValueError(
                     f"expected a signal of shape {self.shape}, found {signal.shape}"

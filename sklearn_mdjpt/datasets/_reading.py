@@ -9,6 +9,8 @@ import warnings
 from numbers import Integral
 from pathlib import Path
 
+import numpy as np
+
 from .._signals import DecodedSignal, naming
 from .._validation import check_option, check_path, home_hint, list_some
 from ..recordings import Recording
@@ -95,7 +97,7 @@ def check_numbers(values, known, name):
     """
     if values is None:
         return None
-    if isinstance(values, Integral | str) and not isinstance(values, bool):
+    if isinstance(values, str) or not np.iterable(values):
         values = [values]
     numbers = [
         int(value)
@@ -106,7 +108,11 @@ def check_numbers(values, known, name):
         else value
         for value in values
     ]
-    wrong = [value for value in numbers if value not in known or value is True]
+    wrong = [
+        value
+        for value in numbers
+        if isinstance(value, bool) or not isinstance(value, int) or value not in known
+    ]
     if wrong or not numbers:
         raise ValueError(
             f"{name} must be numbers from {known[0]} to {known[-1]}, got "
@@ -143,9 +149,11 @@ def choose(files, subjects, sessions, *, looked_for):
     if subjects is not None:
         absent = [s for s in subjects if s not in {subject for subject, _ in found}]
         if absent:
+            which = "" if sessions is None else f" in sessions {list_some(sessions)}"
+            there = list_some(sorted({subject for subject, _ in found})) or "none"
             raise FileNotFoundError(
-                f"No file of subjects {list_some(absent)}: looked for {looked_for}; "
-                f"found subjects {list_some(sorted({s for s, _ in files})) or 'none'}."
+                f"No file of subjects {list_some(absent)}{which}: looked for "
+                f"{looked_for}; found subjects {there}."
             )
         found = {
             key: path
@@ -179,6 +187,8 @@ def read_all(files, read, *, on_error, window_seconds, stride_seconds):
     EEGWindows
     """
     check_option(on_error, ("raise", "skip"), "on_error")
+    # One file may hold several sessions, and say the same of each.
+    what = "files" if len(set(files.values())) == len(files) else "recordings"
     recordings, problems = [], []
     for (subject, session), path in files.items():
         try:
@@ -193,11 +203,12 @@ def read_all(files, read, *, on_error, window_seconds, stride_seconds):
             problems.append(str(error))
     if problems:
         warnings.warn(
-            f"{len(problems)} of {len(files)} files are left out: {' '.join(problems)}",
+            f"{len(problems)} of {len(files)} {what} are left out: "
+            f"{' '.join(dict.fromkeys(problems))}",
             stacklevel=3,
         )
     if not recordings:
-        raise ValueError(f"None of {len(files)} files can be read.")
+        raise ValueError(f"None of {len(files)} {what} can be read.")
     return EEGWindows.from_recordings(
         recordings, window_seconds=window_seconds, stride_seconds=stride_seconds
     )
