@@ -25,6 +25,7 @@ from seed_files import (
 from sklearn_mdjpt import EEGWindows
 from sklearn_mdjpt.datasets import (
     _seed,
+    _seed_tables,
     read_seed,
     read_seed_iv,
     read_seed_v,
@@ -136,11 +137,11 @@ def test_seed_metadata(seed):
 
 def test_published_times_agree_with_published_durations():
     durations = "235 233 206 238 185 195 237 216 265 237 235 233 235 238 206"
-    spans = zip(_seed._SEED_STARTS, _seed._SEED_STOPS, strict=True)
+    spans = zip(_seed_tables.SEED_STARTS, _seed_tables.SEED_STOPS, strict=True)
     assert [b - a for a, b in spans] == [int(d) for d in durations.split()]
     seconds = {
         session: sum(stops) - sum(starts)
-        for session, (starts, stops) in _seed._SEED_V_TIMES.items()
+        for session, (starts, stops) in _seed_tables.SEED_V_TIMES.items()
     }
     assert seconds == {1: 2743, 2: 2191, 3: 2425}
 
@@ -149,13 +150,13 @@ def test_published_labels_are_balanced():
     def counts(labels):
         return sorted({word: labels.count(word) for word in labels}.values())
 
-    assert counts(_seed._SEED_LABELS) == [5, 5, 5]
-    for labels in _seed._SEED_IV_LABELS.values():
+    assert counts(_seed_tables.SEED_LABELS) == [5, 5, 5]
+    for labels in _seed_tables.SEED_IV_LABELS.values():
         assert counts(labels) == [6, 6, 6, 6]
-    for labels in _seed._SEED_V_LABELS.values():
+    for labels in _seed_tables.SEED_V_LABELS.values():
         assert counts(labels) == [3] * 5
     # 12 clips of each emotion, 8 neutral ones.
-    assert counts(sum(_seed._SEED_VII_LABELS.values(), [])) == [8] + [12] * 6
+    assert counts(sum(_seed_tables.SEED_VII_LABELS.values(), [])) == [8] + [12] * 6
 
 
 @pytest.mark.parametrize("below", [".", "Preprocessed_EEG", ".."])
@@ -208,8 +209,8 @@ def test_published_dates_tell_the_session_of_what_is_there(tmp_path):
 
 
 def test_published_dates_are_in_order_and_differ():
-    assert len(_seed._SEED_DATES) == 15
-    for days in _seed._SEED_DATES.values():
+    assert len(_seed_tables.SEED_DATES) == 15
+    for days in _seed_tables.SEED_DATES.values():
         assert len(set(days)) == 3 and sorted(days) == list(days)
 
 
@@ -535,7 +536,7 @@ def test_seed_raw(tmp_path, dtype, bit):
 
 
 def test_seed_raw_with_published_times(tmp_path, recwarn):
-    seconds = zip(_seed._SEED_STARTS, _seed._SEED_STOPS, strict=True)
+    seconds = zip(_seed_tables.SEED_STARTS, _seed_tables.SEED_STOPS, strict=True)
     spans = [(2 * a, 2 * b) for a, b in seconds]  # at 2 Hz
     path = write_seed_raw(tmp_path, spans, sfreq=2)
     X = read_seed(tmp_path, source="raw")
@@ -689,7 +690,7 @@ def test_seed_v(tmp_path):
 
 
 def test_seed_v_with_published_times(tmp_path, recwarn):
-    starts, stops = _seed._SEED_V_TIMES[2]
+    starts, stops = _seed_tables.SEED_V_TIMES[2]
     spans = [(2 * a, 2 * b) for a, b in zip(starts, stops, strict=True)]
     path = tmp_path / "EEG_raw" / "16_2_20180810.cnt"
     write_raw(path, 16, 2, spans, sfreq=2, others=REFERENCES)

@@ -29,103 +29,24 @@ from ._reading import (
     make_recording,
     read_all,
 )
-
-# fmt: off
-CHANNELS = (
-    "FP1", "FPZ", "FP2", "AF3", "AF4",
-    "F7", "F5", "F3", "F1", "FZ", "F2", "F4", "F6", "F8",
-    "FT7", "FC5", "FC3", "FC1", "FCZ", "FC2", "FC4", "FC6", "FT8",
-    "T7", "C5", "C3", "C1", "CZ", "C2", "C4", "C6", "T8",
-    "TP7", "CP5", "CP3", "CP1", "CPZ", "CP2", "CP4", "CP6", "TP8",
-    "P7", "P5", "P3", "P1", "PZ", "P2", "P4", "P6", "P8",
-    "PO7", "PO5", "PO3", "POZ", "PO4", "PO6", "PO8",
-    "CB1", "O1", "OZ", "O2", "CB2",
+from ._seed_tables import (
+    CHANNELS,
+    SEED_DATES,
+    SEED_IV_LABELS,
+    SEED_IV_WORDS,
+    SEED_LABELS,
+    SEED_STARTS,
+    SEED_STOPS,
+    SEED_V_LABELS,
+    SEED_V_TIMES,
+    SEED_VII_CLOCKS,
+    SEED_VII_LABELS,
+    SEED_WORDS,
+    VIDEOS_PER_SESSION,
 )
-# fmt: on
-"""The channels of the family's MATLAB files, in their order."""
 
 _MAT_SFREQ = 200.0
 _POINTS_PER_SECOND = 1000  # of the times in SEED's time.txt
-
-
-def _words(codes, words):
-    """Return the emotions that numbers stand for; ``words`` by number."""
-    return [words[int(code)] for code in codes.split()]
-
-
-_SEED_WORDS = {1: "positive", 0: "neutral", -1: "negative"}
-_SEED_LABELS = _words("1 0 -1 -1 0 1 -1 0 1 1 0 -1 0 1 -1", _SEED_WORDS)
-# Days of the published recordings, by subject. Sessions have no number in the names:
-# these tell them apart where a file of a subject is absent.
-_SEED_DATES = {
-    1: (20131027, 20131030, 20131107),
-    2: (20140404, 20140413, 20140419),
-    3: (20140603, 20140611, 20140629),
-    4: (20140621, 20140702, 20140705),
-    5: (20140411, 20140418, 20140506),
-    6: (20130712, 20131016, 20131113),
-    7: (20131027, 20131030, 20131106),
-    8: (20140511, 20140514, 20140521),
-    9: (20140620, 20140627, 20140704),
-    10: (20131130, 20131204, 20131211),
-    11: (20140618, 20140625, 20140630),
-    12: (20131127, 20131201, 20131207),
-    13: (20140527, 20140603, 20140610),
-    14: (20140601, 20140615, 20140627),
-    15: (20130709, 20131016, 20131105),
-}
-# Seconds from the start of the raw recording: the same for all subjects.
-_SEED_STARTS = (
-    27, 290, 551, 784, 1050, 1262, 1484, 1748, 1993, 2287, 2551, 2812, 3072, 3335, 3599
-)  # fmt: skip
-_SEED_STOPS = (
-    262, 523, 757, 1022, 1235, 1457, 1721, 1964, 2258, 2524, 2786, 3045, 3307, 3573,
-    3805,
-)  # fmt: skip
-
-_SEED_IV_WORDS = ("neutral", "sad", "fear", "happy")
-_SEED_IV_LABELS = {
-    1: _words("1 2 3 0 2 0 0 1 0 1 2 1 1 1 2 3 2 2 3 3 0 3 0 3", _SEED_IV_WORDS),
-    2: _words("2 1 3 0 0 2 0 2 3 3 2 3 2 0 1 1 2 1 0 3 0 1 3 1", _SEED_IV_WORDS),
-    3: _words("1 2 2 1 3 3 3 1 1 2 1 0 2 3 3 0 2 3 0 0 2 0 1 0", _SEED_IV_WORDS),
-}
-
-_SEED_V_WORDS = ("disgust", "fear", "sad", "neutral", "happy")
-_SEED_V_LABELS = {
-    1: _words("4 1 3 2 0 4 1 3 2 0 4 1 3 2 0", _SEED_V_WORDS),
-    2: _words("2 1 3 0 4 4 0 3 2 1 3 4 1 2 0", _SEED_V_WORDS),
-    3: _words("2 1 3 0 4 4 0 3 2 1 3 4 1 2 0", _SEED_V_WORDS),
-}
-# fmt: off
-_SEED_V_TIMES = {  # seconds: starts, stops
-    1: ((30, 132, 287, 555, 773, 982, 1271, 1628, 1730, 2025, 2227, 2435, 2667, 2932,
-         3204),
-        (102, 228, 524, 742, 920, 1240, 1568, 1697, 1994, 2166, 2401, 2607, 2901, 3172,
-         3359)),
-    2: ((30, 299, 548, 646, 836, 1000, 1091, 1392, 1657, 1809, 1966, 2186, 2333, 2490,
-         2741),
-        (267, 488, 614, 773, 967, 1059, 1331, 1622, 1777, 1908, 2153, 2302, 2428, 2709,
-         2817)),
-    3: ((30, 353, 478, 674, 825, 908, 1200, 1346, 1451, 1711, 2055, 2307, 2457, 2726,
-         2888),
-        (321, 418, 643, 764, 877, 1147, 1284, 1418, 1679, 1996, 2275, 2425, 2664, 2857,
-         3066)),
-}
-# fmt: on
-
-_SEED_VII_LABELS = {  # ten clips, then ten more with the same emotions
-    session: 2 * words.split()
-    for session, words in {
-        1: "happy neutral disgust sad anger anger sad disgust neutral happy",
-        2: "anger sad fear neutral surprise surprise neutral fear sad anger",
-        3: "happy surprise disgust fear anger anger fear disgust surprise happy",
-        4: "disgust sad fear surprise happy happy surprise fear sad disgust",
-    }.items()
-}
-_VIDEOS_PER_SESSION = 20
-# Two recordings without usable events, and the time of day at which each began; when
-# trials began and ended is in a table of the computer that played the clips.
-_SEED_VII_CLOCKS = {"14_20221015_1": "14:25:34", "9_20221111_3": "14:01:27"}
 
 
 def read_seed(
@@ -213,7 +134,7 @@ def read_seed(
     sessions = check_numbers(sessions, range(1, 4), "sessions")
     check_option(source, ("preprocessed", "raw"), "source")
     check_option(on_error, ("raise", "skip"), "on_error")
-    trials = _trials(_SEED_LABELS, [f"{k:02d}" for k in range(1, 16)])
+    trials = _trials(SEED_LABELS, [f"{k:02d}" for k in range(1, 16)])
     if source == "raw":
         folder = find_folder(root, "SEED_RAW_EEG", "SEED")
         files = _list_files(folder, r"(?P<subject>\d+)_(?P<session>\d)\.cnt", 15, 3)
@@ -318,7 +239,7 @@ def read_seed_iv(
     check_option(on_error, ("raise", "skip"), "on_error")
     folder = find_folder(root, "eeg_raw_data", "SEED-IV")
     files = {}
-    for session in _SEED_IV_LABELS:
+    for session in SEED_IV_LABELS:
         inner = folder / str(session)
         if inner.is_dir():
             listed = _list_files(inner, r"(?P<subject>\d+)_\d{8}\.mat", 15, None)
@@ -331,7 +252,7 @@ def read_seed_iv(
     def read(path, subject, session):
         numbers = range(1, 25)
         trials = _trials(
-            _SEED_IV_LABELS[session], [f"{session}-{k:02d}" for k in numbers]
+            SEED_IV_LABELS[session], [f"{session}-{k:02d}" for k in numbers]
         )
         whose = _whose("SEED-IV", subject, session)
         return _read_mat(path, r".*_eeg(\d+)", numbers, numbers, trials, whose)
@@ -430,7 +351,7 @@ def read_seed_v(
 
     def read(path, subject, session):
         stimuli = [f"{session}-{k:02d}" for k in range(1, 16)]
-        trials = _trials(_SEED_V_LABELS[session], stimuli)
+        trials = _trials(SEED_V_LABELS[session], stimuli)
         whose = _whose("SEED-V", subject, session)
         return _read_cnt(path, lambda raw: times[session], trials, whose)
 
@@ -536,15 +457,15 @@ def read_seed_vii(
         files = {
             (subject, session): paths
             for (subject, _), paths in listed.items()
-            for session in _SEED_VII_LABELS
+            for session in SEED_VII_LABELS
         }
         example = "'1.mat'"
     files = _choose(files, subjects, sessions, folder, example)
 
     def read(path, subject, session):
-        first = (session - 1) * _VIDEOS_PER_SESSION + 1
-        videos = range(first, first + _VIDEOS_PER_SESSION)
-        trials = _trials(_SEED_VII_LABELS[session], [f"{k:02d}" for k in videos])
+        first = (session - 1) * VIDEOS_PER_SESSION + 1
+        videos = range(first, first + VIDEOS_PER_SESSION)
+        trials = _trials(SEED_VII_LABELS[session], [f"{k:02d}" for k in videos])
         whose = _whose("SEED-VII", subject, session)
         if source == "raw":
             return _read_cnt(path, partial(_seed_vii_times, path), trials, whose)
@@ -634,8 +555,8 @@ def _number_sessions(files, subjects, folder):
                 f"Subject {subject} has files of {len(days)} dates in {str(folder)!r}: "
                 f"{list_some(days)}; expected 3 sessions. Move the others away."
             )
-        if set(days) <= set(_SEED_DATES[subject]):
-            days = _SEED_DATES[subject]
+        if set(days) <= set(SEED_DATES[subject]):
+            days = SEED_DATES[subject]
         numbered[subject, days.index(date) + 1] = paths
     return numbered
 
@@ -686,7 +607,7 @@ def _check_seed_labels(folder):
             names = [name for name in variables if not name.startswith("__")]
             raise ValueError(f"expected the variable 'label', found {list_some(names)}")
         codes = np.asarray(variables["label"]).ravel().tolist()
-    _compare_labels(path, codes, _SEED_WORDS, _SEED_LABELS)
+    _compare_labels(path, codes, SEED_WORDS, SEED_LABELS)
 
 
 def _check_seed_iv_labels(folder):
@@ -696,12 +617,12 @@ def _check_seed_iv_labels(folder):
         return
     text = path.read_text(encoding="utf-8", errors="replace")
     for session, listed in re.findall(r"session(\d)_label\s*=\s*\[([^\]]*)\]", text):
-        if int(session) in _SEED_IV_LABELS:
+        if int(session) in SEED_IV_LABELS:
             _compare_labels(
                 path,
                 _numbers(listed),
-                dict(enumerate(_SEED_IV_WORDS)),
-                _SEED_IV_LABELS[int(session)],
+                dict(enumerate(SEED_IV_WORDS)),
+                SEED_IV_LABELS[int(session)],
                 f" of session {session}",
             )
 
@@ -746,7 +667,7 @@ def _say_if_other(path, found, known):
 
 def _seed_times(folder):
     """Return starts and stops, in seconds, of the trials of SEED's raw recordings."""
-    known = _SEED_STARTS, _SEED_STOPS
+    known = SEED_STARTS, SEED_STOPS
     path = _find_beside(folder, "time.txt")
     if path is None:
         return known
@@ -763,7 +684,7 @@ def _seed_v_times(folder):
     """Return starts and stops, in seconds, by session of SEED-V."""
     path = _find_beside(folder, "trial_start_end_timestamp.txt")
     if path is None:
-        return _SEED_V_TIMES
+        return SEED_V_TIMES
     text = path.read_text(encoding="utf-8", errors="replace")
     blocks = re.split(r"session\s*(\d)", text, flags=re.IGNORECASE)
     found = {
@@ -771,23 +692,23 @@ def _seed_v_times(folder):
         for session, block in zip(blocks[1::2], blocks[2::2], strict=True)
         if (times := _listed_times(block))
     }
-    if set(found) != set(_SEED_V_TIMES):
+    if set(found) != set(SEED_V_TIMES):
         found = None
-    _say_if_other(path, found, _SEED_V_TIMES)
-    return found or _SEED_V_TIMES
+    _say_if_other(path, found, SEED_V_TIMES)
+    return found or SEED_V_TIMES
 
 
 def _seed_vii_times(path, raw):
     """Return starts and stops, in seconds, of the trials of a raw SEED-VII file."""
-    if path.stem in _SEED_VII_CLOCKS:
+    if path.stem in SEED_VII_CLOCKS:
         onsets = _clocked_events(path)
     else:
-        onsets = sorted(raw.annotations.onset)[: 2 * _VIDEOS_PER_SESSION]
-        if len(onsets) < 2 * _VIDEOS_PER_SESSION:
+        onsets = sorted(raw.annotations.onset)[: 2 * VIDEOS_PER_SESSION]
+        if len(onsets) < 2 * VIDEOS_PER_SESSION:
             raise ValueError(
                 f"it has {len(onsets)} events, expected at least "
-                f"{2 * _VIDEOS_PER_SESSION}: start and end of "
-                f"{_VIDEOS_PER_SESSION} trials"
+                f"{2 * VIDEOS_PER_SESSION}: start and end of "
+                f"{VIDEOS_PER_SESSION} trials"
             )
     return onsets[0::2], onsets[1::2]
 
@@ -802,13 +723,13 @@ def _clocked_events(path):
             "when its trials began and ended, does not exist."
         )
     day = path.stem.split("_")[1]
-    begin = datetime.strptime(day + _SEED_VII_CLOCKS[path.stem], "%Y%m%d%H:%M:%S")
+    begin = datetime.strptime(day + SEED_VII_CLOCKS[path.stem], "%Y%m%d%H:%M:%S")
     with naming(table), table.open(encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.reader(file) if row][: 2 * _VIDEOS_PER_SESSION]
+        rows = [row for row in csv.reader(file) if row][: 2 * VIDEOS_PER_SESSION]
         codes = [row[0].strip() for row in rows]
-        if codes != ["1", "2"] * _VIDEOS_PER_SESSION:
+        if codes != ["1", "2"] * VIDEOS_PER_SESSION:
             raise ValueError(
-                f"expected {2 * _VIDEOS_PER_SESSION} rows that begin with 1 and 2 in "
+                f"expected {2 * VIDEOS_PER_SESSION} rows that begin with 1 and 2 in "
                 f"turn, found {len(codes)}: {list_some(codes, 40)}"
             )
         times = [datetime.fromisoformat(row[1].strip()) for row in rows]
