@@ -95,7 +95,7 @@ def check_numbers(values, known, name):
     """
     if values is None:
         return None
-    if isinstance(values, Integral | str) and not isinstance(values, bool):
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
         values = [values]
     numbers = [
         int(value)
