@@ -1,7 +1,8 @@
-"""Datasets: simulated recordings and a public sample, as `EEGWindows`."""
+"""Datasets: readers, simulated recordings and a public sample, as `EEGWindows`."""
 
 from ._eegmat import fetch_eegmat
 from ._emotions import EMOTIONS, valence_of
+from ._faced import read_faced
 from ._simulated import MONTAGES, make_emotion_windows
 
 __all__ = [
@@ -9,5 +10,6 @@ __all__ = [
     "MONTAGES",
     "fetch_eegmat",
     "make_emotion_windows",
+    "read_faced",
     "valence_of",
 ]
