@@ -1,5 +1,6 @@
 """Datasets: readers, simulated recordings and a public sample, as `EEGWindows`."""
 
+from ._deap import read_deap
 from ._eegmat import fetch_eegmat
 from ._emotions import EMOTIONS, valence_of
 from ._faced import read_faced
@@ -10,6 +11,7 @@ __all__ = [
     "MONTAGES",
     "fetch_eegmat",
     "make_emotion_windows",
+    "read_deap",
     "read_faced",
     "valence_of",
 ]
