@@ -455,6 +455,15 @@ def test_raw_channels_that_are_missing(tmp_path):
         read_faced(tmp_path, source="raw")
 
 
+def test_a_recording_that_was_never_closed(raw_tree):
+    path = raw_tree / "Data" / "sub000" / "data.bdf"
+    data = path.read_bytes()
+    path.write_bytes(data[:236] + b"-1      " + data[244:])
+    X = read_faced(raw_tree, subjects=0, **RAW_SHORT)
+    assert X.recordings[0].duration == 60
+    check_tones(X, range(0, 84, 9), atol=1e-9)
+
+
 def test_damaged_raw_files(raw_tree):
     path = raw_tree / "Data" / "sub000" / "data.bdf"
     data = path.read_bytes()

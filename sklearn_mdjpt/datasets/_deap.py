@@ -59,8 +59,8 @@ def read_deap(
 ):
     """Read DEAP: 32 subjects, 40 music videos, 32 channels.
 
-    Opening reads no samples: they are decoded when windows are read, and kept as long
-    as there is room.
+    Samples are decoded when windows are read, and kept as long as there is room.
+    Opening reads ratings, and of raw recordings the channel of trigger codes.
 
     Parameters
     ----------
