@@ -162,17 +162,22 @@ class DecodedSignal(SignalInFile):
         return signal
 
 
+class UnreadableFileError(ValueError):
+    """A file cannot be read; the message says which one."""
+
+
 @contextlib.contextmanager
 def naming(path):
     """Say which file could not be read, whatever the error."""
     try:
         yield
-    except (FileNotFoundError, PermissionError, MemoryError):
+    except (FileNotFoundError, PermissionError, MemoryError, UnreadableFileError):
         raise
     except Exception as error:
         reason = str(error).strip().rstrip(".") or type(error).__name__
         reason = reason.replace(str(path), "the file")
-        raise ValueError(f"{str(path)!r} cannot be read: {reason}.") from error
+        message = f"{str(path)!r} cannot be read: {reason}."
+        raise UnreadableFileError(message) from error
 
 
 def memmap_root(array):

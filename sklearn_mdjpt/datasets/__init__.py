@@ -1,15 +1,22 @@
 """Datasets: readers, simulated recordings and a public sample, as `EEGWindows`."""
 
+from ._deap import read_deap
 from ._eegmat import fetch_eegmat
+from ._emotions import EMOTIONS, valence_of
+from ._faced import read_faced
 from ._seed import read_seed, read_seed_iv, read_seed_v, read_seed_vii
 from ._simulated import MONTAGES, make_emotion_windows
 
 __all__ = [
+    "EMOTIONS",
     "MONTAGES",
     "fetch_eegmat",
     "make_emotion_windows",
+    "read_deap",
+    "read_faced",
     "read_seed",
     "read_seed_iv",
     "read_seed_v",
     "read_seed_vii",
+    "valence_of",
 ]
