@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .._digest import array_digest
 from .._files import sync_folder, write_file
 from .._resampling import resampled_length
 from .._store import read_store, write_store
@@ -262,8 +263,6 @@ def _report_path(target):
 
 def _fingerprint(source, parameters):
     """Return a name that is equal where the result would be."""
-    from .._fingerprint import array_digest
-
     about = {
         "method": _METHOD_VERSION,
         "parameters": parameters,
