@@ -349,9 +349,19 @@ def _only_one(folder):
         yield
         return
     try:
-        for path in folder.glob(".*.part"):
-            remove = shutil.rmtree if path.is_dir() else os.unlink
-            remove(path)
+        _remove_unfinished(folder)
         yield
+    except BaseException:
+        # Of the other workers, which an error has ended.
+        _remove_unfinished(folder)
+        raise
     finally:
         lock.release()
+
+
+def _remove_unfinished(folder):
+    for path in folder.glob(".*.part"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
