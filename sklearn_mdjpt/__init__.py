@@ -35,6 +35,7 @@ _SUBMODULES = (
     "encoder",
     "features",
     "nn",
+    "preprocessing",
     "recordings",
     "smoothing",
     "windows",

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ._digest import array_digest
 from ._pairs import anonymous
 
-_BLOCK_BYTES = 2**24
 # Hashing goes at about 1.5 GB/s; the folds of a cross-validation share recordings.
 _digests = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
@@ -49,18 +49,6 @@ def fingerprint(parameters, columns, windows, labels=None):
         content = part if isinstance(part, bytes) else part.encode()
         digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()[:32]
-
-
-def array_digest(array):
-    """Return the SHA-256, as bytes, of an array's type, shape and content."""
-    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    if array.ndim == 0 or not array.size:
-        digest.update(array.tobytes())
-        return digest.digest()
-    step = max(1, _BLOCK_BYTES // max(1, array[0].nbytes))
-    for i in range(0, len(array), step):
-        digest.update(np.ascontiguousarray(array[i : i + step]))
-    return digest.digest()
 
 
 def _cuts(windows):

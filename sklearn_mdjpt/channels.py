@@ -35,7 +35,7 @@ CANONICAL_CHANNELS = (
 
 _ALIASES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 # Reference electrodes have template positions but hold no EEG of their own site.
-_REFERENCES = frozenset({"A1", "A2", "M1", "M2"})
+REFERENCES = frozenset({"A1", "A2", "M1", "M2"})
 _N_NEIGHBOURS = 3
 # The two sites where the table behind the released checkpoints orders neighbours
 # differently from the template's distances.
@@ -184,12 +184,36 @@ def channel_matrix(
     return matrix
 
 
+def electrode_positions(ch_names, positions=None):
+    """Return where electrodes are: digitised positions first, else the template's.
+
+    Parameters
+    ----------
+    ch_names : sequence of str
+        Channel names.
+    positions : ndarray of shape (n_channels, 3), default=None
+        Digitised positions in metres; rows of NaN where unknown.
+
+    Returns
+    -------
+    ndarray of shape (n_channels, 3)
+        In metres, in MNE's head coordinates; NaN where neither is known.
+    """
+    template = template_positions()
+    unknown = np.full(3, np.nan)
+    sites = np.array([template.get(canonical_name(n), unknown) for n in ch_names])
+    if positions is not None:
+        digitised = np.isfinite(positions).all(axis=1)
+        sites[digitised] = positions[digitised]
+    return sites
+
+
 def _located(names, column, positions):
     """Positions of channels outside the 60: by name first, else digitised."""
     template = template_positions()
     located = {}
     for name in names:
-        if name in _REFERENCES:
+        if name in REFERENCES:
             continue
         if name in template:
             located[name] = template[name]

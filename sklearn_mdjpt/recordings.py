@@ -19,11 +19,12 @@ from ._validation import (
     as_id,
     check_ch_names,
     check_numeric,
+    check_option,
     check_positions,
     check_sfreq,
     list_some,
 )
-from .channels import site_names
+from .channels import electrode_positions, site_names
 
 _MEDIAN_SAMPLES = 2**21
 _CHUNK_SAMPLES = 2**22
@@ -257,7 +258,7 @@ class Recording(_Source):
         self.dataset = as_id(dataset)
         self.subject = as_id(subject)
         self.session = as_id(session)
-        self.trials = _check_trials(trials, self.duration)
+        self.trials = check_trials(trials, self.duration)
         self.bad_spans = tuple((float(a), float(b)) for a, b in bad_spans)
 
     @property
@@ -449,39 +450,7 @@ class Recording(_Source):
                 f"{list_some(sorted(set(raw.get_channel_types())))}, marked bad: "
                 f"{list_some(raw.info['bads']) or 'none'}."
             )
-        onsets = raw.annotations.onset - raw.first_time
-        spans = [
-            (max(onset, 0.0), onset + duration, text)
-            for onset, duration, text in zip(
-                onsets,
-                raw.annotations.duration,
-                raw.annotations.description,
-                strict=True,
-            )
-            if duration > 0
-        ]
-        points = [
-            str(text)
-            for text, duration in zip(
-                raw.annotations.description, raw.annotations.duration, strict=True
-            )
-            if duration <= 0 and not text.upper().startswith(("BAD", "EDGE"))
-        ]
-        if trials is None and points:
-            warnings.warn(
-                f"{len(points)} annotations have no duration and make no trial "
-                f"({list_some(sorted(set(points)), 4)}); pass trials= with start and "
-                "stop.",
-                stacklevel=2,
-            )
-        bad_spans = [(a, b) for a, b, text in spans if text.upper().startswith("BAD")]
-        duration = raw.n_times / raw.info["sfreq"]
-        if trials is None:
-            trials = [
-                {"start": a, "stop": min(b, duration), description: text}
-                for a, b, text in spans
-                if not text.upper().startswith(("BAD", "EDGE"))
-            ] or None
+        trials, bad_spans = read_annotations(raw, trials, description, stacklevel=3)
         good = raw.copy().pick(picks).load_data(verbose="error")
         good.apply_proj(verbose="error")
         return cls(
@@ -495,6 +464,77 @@ class Recording(_Source):
             positions=info_positions(good.info),
             bad_spans=bad_spans,
         )
+
+    def to_raw(self, *, description="label"):
+        """Make an `mne.io.Raw` of the recording.
+
+        Parameters
+        ----------
+        description : {"label", "stimulus"}, default="label"
+            What the trials' annotations say, as in `from_raw`.  A trial without one is
+            described as "trial" and its id or number.
+
+        Returns
+        -------
+        mne.io.RawArray
+            EEG channels in the recording's unit, which MNE takes for volts, in
+            float64.  Each trial is an annotation, each of the `bad_spans` one that
+            begins with "BAD"; where one trial begins as another ends there is an
+            "EDGE boundary", so that MNE does not filter across joined trials.
+            Electrodes are at their digitised positions, else where the 10-05 template
+            has them, else nowhere.
+
+        See Also
+        --------
+        from_raw : The way back.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_mdjpt import Recording
+        >>> signal = 1e-5 * np.random.default_rng(0).standard_normal((2, 2000))
+        >>> recording = Recording(signal, ["C3", "C4"], 200.0, trials=[(1, 8)])
+        >>> recording.to_raw().annotations.description.tolist()
+        ['trial 1']
+        """
+        check_option(description, ("label", "stimulus"), "description")
+        import mne
+
+        info = mne.create_info(list(self.ch_names), self.sfreq, "eeg", verbose="error")
+        raw = mne.io.RawArray(np.array(self.signal, dtype=float), info, verbose="error")
+        montage = head_montage(self.ch_names, self.positions)
+        if montage is not None:
+            raw.set_montage(montage, on_missing="ignore", verbose="error")
+        raw.set_annotations(self._annotations(description), verbose="error")
+        return raw
+
+    def _annotations(self, description):
+        import mne
+
+        trials = self.trials
+        starts, stops = trials["start"].to_numpy(), trials["stop"].to_numpy()
+        texts = [
+            str(text) if not pd.isna(text) else f"trial {trial or k + 1}"
+            for k, (text, trial) in enumerate(
+                zip(trials[description], trials["trial"], strict=True)
+            )
+        ]
+        # To half a sample: the times of joined trials are sums of rounded lengths.
+        joined = [
+            start for start in starts if (abs(stops - start) < 0.5 / self.sfreq).any()
+        ]
+        spans = [
+            (max(start, 0.0), min(stop, self.duration), "BAD span")
+            for start, stop in self.bad_spans
+        ]
+        rows = [
+            *zip(starts, np.minimum(stops, self.duration), texts, strict=True),
+            *((start, start, "EDGE boundary") for start in joined),
+            *(span for span in spans if span[1] > span[0]),
+        ]
+        onsets = [start for start, _, _ in rows]
+        durations = [stop - start for start, stop, _ in rows]
+        return mne.Annotations(onsets, durations, [text for _, _, text in rows])
 
     def __repr__(self):
         n_trials = len(self.trials)
@@ -625,6 +665,74 @@ class WindowStack(_Source):
         return super().__getstate__()
 
 
+def read_annotations(raw, trials=None, description="label", *, stacklevel=2):
+    """Return the trials and the bad spans that a Raw's annotations mark.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording.
+    trials : DataFrame or list of dict, default=None
+        What is to stand in for annotations of trials.
+    description : str, default="label"
+        The column that their descriptions make.
+    stacklevel : int, default=2
+        Of the warning that annotations without a duration make no trial.
+
+    Returns
+    -------
+    trials : DataFrame or list of dict or None
+        In seconds from the recording's start; None if there is none.
+    bad_spans : list of (float, float)
+        Where an annotation begins with "BAD".
+    """
+    marks = raw.annotations
+    onsets = marks.onset - raw.first_time
+    spans = [
+        (max(onset, 0.0), onset + duration, text)
+        for onset, duration, text in zip(
+            onsets, marks.duration, marks.description, strict=True
+        )
+        if duration > 0
+    ]
+    points = [
+        str(text)
+        for text, duration in zip(marks.description, marks.duration, strict=True)
+        if duration <= 0 and not text.upper().startswith(("BAD", "EDGE"))
+    ]
+    if trials is None and points:
+        warnings.warn(
+            f"{len(points)} annotations have no duration and make no trial "
+            f"({list_some(sorted(set(points)), 4)}); pass trials= with start and "
+            "stop.",
+            stacklevel=stacklevel,
+        )
+    bad_spans = [(a, b) for a, b, text in spans if text.upper().startswith("BAD")]
+    duration = raw.n_times / raw.info["sfreq"]
+    if trials is None:
+        trials = [
+            {"start": a, "stop": min(b, duration), description: text}
+            for a, b, text in spans
+            if not text.upper().startswith(("BAD", "EDGE"))
+        ] or None
+    return trials, bad_spans
+
+
+def head_montage(ch_names, positions=None):
+    """Make an `mne.channels.DigMontage` of the electrodes whose place is known.
+
+    Digitised positions, (n_channels, 3) with NaN where unknown, go before those of the
+    template; None if there is no electrode to place.
+    """
+    import mne
+
+    sites = zip(ch_names, electrode_positions(ch_names, positions), strict=True)
+    known = {name: site for name, site in sites if np.isfinite(site).all()}
+    if not known:
+        return None
+    return mne.channels.make_dig_montage(known, coord_frame="head")
+
+
 def info_positions(info):
     """Digitised positions (n_channels, 3) of an `mne.Info`, NaN where unknown."""
     positions = np.array([ch["loc"][:3] for ch in info["chs"]], dtype=float)
@@ -698,7 +806,7 @@ def _not_padding(x, picks, n_least):
     return keep
 
 
-def _check_trials(trials, duration):
+def check_trials(trials, duration):
     """Return a table of trials; raise when one lies outside the recording."""
     if trials is None:
         trials = [{"start": 0.0, "stop": duration}]

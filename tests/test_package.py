@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import sklearn_mdjpt
-from sklearn_mdjpt import channels, datasets, nn
+from sklearn_mdjpt import channels, datasets, nn, preprocessing
 
 ROOT = Path(__file__).parents[1]
 
 
 def _public_objects():
-    for module in (sklearn_mdjpt, channels, datasets, nn):
+    for module in (sklearn_mdjpt, channels, datasets, nn, preprocessing):
         for name in getattr(module, "__all__", dir(module)):
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
@@ -66,6 +66,7 @@ def _resolve(name):
         ("import sklearn_mdjpt", ("torch", "mne", "braindecode", "pandas", "sklearn")),
         ("from sklearn_mdjpt import EEGWindows", ("torch", "mne", "braindecode")),
         ("from sklearn_mdjpt.datasets import fetch_eegmat", ("torch", "mne")),
+        ("from sklearn_mdjpt.preprocessing import clean_dataset", ("torch", "mne")),
         ("from sklearn_mdjpt import DifferentialEntropy", ("torch", "braindecode")),
         ("from sklearn_mdjpt import LDSSmoother", ("torch", "mne", "pyriemann")),
         ("from sklearn_mdjpt import WindowAlignment", ("mne", "braindecode")),

@@ -286,3 +286,43 @@ def test_a_recording_is_resampled_once(make_windows, monkeypatch):
         np.testing.assert_array_equal(part, whole[[i, -1 - i]])
     assert len(calls) == 2
     assert cache.n_bytes > 0
+
+
+def test_to_raw_and_back():
+    signal = 1e-5 * np.random.default_rng(0).standard_normal((3, 1000))
+    positions = np.full((3, 3), np.nan)
+    positions[1] = 0.01, 0.02, 0.1
+    recording = Recording(
+        signal.astype(np.float32), ["T3", "mine", "nowhere"], 100.0,
+        trials=[(0, 4, "clip", "joy"), (4, 8, None, 3), (8.5, 9.5)],
+        positions=positions, bad_spans=[(7, np.inf)],
+    )  # fmt: skip
+    raw = recording.to_raw()
+    np.testing.assert_array_equal(raw.get_data(), recording.signal.astype(float))
+    assert raw.get_channel_types() == ["eeg"] * 3
+    marks = raw.annotations
+    found = sorted(zip(marks.onset, marks.description, strict=True))
+    assert found == [
+        (0, "joy"), (4, "3"), (4, "EDGE boundary"), (7, "BAD span"), (8.5, "trial 3")
+    ]  # fmt: skip
+    again = Recording.from_raw(raw)
+    assert again.trials["label"].tolist() == ["joy", "3", "trial 3"]
+    np.testing.assert_allclose(again.trials["stop"], [4, 8, 9.5])
+    assert again.bad_spans == ((7.0, 10.0),)
+    np.testing.assert_array_equal(again.signal, recording.signal)
+    # T7 on the template, as digitised, unknown.
+    expected = [[-0.086, 0.0149, 0.0312], [0.01, 0.02, 0.1], [np.nan] * 3]
+    np.testing.assert_allclose(again.positions, expected, atol=1e-4)
+    texts = recording.to_raw(description="stimulus").annotations.description
+    assert {"clip", "trial 2"} <= set(texts)
+    with pytest.raises(ValueError, match="description must be one of"):
+        recording.to_raw(description="emotion")
+
+
+def test_to_raw_of_a_memory_map_copies(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((2, 500), np.float32))
+    signal = np.load(tmp_path / "x.npy", mmap_mode="r")
+    raw = Recording(signal, ["C3", "C4"], 100.0).to_raw()
+    raw[:] = np.zeros((2, 500))
+    assert (signal == 1).all()
+    assert raw.annotations.description.tolist() == ["trial 1"]

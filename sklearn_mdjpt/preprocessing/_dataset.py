@@ -1,0 +1,367 @@
+"""Cleaning of all recordings of a dataset, kept on disk recording by recording."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .._digest import array_digest
+from .._files import sync_folder, write_file
+from .._resampling import resampled_length
+from .._store import read_store, write_store
+from .._validation import check_option, check_path, home_hint, list_some
+from ..recordings import Recording
+from ..windows import EEGWindows
+from ._recording import check_parameters, clean_recording
+from ._report import CleaningReport
+
+# To be raised when the same recording and parameters begin to give another result.
+_METHOD_VERSION = 1
+_REPORT = ".json"
+
+
+def clean_dataset(X, folder, *, n_jobs=1, on_error="raise", verbose=0, **parameters):
+    """Clean the recordings of a dataset as the paper of mdJPT does, and keep them.
+
+    Each recording goes through `clean_recording` and is written to ``folder``, with
+    its report beside it.  What is there already is not computed again, so that a run
+    that was interrupted goes on where it was when it is called again.
+
+    Parameters
+    ----------
+    X : EEGWindows or sequence of Recording
+        Continuous recordings, not cleaned.  Recordings are cut into windows of 5 s
+        every 2 s.
+    folder : str or path-like
+        Where the results are kept; made if its parent exists.  Several datasets, and
+        several sets of parameters, may share it.
+    n_jobs : int, default=1
+        Number of processes; each cleans one recording at a time and holds about four
+        copies of it in float64.
+    on_error : {"raise", "skip"}, default="raise"
+        What happens when a recording cannot be cleaned.  "skip" leaves it out, with a
+        warning that says why.
+    verbose : int, default=0
+        Whether to print a line for each recording.
+    **parameters
+        Parameters of `clean_recording`, all but ``raw`` and ``trials``.
+
+    Returns
+    -------
+    EEGWindows
+        The windows of X, cut from the cleaned recordings, which are mapped from the
+        folder: the same rows, metadata and labels, starts and lengths in seconds.
+
+    Raises
+    ------
+    ImportError
+        Before any work, if ICLabel is not installed and ``ica`` is not None.
+    TypeError
+        If X holds windows that were given as an array, or a parameter is unknown.
+    ValueError
+        If a parameter is out of range, or a recording cannot be cleaned (with
+        ``on_error="skip"``: none can).
+    RuntimeError
+        If another process is cleaning into the same folder.
+
+    See Also
+    --------
+    clean_recording : What is done.
+    read_reports : The reports of the result.
+    EEGWindows.save : Keep the result in a store of its own.
+
+    Notes
+    -----
+    A result is found by a fingerprint of the samples, channels, rate, positions, trials
+    and parameters.  Where one of them differs the recording is cleaned anew, and older
+    results stay; labels, subjects and windows do not matter to it.  Results are
+    compared with their checksums when they are used again; one that is damaged is
+    replaced, with a warning.  The number of jobs does not change them.
+
+    A recording and its report get their names when all of them is on the disk.  What a
+    killed run left unfinished is removed by the next one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.preprocessing import clean_dataset
+    >>> X = make_emotion_windows(1, n_subjects=2, n_stimuli=2, random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clean = clean_dataset(X, folder, ica=None)
+    >>> print(X.sfreq, clean.sfreq, len(X) == len(clean))
+    200.0 125.0 True
+    """
+    from joblib import Parallel, delayed
+
+    check_option(on_error, ("raise", "skip"), "on_error")
+    parameters = check_parameters(**parameters)
+    X = _check_windows(X)
+    folder = check_path(folder, "folder")
+    # Absolute, since workers may have other working folders.
+    folder = Path(os.path.abspath(folder))
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {str(folder.parent)!r}.{home_hint(folder)}"
+        )
+    folder.mkdir(exist_ok=True)
+    blocks = list(X.blocks())
+    done, failed, said = {}, {}, {}
+    with _only_one(folder):
+        jobs = (
+            delayed(_clean_one)(k, source, folder, parameters, on_error)
+            for k, (source, *_) in enumerate(blocks)
+        )
+        outcomes = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
+        for number, (k, name, error, messages, text) in enumerate(outcomes, start=1):
+            if error is None:
+                done[k] = name
+            else:
+                failed[k] = error
+            for message in messages:
+                said.setdefault(message, []).append(k)
+            if verbose:
+                whose = _whose(blocks[k][0], k)
+                print(f"[{number}/{len(blocks)}] {whose}: {error or text}", flush=True)
+    for message, where in said.items():
+        some = list_some(_whose(blocks[k][0], k) for k in sorted(where))
+        warnings.warn(f"{some}: {message}", stacklevel=2)
+    if failed:
+        some = "; ".join(f"{_whose(blocks[k][0], k)}: {failed[k]}" for k in failed)
+        if not done:
+            raise ValueError(f"No recording could be cleaned. {some}")
+        warnings.warn(
+            f"{len(failed)} of {len(blocks)} recordings are left out. {some}",
+            stacklevel=2,
+        )
+    return _cleaned_windows(X, blocks, {k: folder / name for k, name in done.items()})
+
+
+def read_reports(X):
+    """Return what cleaning did to the recordings of windows.
+
+    Parameters
+    ----------
+    X : EEGWindows
+        Windows as `clean_dataset` returns them, or some of them.
+
+    Returns
+    -------
+    list of CleaningReport
+        One for each of ``X.recordings``.
+
+    Raises
+    ------
+    ValueError
+        If a recording does not come from `clean_dataset`.
+    """
+    reports = []
+    for k, source in enumerate(X.recordings):
+        file = source.filename
+        path = None if file is None else _report_path(Path(file).parent)
+        if path is None or not path.is_file():
+            raise ValueError(
+                f"{_whose(source, k)} does not come from clean_dataset: there is no "
+                f"report {str(path) if path else 'of a recording in memory'!r}."
+            )
+        reports.append(CleaningReport.from_json(path.read_bytes()))
+    return reports
+
+
+# One recording ----------------------------------------------------------------------
+
+
+def _clean_one(k, source, folder, parameters, on_error):
+    """Clean a recording, unless that has been done.
+
+    Returns
+    -------
+    k, name : int and str
+        Which recording, and the folder of the result.
+    error : str or None
+        Why there is none.
+    messages : list of str
+        What was warned of.
+    text : str
+        A line for the user.
+    """
+    start = time.perf_counter()
+    messages = []
+    try:
+        name = _fingerprint(source, parameters)
+        target = folder / name
+        report = _read_result(target, messages)
+        again = report is not None
+        if not again:
+            report = _make_result(source, target, parameters)
+    except Exception as error:
+        if on_error == "raise":
+            if isinstance(error, ValueError):
+                raise ValueError(f"{_whose(source, k)}: {error}") from error
+            raise
+        return k, None, f"{type(error).__name__}: {error}", messages, ""
+    finally:
+        source.close_file()
+    text = f"{report!r}"[1:-1].removeprefix("CleaningReport: ")
+    seconds = time.perf_counter() - start
+    text += ", done before" if again else f", {seconds:.0f} s"
+    return k, name, None, [*messages, *report.warnings], text
+
+
+def _make_result(source, target, parameters):
+    """Clean a recording and write the result and its report."""
+    with warnings.catch_warnings():
+        # The report has them: workers cannot warn the user.
+        warnings.simplefilter("ignore")
+        raw, report = clean_recording(
+            source.to_raw(),
+            trials=source.trials[["trial", "start", "stop"]],
+            **parameters,
+        )
+    signal = raw.get_data().astype(np.float32)
+    picks = [source.ch_names.index(name) for name in raw.ch_names]
+    clean = Recording(
+        signal,
+        raw.ch_names,
+        raw.info["sfreq"],
+        positions=None if source.positions is None else source.positions[picks],
+    )
+    write_file(_report_path(target), report.to_json().encode())
+    place = (np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1, np.int64))
+    # A worker whose run was killed may have been faster.
+    with contextlib.suppress(FileExistsError):
+        write_store(target, [clean], place, pd.DataFrame({"onset": [0.0]}))
+    return report
+
+
+def _read_result(target, messages):
+    """Return the report of a result; None where there is none that is whole."""
+    path = _report_path(target)
+    if not target.exists():
+        return None
+    try:
+        read_store(target, verify=True)
+        return CleaningReport.from_json(path.read_bytes())
+    except (ValueError, OSError) as error:
+        messages.append(f"It has been cleaned again, as the result was lost: {error}")
+    shutil.rmtree(target)
+    path.unlink(missing_ok=True)
+    sync_folder(target.parent)
+    return None
+
+
+def _report_path(target):
+    return target.with_name(target.name + _REPORT)
+
+
+def _fingerprint(source, parameters):
+    """Return a name that is equal where the result would be."""
+    about = {
+        "method": _METHOD_VERSION,
+        "parameters": parameters,
+        "ch_names": source.ch_names,
+        "sfreq": source.sfreq,
+        "positions": None
+        if source.positions is None
+        else repr(source.positions.tolist()),
+        "trials": source.trials[["start", "stop"]].to_numpy(float).tolist(),
+        "names": source.trials["trial"].tolist(),
+        "bad_spans": repr(source.bad_spans),
+    }
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for part in source.parts():
+        digest.update(array_digest(part))
+    return digest.hexdigest()[:32]
+
+
+# All of them ------------------------------------------------------------------------
+
+
+def _check_windows(X):
+    if isinstance(X, Recording):
+        X = [X]
+    if not isinstance(X, EEGWindows):
+        X = EEGWindows.from_recordings(X)
+    if not len(X):
+        raise ValueError("X holds no windows.")
+    stacks = [source for source in X.recordings if not source.is_continuous]
+    if stacks:
+        raise TypeError(
+            f"{len(stacks)} of {len(X.recordings)} recordings of X are windows that "
+            "were given as arrays or Epochs; filters and ICA need continuous "
+            "recordings (EEGWindows.from_recordings)."
+        )
+    return X
+
+
+def _cleaned_windows(X, blocks, paths):
+    """Return the windows of X, cut from the results where there are any."""
+    index = np.full(len(X), -1)
+    starts, lengths = np.zeros(len(X), np.int64), np.zeros(len(X), np.int64)
+    sources = []
+    for k, (source, rows, old_starts, old_lengths) in enumerate(blocks):
+        if k not in paths:
+            continue
+        clean = read_store(paths[k])[0][0]
+        for name in ("dataset", "subject", "session", "trials", "bad_spans"):
+            setattr(clean, name, getattr(source, name))
+        index[rows] = len(sources)
+        new = resampled_length(old_lengths, source.sfreq, clean.sfreq)
+        lengths[rows] = np.minimum(new, clean.n_times)
+        new = resampled_length(old_starts, source.sfreq, clean.sfreq)
+        starts[rows] = np.minimum(new, clean.n_times - lengths[rows])
+        sources.append(clean)
+    kept = index >= 0
+    metadata = X.metadata[kept].reset_index(drop=True)
+    return EEGWindows(sources, index[kept], starts[kept], lengths[kept], metadata)
+
+
+def _whose(source, k):
+    """Name a recording for the user."""
+    parts = (source.dataset, source.subject, source.session)
+    parts = [part for part in parts if part is not None]
+    return "/".join(parts) if parts else f"recording {k}"
+
+
+@contextlib.contextmanager
+def _only_one(folder):
+    """Hold the folder's lock, and remove what killed processes left behind."""
+    import filelock
+
+    lock = filelock.FileLock(folder / ".lock", thread_local=False)
+    # The system gives the lock back when its owner dies, however it dies.
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise RuntimeError(
+            f"Another process is cleaning into {str(folder)!r}; wait for it, or give "
+            "another folder. n_jobs= uses several processes."
+        ) from error
+    except NotImplementedError:
+        # Some network file systems know no locks.
+        yield
+        return
+    try:
+        _remove_unfinished(folder)
+        yield
+    except BaseException:
+        # Of the other workers, which an error has ended.
+        _remove_unfinished(folder)
+        raise
+    finally:
+        lock.release()
+
+
+def _remove_unfinished(folder):
+    for path in folder.glob(".*.part"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,565 @@
+"""Cleaning of one continuous recording with MNE and ICLabel."""
+
+import importlib.util
+import inspect
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+
+from .. import __version__
+from .._validation import check_option, list_some
+from ..channels import REFERENCES, canonical_name, electrode_positions
+from ..recordings import (
+    check_trials,
+    head_montage,
+    info_positions,
+    read_annotations,
+)
+from ._bad_channels import (
+    AMPLITUDE_RULES,
+    FLAT,
+    N_NEIGHBOURS,
+    SPARED,
+    check_count,
+    check_finite,
+    check_rules,
+    check_share,
+    find_bad_channels,
+    nearest_channels,
+)
+from ._report import CleaningReport
+
+# What ICLabel was trained on.
+_ICLABEL_BAND = (1.0, 100.0)
+_ICLABEL_SFREQ = 200.0
+# ICLabel's classes, in the order of its output.
+_LABELS = ("brain", "muscle", "eye", "heart", "line noise", "channel noise", "other")
+# Directions with less than this share of the largest one's variance are rounding.
+_RANK_TOLERANCE = 1e-8
+
+
+def clean_recording(
+    raw,
+    *,
+    trials=None,
+    l_freq=0.5,
+    h_freq=47.0,
+    sfreq=125.0,
+    amplitude_rules=AMPLITUDE_RULES,
+    flat=FLAT,
+    spare=SPARED,
+    n_neighbours=N_NEIGHBOURS,
+    ica="infomax",
+    remove=("eye", "muscle"),
+    threshold=0.8,
+    max_ica_samples=300_000,
+    max_ica_iter=500,
+    random_state=0,
+):
+    """Clean a continuous recording as the paper of mdJPT does.
+
+    1. Band-pass.
+    2. Bad channels are found in each trial (`find_bad_channels`), channels that carry
+       blinks spared, and become the mean of their nearest good ones.
+    3. ICA: components that ICLabel takes for eye or muscle are removed.
+    4. Bad channels are looked for again, now in all channels.
+    5. Common average reference.
+    6. Resampling.
+
+    Parameters
+    ----------
+    raw : mne.io.BaseRaw
+        The recording, in volts; it is not changed.
+    trials : DataFrame or list of dict, default=None
+        Trials as for `Recording`, in seconds from the recording's start.  None takes
+        annotations, as `Recording.from_raw` does; without any, the whole recording is
+        one trial.
+    l_freq, h_freq : float, default=0.5 and 47.0
+        Edges of the band in hertz; the filter is MNE's zero-phase FIR filter.
+    sfreq : float or None, default=125.0
+        Rate of the result in hertz; None leaves it as it is.
+    amplitude_rules : sequence of (float, float), default=((3, 0.4), (30, 0.01))
+        As for `find_bad_channels`.
+    flat : float or None, default=0.05
+        As for `find_bad_channels`; the paper has no such rule.
+    spare : sequence of str, default=("Fp1", "Fp2", "F7", "F8")
+        Channels that the amplitude rules leave alone before ICA.
+    n_neighbours : int, default=3
+        How many good channels a bad one is made of.
+    ica : {"infomax", "picard", None}, default="infomax"
+        How the ICA is computed, extended in either case ("picard" needs the package
+        python-picard).  None leaves the third step out.
+    remove : sequence of str, default=("eye", "muscle")
+        Labels to remove: among "brain", "muscle", "eye", "heart", "line noise",
+        "channel noise" and "other".
+    threshold : float, default=0.8
+        A component is removed if the probability of its label exceeds this.
+    max_ica_samples : int, default=300_000
+        The ICA is fitted on at most so many samples, evenly spaced in the trials.
+    max_ica_iter : int, default=500
+        Most iterations of the ICA.  Infomax often uses them all up, as it does in
+        EEGLAB: what is left then hardly changes the components.
+    random_state : int, default=0
+        Seed of the ICA.
+
+    Returns
+    -------
+    clean : mne.io.RawArray
+        The EEG channels, with the annotations of ``raw``.
+    report : CleaningReport
+        What was done.
+
+    Raises
+    ------
+    ImportError
+        Before any work, if ICLabel is not installed and `ica` is not None.
+    TypeError
+        If ``raw`` is no Raw.
+    ValueError
+        If a parameter is out of range, the signal holds NaN or inf, is shorter than
+        the filter, or has no two channels to take an average of, or all channels of a
+        trial are flat.
+
+    Warns
+    -----
+    UserWarning
+        If EEG channels are left out, the recording's rate is below 200 Hz, pieces of
+        it are shorter than the filter, or more than half of a trial's channels are
+        bad.
+
+    See Also
+    --------
+    clean_dataset : All recordings of a dataset, kept on disk.
+    Recording.to_raw : Make a Raw of a recording.
+
+    Notes
+    -----
+    ICLabel was trained on components of extended infomax, of signals between 1 and 100
+    Hz with a common average reference [2]_.  So ICA and labels come from such a copy
+    at the recording's own rate, limited to the trials and to the rank of the signal,
+    and the components are removed from the signal of `l_freq` to `h_freq`.  **Below
+    200 Hz** (DEAP's preprocessed files have 128 Hz) there is no such copy.  It then
+    reaches up to half the rate, which takes away much of what tells muscles, and a
+    warning says so; nor can it be known what an earlier filter took.  On short
+    recordings and with few channels labels are poor as well.
+
+    The average reference is applied before ICA too, and once more after the last
+    interpolation, which takes back what a bad channel had put into it.
+
+    Which channels are bad is decided by the samples of a trial.  What lies between two
+    trials goes with the nearer one.  Channels in ``raw.info["bads"]`` are bad in all.
+    EEG channels without a 10-05 name or a digitised position have no neighbours and no
+    topography: they are left out, and so are A1, A2, M1 and M2.  A channel that was
+    the recording's reference is flat, and is interpolated.
+
+    Results do not depend on the number of threads: linear algebra uses one here.
+    Memory: four copies of the recording in float64, roughly.
+
+    References
+    ----------
+    .. [1] Zhang et al., Multi-dataset joint pre-training of emotional EEG enables
+       generalizable affective computing. NeurIPS 2025, arXiv:2510.22197.
+    .. [2] Pion-Tonachini L, Kreutz-Delgado K, Makeig S. ICLabel: an automated
+       electroencephalographic independent component classifier, dataset, and website.
+       NeuroImage 2019;198:181-197, doi:10.1016/j.neuroimage.2019.05.026.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.preprocessing import clean_recording
+    >>> X = make_emotion_windows(1, n_subjects=1, n_stimuli=2, random_state=0)
+    >>> raw = X.recordings[0].to_raw()
+    >>> clean, report = clean_recording(raw, ica=None)
+    >>> report
+    <CleaningReport: 60 channels, 2 trials, 0 of 120 channels of trials interpolated,
+    no ICA>
+    """
+    parameters = check_parameters(
+        l_freq=l_freq, h_freq=h_freq, sfreq=sfreq, amplitude_rules=amplitude_rules,
+        flat=flat, spare=spare, n_neighbours=n_neighbours, ica=ica, remove=remove,
+        threshold=threshold, max_ica_samples=max_ica_samples,
+        max_ica_iter=max_ica_iter, random_state=random_state,
+    )  # fmt: skip
+    import mne
+    from threadpoolctl import threadpool_limits
+
+    if not isinstance(raw, mne.io.BaseRaw):
+        raise TypeError(
+            f"raw must be an mne.io.Raw, got {type(raw).__name__}; Recording.to_raw "
+            "makes one."
+        )
+    trials, bad_spans = read_annotations(raw, trials, stacklevel=3)
+    trials = check_trials(trials, raw.n_times / raw.info["sfreq"])
+    if not len(trials):
+        raise ValueError("trials is empty; None takes the recording as one trial.")
+    picks, left_out = _choose_channels(raw)
+    # Sums in another order would make other components.
+    with threadpool_limits(limits=1), mne.utils.use_log_level("error"):
+        return _Cleaning(raw, picks, left_out, trials, bad_spans, parameters).run()
+
+
+def check_parameters(**parameters):
+    """Return the parameters of `clean_recording`, with defaults, as JSON holds them.
+
+    Raises
+    ------
+    TypeError
+        If one is unknown.
+    ValueError
+        If one is out of range.
+    ImportError
+        If what does the ICA is not installed.
+    """
+    known = inspect.signature(clean_recording).parameters
+    defaults = {
+        name: known[name].default for name in known if name not in ("raw", "trials")
+    }
+    unknown = [name for name in parameters if name not in defaults]
+    if unknown:
+        raise TypeError(
+            f"clean_recording has no parameters {list_some(unknown)} to set here; it "
+            f"has {list_some(defaults, 20)}."
+        )
+    p = defaults | parameters
+    for name in ("l_freq", "h_freq", "sfreq"):
+        if name == "sfreq" and p[name] is None:
+            continue
+        number = isinstance(p[name], Real) and not isinstance(p[name], bool)
+        if not number or not 0 < p[name] < np.inf:
+            raise ValueError(f"{name} must be positive (hertz), got {p[name]!r}.")
+        p[name] = float(p[name])
+    if p["l_freq"] >= p["h_freq"]:
+        raise ValueError(
+            f"l_freq must be below h_freq, got {p['l_freq']:g} and {p['h_freq']:g} Hz."
+        )
+    if p["sfreq"] is not None and p["sfreq"] <= 2 * p["h_freq"]:
+        raise ValueError(
+            f"sfreq={p['sfreq']:g} Hz cannot hold a band up to h_freq="
+            f"{p['h_freq']:g} Hz; it must exceed twice that."
+        )
+    p["amplitude_rules"] = [list(rule) for rule in check_rules(p["amplitude_rules"])]
+    check_share(p["flat"], "flat", none=True)
+    check_share(p["threshold"], "threshold")
+    for name in ("n_neighbours", "max_ica_samples", "max_ica_iter"):
+        check_count(p[name], name)
+    for name in ("spare", "remove"):
+        if isinstance(p[name], str):
+            raise ValueError(f"{name} must be a sequence of str, got {p[name]!r}.")
+        p[name] = [str(value) for value in p[name]]
+    for label in p["remove"]:
+        check_option(label, _LABELS, "An entry of remove")
+    check_option(p["ica"], ("infomax", "picard", None), "ica")
+    seed = p["random_state"]
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ValueError(
+            f"random_state must be a non-negative integer, got {seed!r}: the same "
+            "recording is to give the same result."
+        )
+    p["random_state"] = int(seed)
+    if p["ica"] is not None:
+        _check_installed("mne_icalabel", 'pip install "sklearn_mdjpt[ica]"')
+    if p["ica"] == "picard":
+        _check_installed("picard", "pip install python-picard")
+    return p
+
+
+class _Cleaning:
+    """The steps, on one recording."""
+
+    def __init__(self, raw, picks, left_out, trials, bad_spans, parameters):
+        self.raw, self.picks, self.trials = raw, picks, trials
+        self.bad_spans, self.parameters = bad_spans, parameters
+        self.sfreq = raw.info["sfreq"]
+        self.ch_names = [raw.ch_names[k] for k in picks]
+        self.positions = electrode_positions(
+            self.ch_names, info_positions(raw.info)[picks]
+        )
+        self.given = [name for name in raw.info["bads"] if name in self.ch_names]
+        self.left_out, self.warnings = left_out, []
+        self.names = [
+            trial if trial is not None else str(k + 1)
+            for k, trial in enumerate(trials["trial"])
+        ]
+        self.bounds, self.spans = _places(trials, self.sfreq, raw.n_times)
+        self.rows, self.components = [], []
+        self.rank = self.n_iterations = None
+
+    def run(self):
+        p = self.parameters
+        if self.left_out:
+            self.warn(
+                f"EEG channels {list_some(self.left_out)} are left out: they have no "
+                "10-05 name and no digitised position, or are reference electrodes."
+            )
+        data, wide = self.filtered()
+        first = self.find(data, "before ICA", spare=p["spare"])
+        self.interpolate(data, first)
+        data.set_eeg_reference("average", projection=False)
+        if wide is not None:
+            self.interpolate(wide, first)
+            wide.set_eeg_reference("average", projection=False)
+            self.remove_components(data, wide)
+            del wide
+        self.interpolate(data, self.find(data, "after ICA", spare=()))
+        data.set_eeg_reference("average", projection=False)
+        if p["sfreq"] is not None and p["sfreq"] != self.sfreq:
+            data.resample(p["sfreq"], method="polyphase")
+        return data, self.report(data)
+
+    def warn(self, message):
+        self.warnings.append(message)
+        warnings.warn(message, stacklevel=4)
+
+    # Filters ------------------------------------------------------------------------
+
+    def filtered(self):
+        """Return the recording in the band of the result, and in that of ICLabel."""
+        p = self.parameters
+        if p["h_freq"] >= self.sfreq / 2:
+            raise ValueError(
+                f"A band up to h_freq={p['h_freq']:g} Hz needs a recording of more "
+                f"than {2 * p['h_freq']:g} Hz; this one has {self.sfreq:g} Hz."
+            )
+        data = self.raw.copy().pick(self.picks).load_data()
+        # Bad channels are interpolated: they are not to be left out any more.
+        data.info["bads"] = []
+        check_finite((data[k][0][0] for k in range(len(self.picks))), self.ch_names)
+        if data.info["projs"]:
+            data.apply_proj()
+        if not np.isfinite(info_positions(data.info)).all():
+            data.set_montage(head_montage(self.ch_names, self.positions))
+        across = self.across_borders(data)
+        wide = None
+        if p["ica"] is not None:
+            low, high = _ICLABEL_BAND
+            if self.sfreq < _ICLABEL_SFREQ:
+                self.warn(
+                    f"ICLabel was trained on signals of {low:g} to {high:g} Hz; this "
+                    f"recording of {self.sfreq:g} Hz ends at {self.sfreq / 2:g} Hz. "
+                    "Labels, of muscles above all, are less certain; ica=None does "
+                    "without."
+                )
+            # A rate of 200 Hz ends at 100 Hz by itself.
+            high = high if high < self.sfreq / 2 else None
+            wide = data.copy().filter(low, high, skip_by_annotation=across)
+        data.filter(p["l_freq"], p["h_freq"], skip_by_annotation=across)
+        return data, wide
+
+    def across_borders(self, data):
+        """Return the annotations that filters stop at; raise if all is too short."""
+        import mne
+
+        p = self.parameters
+        taps = mne.filter.create_filter(
+            None, self.sfreq, p["l_freq"], p["h_freq"], verbose="error"
+        )
+        seconds = len(taps) / self.sfreq
+        if len(taps) > data.n_times:
+            raise ValueError(
+                f"The recording of {data.n_times / self.sfreq:g} s is shorter than the "
+                f"filter, which has {seconds:g} s at l_freq={p['l_freq']:g} Hz."
+            )
+        marks = data.annotations
+        borders = [
+            onset - data.first_time
+            for onset, text in zip(marks.onset, marks.description, strict=True)
+            if text.upper().startswith("EDGE")
+        ]
+        edges = np.unique([0, *borders, data.n_times / self.sfreq])
+        shortest = np.diff(edges).min()
+        if shortest < seconds:
+            self.warn(
+                f"Pieces of the recording, {shortest:g} s the shortest, are shorter "
+                f"than the filter of {seconds:g} s: it runs across their borders."
+            )
+            return ()
+        return ("edge",)
+
+    # Channels -----------------------------------------------------------------------
+
+    def find(self, data, step, *, spare):
+        """Return the bad channels of each trial, and note why they are."""
+        p, bads = self.parameters, []
+        for name, (start, stop) in zip(self.names, self.bounds, strict=True):
+            try:
+                found = find_bad_channels(
+                    data.get_data(start=start, stop=stop), self.ch_names, spare=spare,
+                    amplitude_rules=p["amplitude_rules"], flat=p["flat"],
+                )  # fmt: skip
+            except ValueError as error:
+                raise ValueError(f"Trial {name!r}: {error}") from error
+            rows = found.to_dict("records")
+            if step == "before ICA":
+                known = [
+                    {"channel": channel, "rule": "marked bad", "value": None}
+                    for channel in self.given
+                ]
+                rows = known + [r for r in rows if r["channel"] not in self.given]
+            if 2 * len(rows) > len(self.ch_names):
+                self.warn(
+                    f"{len(rows)} of {len(self.ch_names)} channels are bad in trial "
+                    f"{name!r}, {step}."
+                )
+            bads.append([row["channel"] for row in rows])
+            made_of = nearest_channels(
+                bads[-1], self.ch_names, positions=self.positions,
+                n_neighbours=p["n_neighbours"],
+            )  # fmt: skip
+            for row in rows:
+                given = row["rule"] == "marked bad"
+                self.rows.append(
+                    {"trial": name, "channel": row["channel"]}
+                    | {"step": "given" if given else step, "rule": row["rule"]}
+                    | {"value": row["value"], "made_of": made_of[row["channel"]]}
+                )
+        return bads
+
+    def interpolate(self, data, bads):
+        for (start, stop), some in zip(self.spans, bads, strict=True):
+            made_of = nearest_channels(
+                some, self.ch_names, positions=self.positions,
+                n_neighbours=self.parameters["n_neighbours"],
+            )  # fmt: skip
+            for bad, neighbours in made_of.items():
+                picks = [self.ch_names.index(n) for n in neighbours]
+                mean = data[picks, start:stop][0].mean(axis=0)
+                data[self.ch_names.index(bad), start:stop] = mean[None]
+
+    # Components ---------------------------------------------------------------------
+
+    def remove_components(self, data, wide):
+        """Fit the ICA on the trials of the wide band, and take components away."""
+        import mne
+
+        p = self.parameters
+        inside = self.in_trials(wide)
+        fitted = mne.io.RawArray(wide.get_data()[:, inside], wide.info)
+        self.rank = _rank(fitted.get_data())
+        ica = mne.preprocessing.ICA(
+            self.rank,
+            method=p["ica"],
+            fit_params={"extended": True}
+            | ({"ortho": False} if p["ica"] == "picard" else {}),
+            max_iter=p["max_ica_iter"],
+            random_state=p["random_state"],
+        )
+        decim = -(-fitted.n_times // p["max_ica_samples"])
+        with warnings.catch_warnings():
+            # Of a band other than 1 to 100 Hz, which has been said.
+            warnings.simplefilter("ignore")
+            ica.fit(fitted, decim=decim)
+            probabilities = _label(fitted, ica)
+        self.n_iterations = int(ica.n_iter_)
+        maps = ica.get_components()
+        maps = maps / np.abs(maps).max(axis=0)
+        for k, row in enumerate(probabilities):
+            label = _LABELS[row.argmax()]
+            probability = round(float(row.max()), 4)
+            removed = label in p["remove"] and probability > p["threshold"]
+            self.components.append(
+                {"component": k, "label": label, "probability": probability}
+                | {"removed": removed}
+                | {"topography": maps[:, k].round(4).tolist()}
+            )
+        removed = [row["component"] for row in self.components if row["removed"]]
+        if removed:
+            ica.apply(data, exclude=removed)
+
+    def in_trials(self, data):
+        inside = np.zeros(data.n_times, bool)
+        for start, stop in self.bounds:
+            inside[start:stop] = True
+        for start, stop in self.bad_spans:
+            stop = min(stop, data.n_times / self.sfreq)
+            inside[round(start * self.sfreq) : round(stop * self.sfreq)] = False
+        if not inside.any():
+            raise ValueError("All samples of the trials are annotated as bad.")
+        return inside
+
+    def report(self, data):
+        import mne
+
+        versions = {"sklearn_mdjpt": __version__, "mne": mne.__version__}
+        if self.parameters["ica"] is not None:
+            import mne_icalabel
+
+            versions["mne_icalabel"] = mne_icalabel.__version__
+        times = self.trials[["start", "stop"]].to_numpy(float)
+        return CleaningReport(
+            ch_names=list(self.ch_names),
+            sfreq=float(self.sfreq),
+            new_sfreq=float(data.info["sfreq"]),
+            trials=[
+                {"trial": name, "start": float(start), "stop": float(stop)}
+                for name, (start, stop) in zip(self.names, times, strict=True)
+            ],
+            channels=self.rows,
+            components=self.components,
+            rank=self.rank,
+            n_iterations=self.n_iterations,
+            positions=self.positions.round(5).tolist(),
+            left_out=self.left_out,
+            warnings=self.warnings,
+            parameters=self.parameters,
+            versions=versions,
+        )
+
+
+def _choose_channels(raw):
+    """Return the EEG channels to clean, and the names of those that cannot be."""
+    import mne
+
+    picks = mne.pick_types(raw.info, eeg=True, exclude=[])
+    names = [raw.ch_names[k] for k in picks]
+    sites = electrode_positions(names, info_positions(raw.info)[picks])
+    located = np.isfinite(sites).all(axis=1) & [
+        canonical_name(name) not in REFERENCES for name in names
+    ]
+    left_out = [name for name, good in zip(names, located, strict=True) if not good]
+    if located.sum() < 2:
+        raise ValueError(
+            "A common average needs two EEG channels with 10-05 names or digitised "
+            f"positions; got {list_some(names) or 'no EEG channel'}."
+        )
+    return picks[located], left_out
+
+
+def _places(trials, sfreq, n_times):
+    """Return the samples of each trial, and those that go with it: up to the middle.
+
+    Between two trials, or of their overlap, and to the ends of the recording.
+    """
+    starts = np.round(trials["start"].to_numpy(float) * sfreq).astype(int)
+    stops = np.round(trials["stop"].to_numpy(float) * sfreq).astype(int)
+    stops = np.minimum(stops, n_times)
+    order = np.argsort(starts, kind="stable")
+    middles = (stops[order][:-1] + starts[order][1:]) // 2
+    borders = np.maximum.accumulate([0, *middles, n_times])
+    spans = np.empty((len(starts), 2), int)
+    spans[order, 0], spans[order, 1] = borders[:-1], borders[1:]
+    return list(zip(starts, stops, strict=True)), [tuple(span) for span in spans]
+
+
+def _rank(x):
+    """Count the directions (n_channels, n_times) that hold more than rounding."""
+    variances = np.linalg.eigvalsh(np.cov(x))
+    return int((variances > _RANK_TOLERANCE * variances.max()).sum())
+
+
+def _label(raw, ica):
+    """Probabilities (n_components, 7) of ICLabel's classes."""
+    from mne_icalabel.iclabel import iclabel_label_components
+
+    from .._runtime import torch_threads
+
+    # torch is installed wherever this package is.
+    with torch_threads(1):
+        return iclabel_label_components(raw, ica, inplace=False, backend="torch")
+
+
+def _check_installed(module, command):
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(
+            f"Cleaning with ICA needs {module}: {command}. ica=None does without."
+        )
