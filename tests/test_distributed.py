@@ -92,7 +92,7 @@ def test_one_process_with_accelerate(tmp_path, precision):
         f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
         "import numpy as np\n"
         "from distributed_for_a_test import make, results, windows\n"
-        "X, settings = windows(), {'max_epochs': 1, 'batches_per_epoch': 6}\n"
+        "X, settings = windows(1), {'max_epochs': 1, 'batches_per_epoch': 6}\n"
         f"encoder = make(accelerate={{'mixed_precision': {precision!r}}}, **settings)\n"
         f"np.savez({str(tmp_path / 'r.npz')!r},"
         " **results(encoder, encoder.fit_transform(X)))\n"
@@ -100,7 +100,7 @@ def test_one_process_with_accelerate(tmp_path, precision):
     subprocess.run([sys.executable, script], check=True, timeout=N_SECONDS)
     found = dict(np.load(tmp_path / "r.npz"))
     encoder = make(max_epochs=1, batches_per_epoch=6)
-    expected = results(encoder, encoder.fit_transform(windows()))
+    expected = results(encoder, encoder.fit_transform(windows(1)))
     equal = np.array_equal(found["losses"], expected["losses"])
     assert equal == (precision == "no")
     np.testing.assert_allclose(found["losses"], expected["losses"], rtol=0.05)
@@ -115,13 +115,13 @@ def test_precisions_do_not_share_a_run(tmp_path):
         "from distributed_for_a_test import make, windows\n"
         f"settings = {{'max_epochs': 1, 'batches_per_epoch': 2, 'checkpoint_dir': "
         f"{str(tmp_path / 'runs')!r}}}\n"
-        "make(accelerate={'mixed_precision': 'bf16'}, **settings).fit(windows())\n"
+        "make(accelerate={'mixed_precision': 'bf16'}, **settings).fit(windows(1))\n"
     )
     subprocess.run([sys.executable, script], check=True, timeout=N_SECONDS)
     settings = {"max_epochs": 1, "batches_per_epoch": 2}
-    shared = make(checkpoint_dir=tmp_path / "runs", **settings).fit(windows())
+    shared = make(checkpoint_dir=tmp_path / "runs", **settings).fit(windows(1))
     assert len(list((tmp_path / "runs").iterdir())) == 2
-    expected = make(**settings).fit(windows())
+    expected = make(**settings).fit(windows(1))
     np.testing.assert_array_equal(shared.mean_, expected.mean_)
 
 
