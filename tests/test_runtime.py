@@ -272,7 +272,7 @@ class Note(Callback):
         peaks.append(peak())
 
 X = make_emotion_windows(
-    n_datasets=2, n_subjects=4, n_stimuli=4, window_seconds=1.0, random_state=0
+    n_datasets=1, n_subjects=4, n_stimuli=4, window_seconds=1.0, random_state=0
 )
 MDJPTEncoder.small(
     torch_threads=1, max_epochs=2, batches_per_epoch=100, checkpoint_dir=sys.argv[1],

@@ -651,7 +651,7 @@ def test_sizes_are_compared_before_anything_is_built(content, monkeypatch, tmp_p
 
 def test_parameters_in_files_are_those_of_the_estimator():
     assert tuple(weights_module.PARAMETERS) == encoder_module._STORED
-    assert weights_module._HISTORY == tuple(encoder_module._no_history())
+    assert weights_module._HISTORY == tuple(encoder_module.no_history())
     for name, options in weights_module.PARAMETERS.items():
         for value in options:
             MDJPTEncoder(**{name: value})._check_parameters()
@@ -722,12 +722,12 @@ def test_a_file_that_is_replaced_during_load_is_not_mixed_in(
 ):
     other = MDJPTEncoder(subject_norm="train", **TINY | {"random_state": 1}).fit(X)
 
-    class File(encoder_module._File):
+    class File(encoder_module.SavedEncoder):
         def __init__(self, *args):
             super().__init__(*args)
             other.save(path)
 
-    monkeypatch.setattr(encoder_module, "_File", File)
+    monkeypatch.setattr(encoder_module, "SavedEncoder", File)
     loaded = MDJPTEncoder.load(path)
     np.testing.assert_array_equal(loaded.transform(X), encoder.transform(X))
     loaded = MDJPTEncoder.load(path)
