@@ -375,7 +375,8 @@ def _read_index(folder):
     except FileNotFoundError as error:
         raise ValueError(
             f"{str(folder)!r} is no store of EEGWindows: expected a file {_INDEX!r}, "
-            "found none."
+            "found none. (A folder of clean_dataset holds a store for each recording; "
+            "clean_dataset returns them all, and does nothing twice.)"
         ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(

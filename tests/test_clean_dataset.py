@@ -369,3 +369,9 @@ def test_reports_are_those_of_cleaned_windows(data, cleaned):
     assert all(json.loads(f.read_bytes())["parameters"]["ica"] is None for f in files)
     with pytest.raises(ValueError, match="SimA/01/1 does not come from clean_dataset"):
         read_reports(data)
+
+
+def test_a_path_in_place_of_windows(tmp_path):
+    with pytest.raises(TypeError, match="got the path .*the second argument"):
+        clean_dataset(tmp_path, tmp_path, ica=None)
+    assert not list(tmp_path.iterdir())

@@ -770,7 +770,9 @@ def _read_mat(path, pattern, numbers, known, trials, whose):
     if lacking:
         raise ValueError(
             f"it lacks trials {list_some(lacking, 24)} of {numbers[0]} to "
-            f"{numbers[-1]}: variables whose names match {pattern!r}; found {names}"
+            f"{numbers[-1]}: variables named {_example(pattern)}; found {names}. "
+            + "Perhaps it is of another dataset"
+            * (lacking == list(numbers))
         )
     more = [number for number in sorted(found) if number not in known]
     if more:
@@ -793,6 +795,10 @@ def _read_mat(path, pattern, numbers, known, trials, whose):
         sfreq=_MAT_SFREQ,
         **whose,
     )
+
+
+def _example(pattern):
+    return "'1', '2', ..." if pattern.startswith("(") else "'xy_eeg1', 'xy_eeg2', ..."
 
 
 def _check_shape(variable):

@@ -288,6 +288,11 @@ def _check_windows(X):
     if isinstance(X, Recording):
         X = [X]
     if not isinstance(X, EEGWindows):
+        if isinstance(X, str | os.PathLike):
+            raise TypeError(
+                "X must be an EEGWindows or a sequence of Recording, got the path "
+                f"{str(X)!r}; the folder for the results is the second argument."
+            )
         X = EEGWindows.from_recordings(X)
     if not len(X):
         raise ValueError("X holds no windows.")
