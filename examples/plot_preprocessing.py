@@ -157,8 +157,8 @@ for channel in shown:
 plt.show()
 
 # %%
-# All recordings of a dataset go through ``clean_dataset(X, folder)``, which keeps each
-# result on the disk, and goes on where it was after an interruption.
+# All recordings of a dataset go through ``clean_dataset(X, cache_dir)``, which keeps
+# each result on the disk, and goes on where it was after an interruption.
 #
 # References
 # ----------

@@ -27,10 +27,10 @@ _METHOD_VERSION = 1
 _REPORT = ".json"
 
 
-def clean_dataset(X, folder, *, n_jobs=1, on_error="raise", verbose=0, **parameters):
+def clean_dataset(X, cache_dir, *, n_jobs=1, on_error="raise", verbose=0, **parameters):
     """Clean the recordings of a dataset as the paper of mdJPT does, and keep them.
 
-    Each recording goes through `clean_recording` and is written to ``folder``, with
+    Each recording goes through `clean_recording` and is written to ``cache_dir``, with
     its report beside it.  What is there already is not computed again, so that a run
     that was interrupted goes on where it was when it is called again.
 
@@ -39,7 +39,7 @@ def clean_dataset(X, folder, *, n_jobs=1, on_error="raise", verbose=0, **paramet
     X : EEGWindows or sequence of Recording
         Continuous recordings, not cleaned.  Recordings are cut into windows of 5 s
         every 2 s.
-    folder : str or path-like
+    cache_dir : str or path-like
         Where the results are kept; made if its parent exists.  Several datasets, and
         several sets of parameters, may share it.
     n_jobs : int, default=1
@@ -104,7 +104,7 @@ def clean_dataset(X, folder, *, n_jobs=1, on_error="raise", verbose=0, **paramet
     check_option(on_error, ("raise", "skip"), "on_error")
     parameters = check_parameters(**parameters)
     X = _check_windows(X)
-    folder = check_path(folder, "folder")
+    folder = check_path(cache_dir, "cache_dir")
     # Absolute, since workers may have other working folders.
     folder = Path(os.path.abspath(folder))
     if not folder.parent.is_dir():
@@ -291,7 +291,7 @@ def _check_windows(X):
         if isinstance(X, str | os.PathLike):
             raise TypeError(
                 "X must be an EEGWindows or a sequence of Recording, got the path "
-                f"{str(X)!r}; the folder for the results is the second argument."
+                f"{str(X)!r}; cache_dir is the second argument."
             )
         X = EEGWindows.from_recordings(X)
     if not len(X):
