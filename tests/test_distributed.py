@@ -85,7 +85,9 @@ def test_processes_that_would_train_alone_are_told(monkeypatch):
         Together()
 
 
-@pytest.mark.parametrize("precision", ["no", "bf16"])
+@pytest.mark.parametrize(
+    "precision", ["no", pytest.param("bf16", marks=pytest.mark.slow)]
+)
 def test_one_process_with_accelerate(tmp_path, precision):
     script = tmp_path / "script.py"
     script.write_text(

@@ -22,7 +22,7 @@ SIZE = {
 def split():
     """Windows of training and of held-out subjects; 60/30/32 channels."""
     X = make_emotion_windows(
-        n_datasets=3, n_subjects=6, n_stimuli=9, window_seconds=2.0,
+        n_datasets=3, n_subjects=6, n_stimuli=9, window_seconds=1.0,
         stride_seconds=1.0, random_state=3,
     )  # fmt: skip
     assert {r.sfreq for r in X.recordings} == {200.0, 250.0, 128.0}
