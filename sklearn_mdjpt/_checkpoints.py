@@ -11,11 +11,10 @@ import json
 import warnings
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 
-from ._files import remove_unfinished, write_file
+from ._files import locked, remove_unfinished, write_file
 from ._tensor_files import (
     read_tensors,
     tensor_to_text,
@@ -61,23 +60,12 @@ class Run:
             Called, without arguments, if another process is at work.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        # The system gives the lock back when its owner dies, however it dies.
-        lock = filelock.FileLock(self.folder / "lock", thread_local=False)
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            on_wait()
-            lock.acquire()
-        except NotImplementedError:
-            # Some network file systems know no locks.  Two processes with the same run
-            # then do the same work twice, and write the same files.
+        # Without locks two processes with the same run do the same work twice, and
+        # write the same files.
+        with locked(self.folder / "lock", on_wait) as alone:
+            if alone:
+                remove_unfinished(self.folder)
             yield
-            return
-        try:
-            remove_unfinished(self.folder)
-            yield
-        finally:
-            lock.release()
 
     def describe(self, **about):
         """Write what the run is, for people who look into the folder."""

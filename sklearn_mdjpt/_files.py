@@ -46,6 +46,43 @@ def remove_unfinished(folder):
         path.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def locked(path, on_wait):
+    """Keep other processes out, as long as this one lives.
+
+    Parameters
+    ----------
+    path : Path
+        The file that stands for the lock.
+    on_wait : callable
+        Called, without arguments, if another process holds it; then waits for it,
+        unless this raises.
+
+    Yields
+    ------
+    bool
+        Whether nobody else is there.  Some network file systems know no locks: then
+        it is not known.
+    """
+    import filelock
+
+    # The system gives the lock back when its owner dies, however it dies.
+    lock = filelock.FileLock(path, thread_local=False)
+    alone = True
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        on_wait()
+        lock.acquire()
+    except NotImplementedError:
+        alone = False
+    try:
+        yield alone
+    finally:
+        if alone:
+            lock.release()
+
+
 def sync_folder(folder):
     """Force names of files to the disk, where the system can do that."""
     # Not on Windows, where folders cannot be opened.

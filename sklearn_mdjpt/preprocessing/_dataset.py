@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .._digest import array_digest
-from .._files import sync_folder, write_file
+from .._files import locked, sync_folder, write_file
 from .._resampling import resampled_length
 from .._store import read_store, write_store
 from .._validation import check_option, check_path, home_hint, list_some
@@ -201,6 +201,8 @@ def _clean_one(k, source, folder, parameters, on_error):
         again = report is not None
         if not again:
             report = _make_result(source, target, parameters)
+    # MNE, the ICA and ICLabel raise errors of many kinds; with "skip" one recording
+    # must not end the others.
     except Exception as error:
         if on_error == "raise":
             if isinstance(error, ValueError):
@@ -338,30 +340,24 @@ def _whose(source, k):
 @contextlib.contextmanager
 def _only_one(folder):
     """Hold the folder's lock, and remove what killed processes left behind."""
-    import filelock
 
-    lock = filelock.FileLock(folder / ".lock", thread_local=False)
-    # The system gives the lock back when its owner dies, however it dies.
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout as error:
+    def refuse():
         raise RuntimeError(
             f"Another process is cleaning into {str(folder)!r}; wait for it, or give "
             "another folder. n_jobs= uses several processes."
-        ) from error
-    except NotImplementedError:
-        # Some network file systems know no locks.
-        yield
-        return
-    try:
+        )
+
+    with locked(folder / ".lock", refuse) as alone:
+        if not alone:
+            yield
+            return
         _remove_unfinished(folder)
-        yield
-    except BaseException:
-        # Of the other workers, which an error has ended.
-        _remove_unfinished(folder)
-        raise
-    finally:
-        lock.release()
+        try:
+            yield
+        except BaseException:
+            # Of the other workers, which an error has ended.
+            _remove_unfinished(folder)
+            raise
 
 
 def _remove_unfinished(folder):
