@@ -4,6 +4,7 @@ A recording holds either an array or one of these, which are opened, in any proc
 when somebody asks for the samples.
 """
 
+import abc
 import collections
 import contextlib
 import mmap
@@ -29,7 +30,7 @@ One that is larger by itself is kept alone."""
 _MANY_TIMES = 5
 
 
-class SignalInFile:
+class SignalInFile(abc.ABC):
     """Samples in a file.
 
     Attributes
@@ -49,9 +50,9 @@ class SignalInFile:
         """Number of axes."""
         return len(self.shape)
 
+    @abc.abstractmethod
     def open(self):
         """Return the samples."""
-        raise NotImplementedError
 
 
 class MemmapReference(SignalInFile):

@@ -33,7 +33,7 @@ CANONICAL_CHANNELS = (
 # fmt: on
 """The 60 channels of the model, in its order (10-10 names, upper case)."""
 
-_ALIASES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
+ALIASES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 # Reference electrodes have template positions but hold no EEG of their own site.
 REFERENCES = frozenset({"A1", "A2", "M1", "M2"})
 _N_NEIGHBOURS = 3
@@ -61,7 +61,7 @@ def template_positions():
 def canonical_name(name):
     """Return a channel's name in upper case, T3/T4/T5/T6 as T7/T8/P7/P8."""
     name = str(name).strip().upper()
-    return _ALIASES.get(name, name)
+    return ALIASES.get(name, name)
 
 
 def site_names(ch_names):

@@ -291,7 +291,7 @@ def play_order(subject):
 
 def make_raw(root, subject, *, status, drop_code=None):
     """Write a raw recording whose videos last 1.5 s, with 3 s of baseline before."""
-    edfio = pytest.importorskip("edfio")
+    edfio = pytest.importorskip("edfio", reason="writes the BDF files (extra test)")
     folder = root / "data_original"
     folder.mkdir(parents=True, exist_ok=True)
     names = (TWENTE if subject <= 22 else GENEVA) + ["EXG1", "GSR1"]

@@ -85,6 +85,7 @@ def test_processes_that_would_train_alone_are_told(monkeypatch):
         Together()
 
 
+# bfloat16 takes long on a CPU; the next test trains a little with it by default.
 @pytest.mark.parametrize(
     "precision", ["no", pytest.param("bf16", marks=pytest.mark.slow)]
 )

@@ -253,7 +253,7 @@ def clip_start(place):
 
 def make_raw(root, subject, names=RAW, *, sfreq=250, header_unit="uV", unit="uV"):
     """Write a raw recording: clips of 1.4 s every 2 s, and its row of the table."""
-    edfio = pytest.importorskip("edfio")
+    edfio = pytest.importorskip("edfio", reason="writes the BDF files (extra test)")
     folder = root / "Data" / f"sub{subject:03d}"
     folder.mkdir(parents=True)
     signal = np.zeros((len(names), 60 * sfreq))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..channels import ALIASES
 from ..recordings import Recording
 from ..windows import EEGWindows
 
@@ -19,7 +20,6 @@ _N_SUBJECTS = 36
 _CONDITIONS = {"1": "rest", "2": "arithmetic"}  # by the number in the file's name
 _TRIAL_SECONDS = 62.0  # length of the arithmetic files
 _NOT_EEG = ("EEG A2-A1", "ECG ECG")
-_NEW_NAMES = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 _N_CHANNELS = 19
 _DATA_VARIABLE = "SKLEARN_MDJPT_DATA"
 _DOWNLOAD_ATTEMPTS = 3
@@ -296,7 +296,7 @@ def _read_file(path, last):
     raw = mne.io.read_raw_edf(path, verbose="error")
     raw.drop_channels([name for name in _NOT_EEG if name in raw.ch_names])
     names = [name.removeprefix("EEG ").strip() for name in raw.ch_names]
-    names = [_NEW_NAMES.get(name, name) for name in names]
+    names = [ALIASES.get(name, name) for name in names]
     if len(names) != _N_CHANNELS:
         raise ValueError(
             f"{path} has {len(names)} EEG channels, expected {_N_CHANNELS}: {names}."

@@ -9,6 +9,7 @@ import pandas as pd
 
 from .._signals import DecodedSignal, naming
 from .._validation import check_option, list_some
+from ..channels import ALIASES
 from ..recordings import Recording
 from ._bdf import UNITS_KNOWN_TO_MNE, decode_bdf, read_bdf_header
 from ._emotions import EMOTIONS, common_word
@@ -33,7 +34,7 @@ _CHANNELS = (
     "C4", "T7", "T8", "CP1", "CP2", "CP5", "CP6", "Pz", "P3", "P4", "P7", "P8", "PO3",
     "PO4", "Oz", "O1", "O2",
 )  # fmt: skip
-_OLD_NAMES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}
+_OLD_NAMES = {new: old for old, new in ALIASES.items()}
 _CLIPS = {
     "anger": range(1, 4),
     "disgust": range(4, 7),
