@@ -87,7 +87,7 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
         Samples of each window; only windows of equal length are paired.
     y : array-like of shape (n_windows,) or None
         Labels given to fit.
-    pairing : {"stimulus", "label"}
+    pairing : {"stimulus", "stimulus-any-onset", "label"}
         What was asked for.
     known_labels : ndarray or None
         Labels that the windows carry, for ``pairing="label"`` without ``y``.
@@ -113,19 +113,25 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
     stimuli = columns["stimulus"].to_numpy(dtype=object)
     subjects = columns["subject"].to_numpy(dtype=object)
     known_subjects = pd.notna(subjects).any()
-    if pairing == "stimulus" and pd.notna(stimuli).any():
+    by_stimulus = pairing in ("stimulus", "stimulus-any-onset")
+    if by_stimulus and pd.notna(stimuli).any():
         if not known_subjects:
             raise ValueError(
                 "Pairs by stimulus need to know whose window is whose: pass subjects= "
                 "to fit, or EEGWindows with subjects (Recording(..., subject=))."
             )
+        aligned = pairing == "stimulus"
         sampler = StimulusPairSampler(
-            datasets, subjects, columns["session"], stimuli, columns["onset"], rng=rng
-        )
+            datasets, subjects, columns["session"], stimuli, columns["onset"],
+            aligned=aligned, rng=rng,
+        )  # fmt: skip
+        why = "no two subjects share two stimuli"
+        if aligned:
+            why = "no two subjects share a stimulus at two onsets, or two stimuli"
         _report_left_out(
             sampler,
             columns,
-            "no two subjects share a stimulus at two onsets, or two stimuli",
+            why,
             "Pre-training needs at least two subjects who share stimuli",
             "Check stimuli and onsets, or set pairing='label' (supervised).",
         )
@@ -147,7 +153,7 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
         )
     labels = _check_labels(y, len(columns))
     notes = []
-    if pairing == "stimulus":
+    if by_stimulus:
         notes.append(
             "No stimuli are known: windows are paired by label instead "
             "(pairing='label'), which makes the pre-training supervised."

@@ -162,9 +162,10 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     cda_scale : {"trace", "none"}, default="trace"
         "trace" makes the CDA loss free of scale; "none" is the paper's form, which
         shrinking weights lower as well.
-    pairing : {"stimulus", "label"}, default="stimulus"
+    pairing : {"stimulus", "stimulus-any-onset", "label"}, default="stimulus"
         What makes two windows of two subjects positives: the same moment of the same
-        stimulus, or the same label.  "label" is supervised pre-training.
+        stimulus; any two moments of the same stimulus (the paper's ablation, to show
+        what the moment is worth); or the same label, which is supervised pre-training.
     max_epochs, batches_per_epoch : int, default=20, 1024
         Length of the training.  ``max_epochs=0`` leaves the initial weights, and
         needs no pairs.
@@ -578,7 +579,7 @@ list of mne.Epochs or braindecode dataset
                     module, reader, windows.metadata, peers=peers, **common
                 )
             if self.standardize and stored is None:
-                mean, scale = _standardization(features)
+                mean, scale = feature_statistics(features)
 
             # transform goes by what was fitted, whatever set_params has changed since.
             self._fitted_parameters = parameters
@@ -783,9 +784,7 @@ list of mne.Epochs or braindecode dataset
         return PairBatches(reader, sampler, columns, datasets, n_batches, one_subject)
 
     def _standardized(self, features):
-        if self.mean_ is None:
-            return features
-        return ((features - self.mean_) / self.scale_).astype(np.float32)
+        return standardized(features, self.mean_, self.scale_)
 
     # Files ----------------------------------------------------------------------
 
@@ -1026,7 +1025,9 @@ list of mne.Epochs or braindecode dataset
         check_option(self.released_activation, ("relu", None), "released_activation")
         check_option(self.standardize, (True, False), "standardize")
         check_option(self.compile, (True, False), "compile")
-        check_option(self.pairing, ("stimulus", "label"), "pairing")
+        check_option(
+            self.pairing, ("stimulus", "stimulus-any-onset", "label"), "pairing"
+        )
         check_option(self.cda_scale, ("trace", "none"), "cda_scale")
         check_option(
             self.variant, (None, "paper", "released", "transformer"), "variant"
@@ -1083,13 +1084,20 @@ list of mne.Epochs or braindecode dataset
             raise ValueError("finetune=True needs weights to start from.")
 
 
-def _standardization(features):
-    """Mean and scale of each feature; features that are constant get scale 1."""
+def feature_statistics(features):
+    """Return mean and scale of each feature; one that is constant gets scale 1."""
     mean = features.mean(axis=0, dtype=float)
     scale = features.std(axis=0, dtype=float)
     # Below float32's resolution a spread is rounding noise.
     scale[scale <= 1e-6 * np.abs(mean).max()] = 1.0
     return mean, scale
+
+
+def standardized(features, mean, scale):
+    """Return z-scores as float32; without a mean, the features as they are."""
+    if mean is None:
+        return features
+    return ((features - mean) / scale).astype(np.float32)
 
 
 def _centroid_distance(centroids):

@@ -511,6 +511,16 @@ def test_torch_threads_are_restored(mixed_windows):
     assert torch.get_num_threads() == before
 
 
+def test_pairs_of_any_onset_are_other_pairs(make_windows):
+    X = make_windows(n_subjects=3, n_stimuli=4)
+    aligned, loose = tiny().fit(X), tiny(pairing="stimulus-any-onset").fit(X)
+    assert aligned.history_["isa"].iloc[0] != loose.history_["isa"].iloc[0]
+    # With one moment of each stimulus there is no other one.
+    X = X[X.metadata["onset"].to_numpy() == 0]
+    aligned, loose = tiny().fit(X), tiny(pairing="stimulus-any-onset").fit(X)
+    np.testing.assert_array_equal(aligned.transform(X), loose.transform(X))
+
+
 def test_label_pairing_says_that_it_is_supervised(arrays):
     encoder = tiny(**arrays["kwargs"])
     with pytest.warns(UserWarning, match="makes the pre-training supervised") as found:

@@ -173,6 +173,33 @@ def test_one_shared_stimulus_gives_up_to_eight_moments():
     assert (batch.rows_b - batch.rows_a == 11).all()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_partners_of_any_onset_share_the_stimulus(seed):
+    # Two subjects, one session, 5 stimuli of 4 moments each.
+    places = [
+        (s, k, o) for s in "ab" for k in range(5) for o in (0.0, 2.0, 4.0, np.nan)
+    ]
+    subjects, stimuli, onsets = map(np.array, zip(*places, strict=True))
+    columns = (["A"] * 40, subjects, ["1"] * 40, stimuli, onsets)
+    sampler = StimulusPairSampler(*columns, aligned=False, rng=seed)
+    same = drawn = 0
+    for _ in range(400):
+        [batch] = sampler.draw()
+        assert set(subjects[batch.rows_a]) == {"a"} and set(subjects[batch.rows_b]) == {
+            "b"
+        }
+        # One pair of each stimulus, of moments that are drawn apart.
+        assert stimuli[batch.rows_a].tolist() == stimuli[batch.rows_b].tolist()
+        assert sorted(stimuli[batch.rows_a].tolist()) == sorted(np.unique(stimuli))
+        same += ((batch.rows_b - batch.rows_a) == 20).sum()
+        drawn += 5
+    assert abs(same / drawn - 1 / 4) < 0.05
+    # A single stimulus has no negatives.
+    one = [np.asarray(c)[stimuli == stimuli[0]] for c in columns]
+    assert StimulusPairSampler(*one, aligned=False, rng=0).left_out == ["A"]
+    assert StimulusPairSampler(*one, rng=0).left_out == []
+
+
 def test_datasets_without_a_pair_are_left_out():
     table = {
         "datasets": ["solo", "late", "ok", "ok", "late", "solo", "gap", "gap"] * 2,

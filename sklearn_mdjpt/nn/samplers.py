@@ -153,6 +153,10 @@ class StimulusPairSampler(_PairSampler):
     onsets : array-like of shape (n_windows,)
         Seconds from the start of the trial, compared to 1 ms; windows with NaN are
         never drawn.
+    aligned : bool, default=True
+        Whether partners are of the same moment.  False pairs any windows of the same
+        stimulus (the paper's ablation): onsets do not count, and two subjects have to
+        share two stimuli.
     rng : int or numpy.random.Generator
         Seed, or a generator to draw from.
 
@@ -181,14 +185,19 @@ class StimulusPairSampler(_PairSampler):
     [(0, 3), (1, 2)]
     """
 
-    def __init__(self, datasets, subjects, sessions, stimuli, onsets, *, rng):
+    def __init__(
+        self, datasets, subjects, sessions, stimuli, onsets, *, aligned=True, rng
+    ):
+        onsets = np.asarray(onsets, dtype=float)
+        if not aligned:
+            onsets = np.zeros_like(onsets)  # all of a stimulus is one moment
         super().__init__(
             datasets,
             rng,
             subjects=_column(subjects),
             sessions=_column(sessions),
             stimuli=_column(stimuli),
-            onsets=np.asarray(onsets, dtype=float),
+            onsets=onsets,
         )
 
     def _index(self, rows, subjects, sessions, stimuli, onsets):
