@@ -2,6 +2,13 @@
 
 import os
 
+# Networks this small wait for other threads most of the time.  Processes that tests
+# start, and compare with, are to round as their parent does.
+os.environ["OMP_NUM_THREADS"] = "1"
+# Where a test asks for more, threads that wait must not take the cores from other
+# processes.  OpenMP reads this when torch is loaded.
+os.environ["OMP_WAIT_POLICY"] = "passive"
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +16,6 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_mdjpt import EEGWindows, Recording, concat_windows
 
-# Networks this small wait for other threads most of the time.  Processes that tests
-# start, and compare with, are to round as their parent does.
-os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 _LIMITS = threadpool_limits(1)
 
@@ -20,6 +24,19 @@ CAPS = {
     "B": (("F3", "F4", "T7", "Cz", "T8", "P3"), 250.0),
     "C": (("AF3", "AF4", "Cz", "PO3", "PO4"), 128.0),
 }
+
+# Files that take longest.  They come first, so that the processes of a test run end
+# together.
+LONG = (
+    "test_checkpoints.py", "test_distributed.py", "test_encoder.py", "test_runtime.py",
+    "test_pretraining.py", "test_cluster.py", "test_package.py",
+    "test_clean_dataset.py", "test_classifier.py", "test_weights.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first."""
+    items.sort(key=lambda i: LONG.index(i.path.name) if i.path.name in LONG else 99)
 
 
 def _recording(dataset, subject, *, n_stimuli, trial_seconds, rng, ch_names, sfreq):

@@ -25,7 +25,7 @@ SETTINGS = {
     "n_heads": 2,
     "n_filters": 2,
     "max_epochs": 3,
-    "batches_per_epoch": 12,
+    "batches_per_epoch": 8,
     "checkpoint_every": 1,
     "lr": 5e-3,
     "random_state": 0,

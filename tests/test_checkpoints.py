@@ -537,7 +537,7 @@ def assert_same_result(path, expected):
 
 def test_killed_while_a_checkpoint_is_written(tmp_path, uninterrupted):
     result = tmp_path / "result.npz"
-    for where, at in (("write", 2), ("replace", 5), ("remove", 10), ("write", 12)):
+    for where, at in (("write", 2), ("replace", 4), ("remove", 6), ("write", 8)):
         process = start(tmp_path / "checkpoints", result, where, at)
         assert process.wait(timeout=300) == -signal.SIGKILL
         assert not result.exists()

@@ -29,8 +29,8 @@ def client():
             dashboard_address=None,
             host="127.0.0.1",
         )
-        with cluster, distributed.Client(cluster, timeout=20) as client:
-            client.wait_for_workers(2, timeout=20)
+        with cluster, distributed.Client(cluster, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
             yield client
 
 
@@ -93,7 +93,7 @@ def test_scores_are_those_of_one_process(client, n_bytes_sent, tmp_path):
 
     n_bytes_sent.clear()
     with distributed.get_task_stream(client) as stream:
-        with joblib.parallel_config("dask", wait_for_workers_timeout=20):
+        with joblib.parallel_config("dask", wait_for_workers_timeout=60):
             scores = cross_val_score(model, X, y, groups=groups, cv=logo)
     np.testing.assert_array_equal(scores, expected)
     assert np.ptp(scores) > 0  # folds that all score the same would prove little

@@ -907,9 +907,9 @@ def test_compile_without_a_compiler(monkeypatch):
     from torch._inductor import config
 
     X = make_emotion_windows(n_datasets=1, n_subjects=2, random_state=0)[:12]
-    expected = MDJPTEncoder.small(max_epochs=0, random_state=0).fit_transform(X)
+    expected = tiny(max_epochs=0).fit_transform(X)
     monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
-    encoder = MDJPTEncoder.small(max_epochs=0, random_state=0, compile=True)
+    encoder = tiny(max_epochs=0, compile=True)
     with pytest.warns(UserWarning, match="compile does not work here.*Compiler"):
         found = encoder.fit_transform(X)
     np.testing.assert_array_equal(found, expected)
