@@ -28,6 +28,7 @@ _HOMES = {
 }
 _SUBMODULES = (
     "alignment",
+    "baselines",
     "channels",
     "classifier",
     "compose",

@@ -31,6 +31,8 @@ class CanonicalReader:
         each recording (`Recording.robust_statistics`).
     unknown_channels, missing_channels, neighbours
         As for `sklearn_mdjpt.channels.channel_matrix`.
+    channels : CommonChannels or ChosenChannels, default=None
+        Other channels than the canonical ones to map recordings to.
 
     Attributes
     ----------
@@ -47,8 +49,10 @@ class CanonicalReader:
         unknown_channels="drop",
         missing_channels="nearest",
         neighbours="mne",
+        channels=None,
     ):
         self._X = X
+        self.n_channels = len(channels.names if channels else CANONICAL_CHANNELS)
         self.sfreq = sfreq
         self.window_norm = window_norm
         self._blocks = []
@@ -63,13 +67,17 @@ class CanonicalReader:
                 None if positions is None else positions.tobytes(),
             )
             if key not in mixings:
-                matrix = channel_matrix(
-                    source.ch_names,
-                    positions=positions,
-                    unknown_channels=unknown_channels,
-                    missing_channels=missing_channels,
-                    neighbours=neighbours,
-                )
+                if channels is None:
+                    matrix = channel_matrix(
+                        source.ch_names,
+                        positions=positions,
+                        unknown_channels=unknown_channels,
+                        missing_channels=missing_channels,
+                        neighbours=neighbours,
+                    )
+                else:
+                    matrix = channels.matrix(source)
+                    matrix = np.eye(self.n_channels) if matrix is None else matrix
                 picks = np.flatnonzero(matrix.any(axis=0))
                 # A row has at most three entries.  Dense, the product would wake the
                 # BLAS library's threads, which then keep those of torch waiting:
@@ -137,7 +145,7 @@ class CanonicalReader:
         return hashlib.blake2b(x.tobytes(), digest_size=8).digest()
 
     def read(self, rows):
-        """Return windows of one length on the canonical channels.
+        """Return windows of one length on the canonical (or other) channels.
 
         Parameters
         ----------
@@ -146,7 +154,7 @@ class CanonicalReader:
 
         Returns
         -------
-        ndarray of shape (n, 60, n_times)
+        ndarray of shape (n, n_channels, n_times)
             Float32.
         """
         rows = np.asarray(rows)
@@ -154,7 +162,7 @@ class CanonicalReader:
         if len(lengths) > 1:
             raise ValueError(f"Windows of several lengths: {list_some(lengths)}.")
         n_new = int(lengths[0]) if len(lengths) else 0
-        out = np.empty((len(rows), len(CANONICAL_CHANNELS), n_new), np.float32)
+        out = np.empty((len(rows), self.n_channels, n_new), np.float32)
         blocks = self._block_of[rows]
         for k in np.unique(blocks):
             mine = np.flatnonzero(blocks == k)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._validation import list_some
+from ._validation import check_ch_names, list_some
 from .channels import CANONICAL_CHANNELS, channel_matrix, site_names
 
 
@@ -56,3 +56,46 @@ class CommonChannels:
         if picks == list(range(len(picks))):
             return None
         return np.eye(len(picks))[picks]
+
+
+class ChosenChannels:
+    """Channels that are named, and the map of each recording to them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The channels, in the order wanted; any case, T3 or T7.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The channels.
+    maps : bool
+        False: they are channels of the recordings themselves.
+    """
+
+    maps = False
+
+    def __init__(self, names):
+        self.names = check_ch_names(names)
+        site_names(self.names)
+        if not self.names:
+            raise ValueError("channels is an empty list; name one channel or more.")
+
+    def matrix(self, source):
+        """Return the map (n_names, n_channels) of a recording.
+
+        Raises
+        ------
+        ValueError
+            If the recording lacks one of the channels.
+        """
+        column = {name: i for i, name in enumerate(site_names(source.ch_names))}
+        wanted = site_names(self.names)
+        lacking = [name for name in wanted if name not in column]
+        if lacking:
+            raise ValueError(
+                f"X lacks channels {list_some(lacking)} that were asked for; it has "
+                f"{list_some(source.ch_names)}."
+            )
+        return np.eye(len(column))[[column[name] for name in wanted]]

@@ -6,9 +6,12 @@ a good one.  It is no signature: whoever makes a file can give it a right checks
 readers check what they take out of it.
 """
 
+import errno
 import hashlib
+import io
 import json
 import reprlib
+import zipfile
 from pathlib import Path
 
 import torch
@@ -16,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ._files import write_file
+from ._validation import check_path, home_hint, list_some
 
 _KEY = "sklearn_mdjpt"
 # These stand first in our text, in this order.  Where the checksum stands and what it
@@ -139,23 +143,119 @@ def decode_tensors(content, path, *, kind, version):
             f"{name} has format version {reprlib.repr(found_version)}; this version of "
             f"sklearn_mdjpt reads version {version}. {advice}"
         )
+    return _load(content, name), header
+
+
+def read_content(path, expected):
+    """Read a file that holds tensors, ours or not.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    expected : str
+        What it should be, for messages.
+
+    Returns
+    -------
+    content : bytes
+        All of it.
+    form : {"safetensors", "archive"}
+        What it looks like; an archive is what torch.save writes.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        If there is no such file, or it is a folder.
+    ValueError
+        If it is of neither form.
+    """
+    path = check_path(path, "The name of a weights file")
+    if path.is_dir():
+        raise IsADirectoryError(
+            errno.EISDIR, "Expected a weights file, got a folder", str(path)
+        )
+    if not path.exists():
+        raise FileNotFoundError(f"No weights file {str(path)!r}.{home_hint(path)}")
+    if not path.is_file():
+        # Reading a pipe or a device may never end.
+        raise ValueError(f"{str(path)!r} is no regular file, expected a weights file.")
+    # Opened once: a file that comes to stand under this name meanwhile is not mixed in.
+    with path.open("rb") as file:
+        start = file.read(9)
+        if start[8:] == b"{":
+            return start + file.read(), "safetensors"
+        if start[:4] == b"PK\x03\x04":
+            return start + file.read(), "archive"
+    if not start:
+        problem = "is empty"
+    elif start[:1] == b"\x80":
+        # They have no checksum, and all that they hold is reached by unpickling.
+        problem = "is a pickle, or a checkpoint of torch before 1.6"
+    else:
+        problem = f"is no weights file (it starts with {start!r})"
+    raise ValueError(f"{str(path)!r} {problem}; expected {expected}.")
+
+
+def load_archive(content, path):
+    """Return the state_dict in what torch.save wrote, alone or in a checkpoint.
+
+    Nothing but tensors and plain values is unpickled; whether its values are tensors,
+    and which, is left to the caller.
+    """
     try:
-        return load(content), header
-    # Besides its own error, safetensors lets through those of Python and torch for
-    # dtypes and shapes that they do not know.
-    except (
-        SafetensorError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+        _check_archive(content)
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:
+        # Damaged archives raise many things; a pickle that would run code is refused,
+        # with long advice on how to run it all the same.
+        reason = str(error).rpartition("WeightsUnpickler error: ")[2]
+        reason = reason.strip().partition("\n")[0].partition(" Please use ")[0]
         raise ValueError(
-            f"{name} is not usable: its tensors are not where its header says, or of "
-            f"unknown type ({cut(error)})."
+            f"{str(path)!r} cannot be read as a checkpoint of tensors and plain values "
+            f"(nothing else is unpickled): {cut(reason) or type(error).__name__}"
         ) from error
+    found = found.get("state_dict", found) if isinstance(found, dict) else {}
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"{str(path)!r} holds no state_dict of tensors.")
+    return found
+
+
+def read_state_dict(path):
+    """Read anybody's tensors by name.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file of safetensors, or of torch.save: a state_dict, or a dict that has one
+        under "state_dict", as Lightning's checkpoints do.
+
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, ValueError
+        As of `read_content`; or if something in it is no tensor.
+    """
+    content, form = read_content(
+        path, "a file of safetensors or a state_dict that torch.save wrote"
+    )
+    if form == "safetensors":
+        return _load(content, repr(str(path)))
+    found = load_archive(content, path)
+    wrong = [
+        f"{cut(name, 80)} is a {type(value).__name__}"
+        for name, value in found.items()
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor)
+    ]
+    if wrong:
+        raise ValueError(
+            f"{str(path)!r} holds no state_dict of tensors: {list_some(wrong, 3)}."
+        )
+    return {name: value.detach() for name, value in found.items()}
 
 
 def is_tensor_file(path):
@@ -182,6 +282,43 @@ def cut(message, length=200):
     """Return a message that others wrote, at most so long."""
     message = str(message)
     return message if len(message) <= length else f"{message[:length]}..."
+
+
+def _load(content, name):
+    """Return the tensors of a file of safetensors, whoever wrote it."""
+    try:
+        return load(content)
+    # Besides its own error, safetensors lets through those of Python and torch for
+    # dtypes and shapes that they do not know.
+    except (
+        SafetensorError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ValueError(
+            f"{name} is not usable: its tensors are not where its header says, or of "
+            f"unknown type ({cut(error)})."
+        ) from error
+
+
+def _check_archive(content):
+    """Raise unless every entry of a zip archive is the one that was written."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("it is a compressed archive, which torch.save never makes")
+        # Small archives that claim to hold much: entries that share their bytes.
+        if sum(entry.file_size for entry in entries) > len(content):
+            raise ValueError("its entries are larger than the file")
+        if len({entry.filename for entry in entries}) < len(entries):
+            raise ValueError("two of its entries have the same name")
+        # torch itself does not compare the checksums.
+        if broken := archive.testzip():
+            raise ValueError(f"the checksum of {cut(broken)!r} is not that of its data")
 
 
 def _header_size(content):

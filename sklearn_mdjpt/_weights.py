@@ -6,15 +6,19 @@ is taken out of it is checked, and before anything of its size is built.
 """
 
 import errno
-import io
 import math
 import reprlib
-import zipfile
 from typing import Any, NamedTuple
 
 import torch
 
-from ._tensor_files import cut, decode_tensors, write_tensors
+from ._tensor_files import (
+    cut,
+    decode_tensors,
+    load_archive,
+    read_content,
+    write_tensors,
+)
 from ._validation import check_path, home_hint, list_some
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from .nn import HybridEncoder, NormStatistics, released_to_state_dict
@@ -151,37 +155,14 @@ def read_weights(path, *, released_activation="relu"):
         If it is neither format, is damaged, comes from another version, or its
         content is not that of an encoder.
     """
-    path = check_path(path, "The name of a weights file")
-    if path.is_dir():
-        raise IsADirectoryError(
-            errno.EISDIR, "Expected a weights file, got a folder", str(path)
-        )
-    if not path.exists():
-        raise FileNotFoundError(f"No weights file {str(path)!r}.{home_hint(path)}")
-    if not path.is_file():
-        # Reading a pipe or a device may never end.
-        raise ValueError(f"{str(path)!r} is no regular file, expected a weights file.")
-    # Opened once: a file that comes to stand under this name meanwhile is not mixed in.
-    with path.open("rb") as file:
-        start = file.read(9)
-        ours, zipped = start[8:] == b"{", start[:4] == b"PK\x03\x04"
-        if ours or zipped:
-            content = start + file.read()
-    if ours:
-        return _decode(content, path)
-    if zipped:
-        return _decode_released(content, path, released_activation)
-    if not start:
-        problem = "is empty"
-    elif start[:1] == b"\x80":
-        # They have no checksum, and all that they hold is reached by unpickling.
-        problem = "is a pickle, or a checkpoint of torch before 1.6"
-    else:
-        problem = f"is no weights file (it starts with {start!r})"
-    raise ValueError(
-        f"{str(path)!r} {problem}; expected a file written by MDJPTEncoder.save or a "
-        "released checkpoint (a zip archive of torch.save)."
+    content, form = read_content(
+        path,
+        "a file written by MDJPTEncoder.save or a released checkpoint (a zip archive "
+        "of torch.save)",
     )
+    if form == "safetensors":
+        return _decode(content, path)
+    return _decode_released(content, path, released_activation)
 
 
 def load_parameters(module, state_dict, source):
@@ -240,21 +221,7 @@ def _decode(content, path):
 
 
 def _decode_released(content, path, activation):
-    try:
-        _check_archive(content)
-        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Damaged archives raise many things; a pickle that would run code is refused,
-        # with long advice on how to run it all the same.
-        reason = str(error).rpartition("WeightsUnpickler error: ")[2]
-        reason = reason.strip().partition("\n")[0].partition(" Please use ")[0]
-        raise ValueError(
-            f"{str(path)!r} cannot be read as a checkpoint of tensors and plain values "
-            f"(nothing else is unpickled): {cut(reason) or type(error).__name__}"
-        ) from error
-    found = found.get("state_dict", found) if isinstance(found, dict) else {}
-    if not isinstance(found, dict) or not found:
-        raise ValueError(f"{str(path)!r} holds no state_dict of tensors.")
+    found = load_archive(content, path)
     _check_released(found, len(content), f"{str(path)!r} is no released checkpoint")
     found = {name: tensor.detach() for name, tensor in found.items()}
     try:
@@ -265,22 +232,6 @@ def _decode_released(content, path, activation):
         raise ValueError(f"{str(path)!r}: {cut(error, 5000)}") from error
     _check_encoder(state_dict, config, f"{str(path)!r} does not fit the encoder")
     return WeightsFile(state_dict, config, {}, {})
-
-
-def _check_archive(content):
-    """Raise unless every entry of a zip archive is the one that was written."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = archive.infolist()
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise ValueError("it is a compressed archive, which torch.save never makes")
-        # Small archives that claim to hold much: entries that share their bytes.
-        if sum(entry.file_size for entry in entries) > len(content):
-            raise ValueError("its entries are larger than the file")
-        if len({entry.filename for entry in entries}) < len(entries):
-            raise ValueError("two of its entries have the same name")
-        # torch itself does not compare the checksums.
-        if broken := archive.testzip():
-            raise ValueError(f"the checksum of {cut(broken)!r} is not that of its data")
 
 
 def _check_released(tensors, n_bytes, problem):

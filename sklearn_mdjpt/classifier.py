@@ -4,18 +4,16 @@ import copy
 import numbers
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import assert_all_finite, column_or_1d, compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._grouping import check_groups
 from ._head_net import head_history, make_head_net
 from ._inputs import is_array
+from ._labels import check_labels, class_weights
 from ._metadata import KEYWORDS, keyword_dict, read_metadata
 from ._runtime import (
     forked_torch,
@@ -232,8 +230,8 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         needs_trials = isinstance(self.smoothing, str)
         needed = ["domains"] * bool(self.early_stopping) + ["trials"] * needs_trials
         X, metadata = read_metadata(X, needed, given, extractor=features.extractor)
-        classes, codes = _check_labels(y, len(X))
-        weights = _class_weights(self.class_weight, classes, codes)
+        classes, codes = check_labels(y, len(X))
+        weights = class_weights(self.class_weight, classes, codes)
         if needs_trials and metadata["trials"] is None:
             raise ValueError(
                 f"smoothing={self.smoothing!r} runs along the windows of a trial, and "
@@ -248,7 +246,7 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
                 Z.shape[1],
                 len(classes),
                 hidden_dim=self.hidden_dim,
-                class_weights=weights,
+                class_weights=None if weights is None else torch.from_numpy(weights),
                 lr=self.lr,
                 weight_decay=self.weight_decay,
                 max_epochs=self.max_epochs,
@@ -425,51 +423,6 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
             value = getattr(self, name)
             if not isinstance(value, numbers.Real) or not in_range(value):
                 raise ValueError(f"{name} must be a number {allowed}, got {value!r}.")
-
-
-def _check_labels(y, n_windows):
-    """Return the sorted classes, and the number of each window's class."""
-    # As objects: numpy makes text of a NaN among strings.
-    n_missing = int(pd.isna(np.asarray(y, dtype=object)).sum())
-    if n_missing:
-        raise ValueError(
-            f"y has no label (None or NaN) for {n_missing} of {len(y)} windows; select "
-            "those with labels."
-        )
-    y = column_or_1d(y, warn=True)
-    if len(y) != n_windows:
-        raise ValueError(f"y has {len(y)} labels for {n_windows} windows.")
-    if y.dtype.kind == "f":
-        assert_all_finite(y, input_name="y")
-    check_classification_targets(y)
-    classes, codes = np.unique(y, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(
-            f"Two classes are needed, but y has one class: {list_some(classes)}."
-        )
-    return classes, codes
-
-
-def _class_weights(class_weight, classes, codes):
-    """Return a weight for each class, or None."""
-    if class_weight is None:
-        return None
-    if isinstance(class_weight, dict):
-        unknown = [label for label in class_weight if label not in classes.tolist()]
-        if unknown:
-            raise ValueError(
-                f"class_weight names classes that are not in y: {list_some(unknown)}; "
-                f"y has {list_some(classes)}."
-            )
-    elif class_weight != "balanced":
-        raise ValueError(
-            f"class_weight must be a dict, 'balanced' or None, got {class_weight!r}."
-        )
-    weights = compute_class_weight(class_weight, classes=classes, y=classes[codes])
-    if not (np.isfinite(weights) & (weights > 0)).all():
-        # A batch of windows that weigh nothing would have no loss (0/0).
-        raise ValueError(f"Class weights must be positive, got {class_weight!r}.")
-    return torch.tensor(weights, dtype=torch.float32)
 
 
 def _as_float32(features):

@@ -34,7 +34,9 @@ from sklearn_mdjpt import (
     WindowAlignment,
     WindowCovariances,
     WindowFeatures,
+    baselines,
 )
+from sklearn_mdjpt.baselines import BraindecodeClassifier
 
 SUBJECTS = np.repeat(["1", "2", "3", "4"], 12)
 TRIALS = np.tile(np.repeat(["1", "2", "3"], 4), 4)
@@ -142,9 +144,19 @@ CASES = {
         spoilt_windows,
         {},
     ),
-}
+    "BraindecodeClassifier": (
+        BraindecodeClassifier(
+            module_params={"F1": 2, "D": 1, "F2": 2, "kernel_length": 8},
+            max_epochs=1, random_state=0,
+        ),
+        windows,
+        spoilt_windows,
+        {},
+    ),
+}  # fmt: skip
 NAMES = list(CASES)
-TRANSFORMERS = [name for name in NAMES if name != "MDJPTClassifier"]
+CLASSIFIERS = ["MDJPTClassifier", "BraindecodeClassifier"]
+TRANSFORMERS = [name for name in NAMES if name not in CLASSIFIERS]
 
 
 def run(estimator, X, kwargs):
@@ -166,8 +178,9 @@ def state(estimator):
 def test_every_public_estimator_is_here():
     public = {
         name
-        for name in sklearn_mdjpt.__all__
-        if hasattr(getattr(sklearn_mdjpt, name), "get_params")
+        for module in (sklearn_mdjpt, baselines)
+        for name in module.__all__
+        if hasattr(getattr(module, name), "get_params")
     }
     assert public == set(CASES)
 
@@ -304,7 +317,7 @@ def test_keywords_must_fit_the_rows(name):
 
 def pipeline(name):
     estimator = clone(CASES[name][0])
-    if name == "MDJPTClassifier":
+    if name in CLASSIFIERS:
         return make_pipeline(FunctionTransformer(), estimator)
     if name in ("WindowCovariances", "CovarianceAlignment"):
         return make_pipeline(estimator, TangentSpace(), LogisticRegression())

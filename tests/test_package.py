@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import sklearn_mdjpt
-from sklearn_mdjpt import channels, datasets, nn, preprocessing
+from sklearn_mdjpt import baselines, channels, datasets, nn, preprocessing
 
 ROOT = Path(__file__).parents[1]
 
 
 def _public_objects():
-    for module in (sklearn_mdjpt, channels, datasets, nn, preprocessing):
+    for module in (sklearn_mdjpt, baselines, channels, datasets, nn, preprocessing):
         for name in getattr(module, "__all__", dir(module)):
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
@@ -70,6 +70,10 @@ def _resolve(name):
         ("from sklearn_mdjpt import DifferentialEntropy", ("torch", "braindecode")),
         ("from sklearn_mdjpt import LDSSmoother", ("torch", "mne", "pyriemann")),
         ("from sklearn_mdjpt import WindowAlignment", ("mne", "braindecode")),
+        (
+            "from sklearn_mdjpt import baselines; baselines.make_baselines",
+            ("torch", "mne", "braindecode", "pyriemann", "skorch"),
+        ),
         ("from sklearn_mdjpt import MDJPTEncoder", ("mne", "braindecode", "pyriemann")),
     ],
 )
