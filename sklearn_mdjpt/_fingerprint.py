@@ -41,7 +41,7 @@ def fingerprint(parameters, columns, windows, labels=None):
     """
     digest = hashlib.sha256()
     for part in (
-        json.dumps(_plain(parameters), sort_keys=True),
+        json.dumps(plain_value(parameters), sort_keys=True),
         *_columns(columns),
         *(() if labels is None else [_column(pd.Series(labels, dtype=object))]),
         *_cuts(windows),
@@ -90,11 +90,11 @@ def _column(values):
     codes, names = pd.factorize(values)
     return (
         array_digest(np.asarray(codes, np.int64))
-        + json.dumps([_plain(name) for name in names]).encode()
+        + json.dumps([plain_value(name) for name in names]).encode()
     )
 
 
-def _plain(value, inside=()):
+def plain_value(value, inside=()):
     """Return a value in JSON's types, the same in every process.
 
     Of an object what counts is its class and its attributes, of a function its code
@@ -114,21 +114,21 @@ def _plain(value, inside=()):
         return "itself"
     inside = (*inside, value)
     if isinstance(value, list | tuple):
-        return [_plain(item, inside) for item in value]
+        return [plain_value(item, inside) for item in value]
     if isinstance(value, set | frozenset):
-        return sorted(json.dumps(_plain(item, inside)) for item in value)
+        return sorted(json.dumps(plain_value(item, inside)) for item in value)
     if isinstance(value, dict):
-        return [[str(key), _plain(item, inside)] for key, item in value.items()]
+        return [[str(key), plain_value(item, inside)] for key, item in value.items()]
     if isinstance(value, type) or inspect.isbuiltin(value):
         return _name(value)
     if inspect.ismethod(value):
-        return [_name(value), _plain(value.__self__, inside)]
+        return [_name(value), plain_value(value.__self__, inside)]
     if inspect.isfunction(value):
         return _function(value, inside)
     if isinstance(value, functools.partial):
         parts = [value.func, value.args, value.keywords]
-        return ["partial", _plain(parts, inside)]
-    return [_name(type(value)), _plain(getattr(value, "__dict__", None), inside)]
+        return ["partial", plain_value(parts, inside)]
+    return [_name(type(value)), plain_value(getattr(value, "__dict__", None), inside)]
 
 
 def _function(function, inside):
@@ -136,7 +136,7 @@ def _function(function, inside):
     constants = [c for c in code.co_consts if isinstance(c, bool | int | float | str)]
     bound = [cell.cell_contents for cell in function.__closure__ or ()]
     about = [code.co_code.hex(), constants, list(code.co_names), function.__defaults__]
-    return [_name(function), _plain([*about, bound], inside)]
+    return [_name(function), plain_value([*about, bound], inside)]
 
 
 def _name(thing):

@@ -622,6 +622,13 @@ class EEGWindows:
             self._metadata.iloc[rows].reset_index(drop=True),
         )
 
+    def _with_column(self, name, values):
+        """Return the same windows with one more column of metadata."""
+        metadata = self._metadata.assign(**{name: values})
+        return type(self)(
+            self._sources, self._source_index, self._starts, self._n_times, metadata
+        )
+
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 

@@ -9,13 +9,25 @@ from pathlib import Path
 import pytest
 
 import sklearn_mdjpt
-from sklearn_mdjpt import baselines, channels, datasets, nn, preprocessing
+from sklearn_mdjpt import (
+    baselines,
+    channels,
+    datasets,
+    evaluation,
+    model_selection,
+    nn,
+    preprocessing,
+)
 
 ROOT = Path(__file__).parents[1]
 
 
 def _public_objects():
-    for module in (sklearn_mdjpt, baselines, channels, datasets, nn, preprocessing):
+    modules = (
+        sklearn_mdjpt, baselines, channels, datasets, evaluation, model_selection, nn,
+        preprocessing,
+    )  # fmt: skip
+    for module in modules:
         for name in getattr(module, "__all__", dir(module)):
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""

@@ -1,0 +1,36 @@
+"""Evaluation of transfer to new subjects and datasets, leak-free, as tidy tables.
+
+`few_shot`, `zero_shot` and `leave_one_dataset_out` are the paper's protocols,
+`leave_subjects_out` is cross-validation within data; `ablation` and `scaling` study the
+encoder.  All take any estimators of scikit-learn, refuse splits and weights that leak,
+and return one row for each method, split, subject and metric, which `summary`,
+`compare` and `plot` understand.
+"""
+
+from ._models import assert_unseen
+from ._protocols import (
+    few_shot,
+    leave_one_dataset_out,
+    leave_subjects_out,
+    pretrain,
+    zero_shot,
+)
+from ._scores import METRICS
+from ._studies import ABLATIONS, ablation, scaling
+from ._summary import compare, plot, summary
+
+__all__ = [
+    "ABLATIONS",
+    "METRICS",
+    "ablation",
+    "assert_unseen",
+    "compare",
+    "few_shot",
+    "leave_one_dataset_out",
+    "leave_subjects_out",
+    "plot",
+    "pretrain",
+    "scaling",
+    "summary",
+    "zero_shot",
+]

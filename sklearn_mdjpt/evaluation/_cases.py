@@ -1,0 +1,443 @@
+"""A model that is to be scored on windows, and how such cases are run."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone, is_classifier
+from sklearn.pipeline import Pipeline
+
+from .._validation import check_option, list_some
+from ..baselines import BraindecodeClassifier
+from ..classifier import MDJPTClassifier
+from ..model_selection import assert_disjoint
+from ..windows import EEGWindows
+from ._encoded import POSITION, encode, encoded_path, encodes_once, with_encoded
+from ._models import (
+    assert_unseen,
+    find_encoders,
+    is_pretrained,
+    keep_weights,
+    model_parameters,
+    pretrain_encoder,
+    replace_encoders,
+    spell_out_encoders,
+    training_name,
+)
+from ._neighbours import class_similarities
+from ._runs import Job, data_key
+from ._scores import (
+    Predictions,
+    make_target,
+    most_frequent,
+    score_baselines,
+    score_predictions,
+    single_class_subjects,
+)
+
+EXCLUDE = ("subject", "trial", "window")
+_ORDER = ("protocol", "dataset", "method", "split", "subject", "unit", "metric",
+          "value", "n", "n_classes", "leak", "seconds")  # fmt: skip
+
+
+@dataclass
+class Case:
+    """One model, to be scored on one set of windows.
+
+    Attributes
+    ----------
+    about : dict of str to object
+        What the table says about it: protocol, method, ...
+    model : estimator
+        The model; for nearest neighbours a transformer.
+    windows : Windows
+        What it is tested on.
+    splits : list of (ndarray, ndarray), or None
+        Training and test positions; None for nearest neighbours.
+    exclude : {"subject", "trial", "window"}
+        What is no neighbour of itself.
+    source : EEGWindows or None
+        What its encoders are pre-trained on before.
+    leak : str
+        What is known to have leaked, in all splits.
+    """
+
+    about: dict
+    model: object
+    windows: "Windows"
+    splits: list | None = None
+    exclude: str = "subject"
+    source: EEGWindows | None = None
+    leak: str = ""
+
+
+class Windows:
+    """Windows with their labels; ``rows`` are their positions in what the user gave."""
+
+    def __init__(self, X, y, rows=None):
+        self.target = make_target(X, y)
+        self.X = X._with_column(POSITION, np.arange(len(X)))
+        self.rows = np.arange(len(X)) if rows is None else rows
+        self.y = self.target.classes[self.target.codes]
+        self._key = None
+
+    @property
+    def key(self):
+        """What tells these windows and labels from others."""
+        if self._key is None:
+            self._key = data_key(self.X, self.y)
+        return self._key
+
+    def excluded(self, exclude):
+        """Give each window a number; those of the same are no neighbours."""
+        if exclude == "window":
+            return np.arange(len(self.X))
+        return pd.factorize(self.X.groups(exclude))[0]
+
+
+def by_dataset(X, y):
+    """Return the windows of each dataset apart."""
+    check_windows(X, "X")
+    y = X.y if y is None else np.asarray(y)
+    names = X.groups("dataset")
+    if y is not None and y.shape != (len(X),):
+        raise ValueError(f"y has shape {y.shape}, but X has {len(X)} windows.")
+    found = {}
+    for name in dict.fromkeys(names):
+        rows = np.flatnonzero(names == name)
+        found[name] = Windows(X[rows], None if y is None else y[rows], rows)
+    return found
+
+
+def check_windows(X, name):
+    """Raise unless X is EEGWindows that know their subjects."""
+    if not isinstance(X, EEGWindows):
+        raise TypeError(
+            f"{name} must be EEGWindows, which know whose windows they are, got "
+            f"{type(X).__name__}. EEGWindows.from_arrays(X, ch_names=..., sfreq=..., "
+            "subject=...), from_epochs and from_braindecode make them."
+        )
+    if not len(X):
+        raise ValueError(f"{name} has no windows.")
+    X.groups("subject")
+
+
+def feature_part(model):
+    """Return what makes features in a model; None if nothing does.
+
+    Parameters
+    ----------
+    model : estimator
+        A transformer, a pipeline that ends in a classifier, or an MDJPTClassifier.
+
+    Returns
+    -------
+    transformer or None
+    """
+    if isinstance(model, MDJPTClassifier):
+        return spell_out_encoders(model)._make_features(0)
+    if isinstance(model, Pipeline) and is_classifier(model):
+        return model[:-1] if len(model) > 1 else None
+    return model if hasattr(model, "transform") else None
+
+
+def run_cases(cases, study, *, on_leak, return_predictions):
+    """Check, pre-train and score; return the table.
+
+    Parameters
+    ----------
+    cases : list of Case
+        In the order of the table.
+    study : Study
+        Runs the jobs.
+    on_leak : {"raise", "warn"}
+        What to do where training and test are not apart.
+    return_predictions : bool
+        Whether to return what was predicted for each window, too.
+
+    Returns
+    -------
+    table : DataFrame
+        The scores.
+    predictions : DataFrame
+        Only with ``return_predictions``.
+    """
+    check_option(on_leak, ("raise", "warn"), "on_leak")
+    leaks = _check_leaks(cases, on_leak)
+    models = pretrain_models([(case.model, case.source) for case in cases], study)
+    ready = _encode_once(models, cases, study)
+    jobs, places = [], []
+    for i, case in enumerate(cases):
+        names = [str(v) for v in (case.about.get("dataset"), case.about["method"]) if v]
+        name = f"{case.about['protocol']}, {', '.join(names)}"
+        keyed = study.folder is not None
+        if case.splits is None:
+            key = [case.windows.key, model_parameters(models[i]), case.exclude]
+            args = (ready[i], case.windows, case.exclude)
+            jobs.append(Job(name, _nearest, args, key if keyed else None))
+            places.append((i, 0))
+            continue
+        for k, (train, test) in enumerate(case.splits):
+            key = [case.windows.key, model_parameters(models[i]), train, test]
+            X, y = case.windows.X, case.windows.y
+            args = (ready[i], X[train], y[train], X[test], case.windows.target.classes)
+            label = f"{name}, split {k + 1}"
+            jobs.append(Job(label, _fit_predict, args, key if keyed else None))
+            places.append((i, k))
+    results = study.run(jobs)
+
+    tables, said = _baselines(cases), []
+    for (i, k), result in zip(places, results, strict=True):
+        case = cases[i]
+        n = len(case.windows.X)
+        rows = np.arange(n) if case.splits is None else case.splits[k][1]
+        scores = result["scores"] if result["scores"].size else None
+        predictions = Predictions(rows, result["codes"], scores)
+        about = {**case.about, "split": k}
+        table = score_predictions(case.windows.target, predictions)
+        table = table.assign(
+            **{name: value for name, value in about.items() if name != "dataset"},
+            leak=leaks[i][k],
+            seconds=float(result["seconds"]),
+        )
+        tables.append(table)
+        if return_predictions:
+            said.append(_said(case.windows, predictions, about))
+    table = _tidy(pd.concat(tables, ignore_index=True))
+    if return_predictions:
+        return table, pd.concat(said, ignore_index=True)
+    return table
+
+
+def pretrain_models(models, study):
+    """Pre-train the encoders inside models; each training is done once.
+
+    Parameters
+    ----------
+    models : list of (estimator, EEGWindows or None)
+        Models, and what to pre-train on.
+    study : Study
+        Runs the trainings and keeps the weights.
+
+    Returns
+    -------
+    list of estimator
+        Not fitted, their encoders with weights; without a source as they were.
+    """
+    folder, checkpoints = study.weights_folder, study.checkpoint_dir
+    prepared, jobs = [], {}
+    for model, source in models:
+        model = replace_encoders(
+            spell_out_encoders(model), lambda encoder: keep_weights(encoder, folder)
+        )
+        prepared.append(model)
+        if source is None:
+            continue
+        for encoder in find_encoders(model).values():
+            if not is_pretrained(encoder):
+                name = training_name(encoder, source)
+                args = (encoder, source, folder, checkpoints)
+                jobs[name] = Job(
+                    f"pre-training on {_datasets(source)}", _pretrain, args
+                )
+    study.run(list(jobs.values()))
+
+    def trained(encoder, source):
+        if is_pretrained(encoder):
+            return encoder
+        return pretrain_encoder(encoder, source, folder, checkpoints)
+
+    return [
+        model if source is None
+        else replace_encoders(model, lambda e, source=source: trained(e, source))
+        for model, (_, source) in zip(prepared, models, strict=True)
+    ]  # fmt: skip
+
+
+def _encode_once(models, cases, study):
+    """Return the models, with the features of frozen encoders looked up."""
+    folder, jobs, ready = study.weights_folder, {}, []
+    for model, case in zip(models, cases, strict=True):
+        if not encodes_once(model, case):
+            ready.append(model)
+            continue
+        ready.append(with_encoded(model, case.windows, folder))
+        for encoder in find_encoders(model).values():
+            path = encoded_path(encoder, case.windows, folder)
+            if not path.exists():
+                name = f"encoding of {_datasets(case.windows.X)}"
+                jobs[path] = Job(name, _encode, (encoder, case.windows.X, path))
+    study.run(list(jobs.values()))
+    return ready
+
+
+def _check_leaks(cases, on_leak):
+    """Return what leaks in each split of each case."""
+    leaks, known = [], {}
+    for case in cases:
+        X = case.windows.X
+        if case.splits is None:
+            tested = np.arange(len(X))
+        else:
+            tested = np.unique(np.concatenate([test for _, test in case.splits]))
+        # The model of all cases of one method is the same object.
+        key = id(case.model), id(case.windows)
+        if key not in known:
+            known[key] = assert_unseen(case.model, X[tested], on_leak=on_leak)
+        common = [x for x in (known[key], case.leak) if x]
+        if case.source is not None and not _all_pretrained(case.model):
+            if assert_disjoint(
+                case.source, X[tested], by=("subject",), on_overlap=on_leak
+            ):
+                common.append("pre-training")
+        if case.splits is None:
+            leaks.append([", ".join(dict.fromkeys(common))])
+            continue
+        own = []
+        for k, (train, test) in enumerate(case.splits):
+            key = id(case.windows), k, train.tobytes(), test.tobytes()
+            if key not in known:
+                known[key] = _overlap(X[train], X[test], on_leak)
+            own.append(", ".join(dict.fromkeys([*known[key], *common])))
+        leaks.append(own)
+    return leaks
+
+
+def _overlap(train, test, on_leak):
+    levels = ["subject"]
+    if all(windows.metadata["trial"].notna().all() for windows in (train, test)):
+        levels.append("trial")
+    return assert_disjoint(train, test, by=tuple(levels), on_overlap=on_leak)
+
+
+def _all_pretrained(model):
+    return all(map(is_pretrained, find_encoders(spell_out_encoders(model)).values()))
+
+
+def _datasets(source):
+    return " + ".join(dict.fromkeys(source.groups("dataset")))
+
+
+# Jobs: they run in other processes ----------------------------------------------------
+
+
+def _pretrain(encoder, source, folder, checkpoints):
+    pretrain_encoder(encoder, source, folder, checkpoints)
+    return {}
+
+
+def _encode(encoder, X, path):
+    encode(encoder, X, path)
+    return {}
+
+
+def _fit_predict(model, X_train, y_train, X_test, classes):
+    model = clone(model).fit(X_train, y_train)
+    predicted, scores = _predict(model, X_test, classes)
+    return {"codes": np.searchsorted(classes, predicted), "scores": scores}
+
+
+def _predict(model, X, classes):
+    """Return predicted labels, and scores (n_windows, n_classes) or an empty array."""
+    if isinstance(model, Pipeline) and len(model) > 1:
+        # Features are made once for labels and scores.
+        X, model = model[:-1].transform(X), model[-1]
+    known = getattr(model, "classes_", classes)
+    if hasattr(model, "predict_proba"):
+        values, lowest = model.predict_proba(X), 0.0
+    elif hasattr(model, "decision_function"):
+        values = model.decision_function(X)
+        if values.ndim == 1:
+            values = np.stack([-values, values], axis=1)
+        lowest = values.min() - 1
+    else:
+        return model.predict(X), np.empty(0)
+    if isinstance(model, MDJPTClassifier | BraindecodeClassifier):
+        predicted = known[values.argmax(axis=1)]  # as their predict does
+    else:
+        predicted = model.predict(X)
+    # A class that was not in the training set.
+    scores = np.full((len(values), len(classes)), lowest)
+    scores[:, np.searchsorted(classes, known)] = values
+    return predicted, scores
+
+
+def _nearest(model, windows, exclude):
+    Z = np.asarray(clone(model).fit_transform(windows.X))
+    if Z.ndim != 2:
+        raise ValueError(
+            f"Neighbours are found among 2-D features, got shape {Z.shape}."
+        )
+    target = windows.target
+    scores = class_similarities(
+        Z, target.codes, len(target.classes), windows.excluded(exclude)
+    )
+    return {"codes": scores.argmax(axis=1), "scores": scores}
+
+
+# Tables -----------------------------------------------------------------------
+
+
+def _baselines(cases):
+    """Return the rows of chance and majority: once for all methods of a kind."""
+    tables, done, single = [], set(), []
+    for case in cases:
+        target = case.windows.target
+        about = {k: v for k, v in case.about.items() if k not in ("method", "dataset")}
+        rows = range(1) if case.splits is None else range(len(case.splits))
+        for k in rows:
+            key = (id(case.windows), k, str(about))
+            if key in done:
+                continue
+            done.add(key)
+            if case.splits is None:
+                test = np.arange(len(target.codes))
+                majority = _majority_of_others(case)
+            else:
+                train, test = case.splits[k]
+                most = most_frequent(target.codes[train], len(target.classes))
+                majority = np.full(len(test), most)
+            single += single_class_subjects(target, test)
+            table = score_baselines(target, test, majority)
+            tables.append(table.assign(**about, split=k, leak="", seconds=0.0))
+    if single:
+        single = list(dict.fromkeys(single))
+        warnings.warn(
+            f"{len(single)} test subjects have windows of one class only in a split: "
+            f"{list_some(single)}. Their roc_auc is NaN, and their balanced accuracy "
+            "is the recall of that class.",
+            stacklevel=4,
+        )
+    return tables
+
+
+def _majority_of_others(case):
+    codes, n_classes = case.windows.target.codes, len(case.windows.target.classes)
+    excluded = case.windows.excluded(case.exclude)
+    counts = np.zeros((excluded.max() + 1, n_classes), dtype=int)
+    np.add.at(counts, (excluded, codes), 1)
+    return (counts.sum(axis=0) - counts[excluded]).argmax(axis=1)
+
+
+def _said(windows, predictions, about):
+    target, rows = windows.target, predictions.rows
+    metadata = windows.X.metadata.iloc[rows].reset_index(drop=True)
+    table = pd.DataFrame({**about, "window": windows.rows[rows]})
+    table["dataset"] = target.datasets[rows]
+    table["subject"] = target.subjects[rows]
+    for name in ("session", "trial", "stimulus", "onset"):
+        table[name] = metadata[name]
+    table["label"] = target.classes[target.codes[rows]]
+    table["predicted"] = target.classes[predictions.codes]
+    if predictions.scores is not None:
+        for k, name in enumerate(target.classes):
+            table[f"score_{name}"] = predictions.scores[:, k]
+    return table
+
+
+def _tidy(table):
+    own = [name for name in table.columns if name not in _ORDER]
+    order = list(_ORDER)
+    place = order.index("method") + 1
+    return table[[*order[:place], *own, *order[place:]]]

@@ -1,0 +1,118 @@
+"""Frozen encoders encode each window once, not anew in each split.
+
+With the statistics of each subject's own windows, or with none, the features of a
+window do not depend on the split, as long as no split cuts a subject's windows apart.
+What does depend on it is the standardisation, which is learnt in each split as ever.
+"""
+
+import io
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+
+from .._files import write_file
+from ..encoder import feature_statistics, standardized
+from ._models import find_encoders, model_parameters, replace_encoders
+from ._runs import digest
+
+POSITION = "_position"  # a column of metadata: which of all windows it is
+
+
+class EncodedWindows(TransformerMixin, BaseEstimator):
+    """Stands in for a frozen encoder, whose features of all windows are in a file.
+
+    Parameters
+    ----------
+    path : str
+        A ``.npy`` file of the features (n_windows, n_features), not standardised.
+    standardize : bool
+        As of `MDJPTEncoder`.
+    """
+
+    def __init__(self, path, standardize):
+        self.path = path
+        self.standardize = standardize
+
+    def fit(self, X, y=None):
+        """Learn the standardisation."""
+        self.mean_, self.scale_ = None, None
+        if self.standardize:
+            self.mean_, self.scale_ = feature_statistics(self._read(X))
+        return self
+
+    def transform(self, X):
+        """Return the features of windows that know their position."""
+        return standardized(self._read(X), self.mean_, self.scale_)
+
+    def _read(self, X):
+        rows = X.metadata[POSITION].to_numpy()
+        return np.array(np.load(self.path, mmap_mode="r")[rows])
+
+
+def encodes_once(model, case):
+    """Whether features can be shared by all splits of a case.
+
+    Parameters
+    ----------
+    model : estimator
+        Its encoders have weights.
+    case : Case
+        What it is scored on.
+
+    Returns
+    -------
+    bool
+    """
+    encoders = find_encoders(model)
+    if not encoders or any(_is_search(part) for part in _parts(model)):
+        return False  # a search may change parameters of the encoder
+    for encoder in encoders.values():
+        trains = encoder.weights is None or encoder.finetune
+        if trains or encoder.subject_norm == "train" or hasattr(encoder, "module_"):
+            return False
+    if all(encoder.subject_norm is None for encoder in encoders.values()):
+        return True
+    subjects = case.windows.target.subjects
+    return all(
+        _keeps_subjects_whole(subjects, rows)
+        for split in case.splits or ()
+        for rows in split
+    )
+
+
+def encode(encoder, X, path):
+    """Write the features of all windows to a file."""
+    raw = clone(encoder).set_params(standardize=False)
+    content = io.BytesIO()
+    np.save(content, raw.fit_transform(X))
+    write_file(path, content.getvalue())
+
+
+def encoded_path(encoder, windows, folder):
+    """Return where the features of an encoder are kept."""
+    raw = clone(encoder).set_params(standardize=False)
+    return folder / f"{digest([windows.key, model_parameters(raw)])}.npy"
+
+
+def with_encoded(model, windows, folder):
+    """Return a model whose encoders read what they would compute."""
+
+    def stand_in(encoder):
+        path = encoded_path(encoder, windows, folder)
+        return EncodedWindows(str(path), encoder.standardize)
+
+    return replace_encoders(model, stand_in)
+
+
+def _keeps_subjects_whole(subjects, rows):
+    chosen = np.zeros(len(subjects), bool)
+    chosen[rows] = True
+    return not set(subjects[chosen]) & set(subjects[~chosen])
+
+
+def _parts(model):
+    return [model, *model.get_params(deep=True).values()]
+
+
+def _is_search(part):
+    return hasattr(part, "fit") and hasattr(part, "refit") and hasattr(part, "cv")

@@ -1,0 +1,310 @@
+"""The mdJPT encoders inside models: whom they have seen, and their pre-training."""
+
+import hashlib
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from .._fingerprint import fingerprint
+from .._pairs import pair_columns
+from .._saved import Seen
+from .._validation import list_some
+from ..classifier import MDJPTClassifier
+from ..encoder import MDJPTEncoder
+from ..model_selection import LeakageWarning
+
+_RESERVED = ("chance", "majority")
+# What a training does not depend on, however fast or talkative it is.
+_IRRELEVANT = ("checkpoint_dir", "checkpoint_every", "device", "torch_threads",
+               "verbose", "batch_size", "chunk_size", "compile")  # fmt: skip
+
+
+def name_models(models):
+    """Return models as a dict from name to estimator; one alone is named by its class.
+
+    Parameters
+    ----------
+    models : estimator or dict of str to estimator
+        What a user passes.
+
+    Returns
+    -------
+    dict of str to estimator
+    """
+    if not isinstance(models, dict):
+        models = {type(models).__name__: models}
+    if not models:
+        raise ValueError("models is empty; at least one estimator is expected.")
+    for name, model in models.items():
+        if not isinstance(name, str):
+            raise TypeError(f"Names of models must be str, got {name!r}.")
+        if name in _RESERVED:
+            raise ValueError(
+                f"A model is named {name!r}; these names are taken by the baselines "
+                f"that are always there: {', '.join(_RESERVED)}."
+            )
+        if isinstance(model, type) or not hasattr(model, "fit"):
+            raise TypeError(
+                f"Model {name!r} must be an estimator with fit, got {model!r}."
+            )
+    return models
+
+
+def find_encoders(model):
+    """Return the mdJPT encoders inside a model.
+
+    Parameters
+    ----------
+    model : estimator
+        An encoder itself, or anything that has one among its (nested) parameters.
+
+    Returns
+    -------
+    dict of str to MDJPTEncoder
+        By the name for ``set_params``; "" for the model itself.
+    """
+    if isinstance(model, MDJPTEncoder):
+        return {"": model}
+    if not hasattr(model, "get_params"):
+        return {}
+    params = model.get_params(deep=True)
+    return {k: v for k, v in params.items() if isinstance(v, MDJPTEncoder)}
+
+
+def replace_encoders(model, change):
+    """Return a copy of a model, with what a function makes of each of its encoders.
+
+    Parameters
+    ----------
+    model : estimator
+        It stays as it is.
+    change : callable
+        Takes an encoder and returns another one.
+
+    Returns
+    -------
+    estimator
+        Not fitted; an encoder in a FrozenEstimator is left as it is.
+    """
+    copied = clone(model)
+    for name, encoder in find_encoders(model).items():
+        if not name:
+            return change(encoder)
+        if not _is_frozen(model, name):
+            copied.set_params(**{name: change(encoder)})
+    return copied
+
+
+def spell_out_encoders(model):
+    """Return a copy in which each classifier without an encoder has the default one."""
+    params = model.get_params(deep=True) if hasattr(model, "get_params") else {}
+    found = {k: v for k, v in {"": model, **params}.items()
+             if isinstance(v, MDJPTClassifier) and v.encoder is None}  # fmt: skip
+    if not found:
+        return model
+    model = clone(model)
+    for name, classifier in found.items():
+        encoder = MDJPTEncoder(
+            device=classifier.device,
+            torch_threads=classifier.torch_threads,
+            random_state=classifier.random_state,
+            verbose=classifier.verbose,
+        )
+        model.set_params(**{f"{name}__encoder" if name else "encoder": encoder})
+    return model
+
+
+def is_pretrained(encoder):
+    """Whether an encoder brings its weights along."""
+    return encoder.weights is not None or hasattr(encoder, "module_")
+
+
+def keep_weights(encoder, folder):
+    """Return an encoder without fitted state that has the weights of a fitted one."""
+    if not hasattr(encoder, "module_"):
+        return clone(encoder)
+    path = _own_file(encoder, folder)
+    return _with_weights(encoder, path)
+
+
+def pretrain_encoder(encoder, source, folder, checkpoint_dir):
+    """Pre-train an encoder on windows, once; return it with weights, not fitted.
+
+    Parameters
+    ----------
+    encoder : MDJPTEncoder
+        Without weights.
+    source : EEGWindows
+        What to train on; with ``pairing="label"`` their labels are used.
+    folder : Path
+        Where the weights are kept.
+    checkpoint_dir : Path or None
+        Where a killed training goes on from, if the encoder has no folder of its own.
+
+    Returns
+    -------
+    MDJPTEncoder
+        Its ``weights`` are a file.
+    """
+    path = folder / f"{_training_key(encoder, source)}.safetensors"
+    if not path.exists():
+        trained = clone(encoder)
+        if checkpoint_dir is not None and encoder.checkpoint_dir is None:
+            trained.set_params(checkpoint_dir=str(checkpoint_dir))
+        trained.fit(source)
+        if trained.interrupted_:
+            raise KeyboardInterrupt("Pre-training was interrupted.")
+        trained.save(path)
+    return _with_weights(encoder, path)
+
+
+def training_name(encoder, source):
+    """Return what is equal for two encoders exactly if one training serves both."""
+    return _training_key(encoder, source)
+
+
+def assert_unseen(model, X, *, on_leak="raise"):
+    """Check that no encoder inside a model was pre-trained on the subjects of X.
+
+    Parameters
+    ----------
+    model : estimator
+        Anything with an `MDJPTEncoder` inside, fitted or with ``weights``; without one
+        there is nothing to check.
+    X : EEGWindows
+        The windows that are to be tested on.
+    on_leak : {"raise", "warn"}, default="raise"
+        What to do if one has seen them.
+
+    Returns
+    -------
+    str
+        "pre-training" if an encoder has seen subjects of X (with ``on_leak="warn"``),
+        "unknown" if it cannot be known, else "".
+
+    Raises
+    ------
+    ValueError
+        If an encoder has seen subjects of X.
+
+    Warns
+    -----
+    LeakageWarning
+        If it cannot be known: released checkpoints and anonymous files do not say whom
+        they were trained on, and datasets without a name cannot be compared.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt import MDJPTEncoder
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.evaluation import assert_unseen
+    >>> X = make_emotion_windows(1, n_subjects=3, random_state=0)
+    >>> encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=1, random_state=0)
+    >>> assert_unseen(encoder.fit(X), X)
+    Traceback (most recent call last):
+    ...
+    ValueError: MDJPTEncoder was pre-trained on 3 of the subjects that it is to be...
+    """
+    tested = dict.fromkeys(X.groups("subject"))
+    found = ""
+    for encoder in find_encoders(model).values():
+        seen = _seen(encoder)
+        if seen is None:
+            continue
+        known = [name for name in tested if name in set(seen.subjects or ())]
+        if known:
+            text = (
+                f"MDJPTEncoder was pre-trained on {len(known)} of the subjects that it "
+                f"is to be tested on: {list_some(known)}."
+            )
+            if on_leak == "raise":
+                raise ValueError(
+                    f"{text} Pre-train it on others, or pass an encoder that is not "
+                    "fitted and has no weights (sklearn.base.clone), which is then "
+                    "trained on the training subjects of each split."
+                )
+            warnings.warn(text, LeakageWarning, stacklevel=2)
+            found = "pre-training"
+        elif seen.subjects is None or seen.n_subjects != len(seen.subjects):
+            warnings.warn(
+                "Whom an encoder was pre-trained on is not known (a released "
+                "checkpoint, an anonymous file, or datasets without a name): whether "
+                "it has seen the test subjects cannot be checked.",
+                LeakageWarning,
+                stacklevel=2,
+            )
+            found = found or "unknown"
+    return found
+
+
+def model_parameters(model):
+    """Return what predictions depend on, for a fingerprint."""
+    parameters = {}
+    for name, value in model.get_params(deep=True).items():
+        last = name.rpartition("__")[2]
+        if last in _IRRELEVANT and last not in ("batch_size",):
+            continue
+        if last == "weights" and isinstance(value, str | Path):
+            value = hashlib.sha256(Path(value).read_bytes()).hexdigest()
+        elif hasattr(value, "get_params") or isinstance(value, list | tuple):
+            # Nested estimators are listed by their own parameters.
+            value = _classes(value)
+        parameters[name] = value
+    return [type(model).__qualname__, parameters]
+
+
+def _classes(value):
+    if isinstance(value, list | tuple):
+        return [_classes(item) for item in value]
+    if isinstance(value, FrozenEstimator):
+        return value
+    return type(value).__qualname__ if hasattr(value, "get_params") else value
+
+
+def _is_frozen(model, name):
+    parent, _, last = name.rpartition("__")
+    holder = model.get_params(deep=True).get(parent) if parent else model
+    return last == "estimator" and isinstance(holder, FrozenEstimator)
+
+
+def _seen(encoder):
+    """Return whom an encoder has seen; None if it is not trained yet."""
+    if hasattr(encoder, "module_"):
+        return Seen(
+            encoder.training_datasets_,
+            encoder.training_subjects_,
+            encoder.n_training_subjects_,
+        )
+    if encoder.weights is None:
+        return None
+    from .._saved import SavedEncoder
+
+    return SavedEncoder(encoder.weights, encoder.released_activation).seen
+
+
+def _own_file(encoder, folder):
+    digest = hashlib.sha256()
+    for name, parameter in encoder.module_.named_parameters():
+        digest.update(name.encode() + parameter.detach().cpu().numpy().tobytes())
+    path = folder / f"{digest.hexdigest()[:32]}.safetensors"
+    if not path.exists():
+        encoder.save(path)
+    return path
+
+
+def _with_weights(encoder, path):
+    # The training is done: what only it could contradict goes by the file.
+    return clone(encoder).set_params(weights=str(path), finetune=False, variant=None)
+
+
+def _training_key(encoder, source):
+    parameters = {
+        k: v for k, v in encoder.get_params(deep=False).items() if k not in _IRRELEVANT
+    }
+    labels = source.y if encoder.pairing == "label" else None
+    if labels is not None:
+        labels = np.asarray(labels, dtype=object)
+    return fingerprint(parameters, pair_columns(source), source, labels)

@@ -1,0 +1,559 @@
+"""The protocols: leave subjects out, few-shot, zero-shot, leave one dataset out."""
+
+import warnings
+
+import numpy as np
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+
+from .._validation import check_option, list_some
+from ..model_selection import FewShotSubjects
+from ._cases import (
+    EXCLUDE,
+    Case,
+    Windows,
+    by_dataset,
+    check_windows,
+    feature_part,
+    pretrain_models,
+    run_cases,
+)
+from ._models import find_encoders, is_pretrained, name_models, spell_out_encoders
+from ._runs import Study
+
+PROTOCOLS = ("few_shot", "zero_shot")
+
+
+def leave_subjects_out(
+    models,
+    X,
+    y=None,
+    *,
+    cv=None,
+    on_leak="raise",
+    return_predictions=False,
+    n_jobs=None,
+    cache_dir=None,
+    verbose=0,
+):
+    """Train on some subjects and test on others, all within X.
+
+    Each model is fitted anew on the training windows of each split: an `MDJPTEncoder`
+    without weights is pre-trained on the training subjects alone.
+
+    Parameters
+    ----------
+    models : estimator or dict of str to estimator
+        Any classifiers or pipelines of scikit-learn that take `EEGWindows`.  They stay
+        as they are.  An `MDJPTEncoder` inside that is fitted, or has ``weights``, is
+        used with its weights, and must not have seen the subjects of X.
+    X : EEGWindows
+        Windows with subjects; those of several datasets are taken together.
+    y : array-like of shape (n_windows,), default=None
+        Labels; None takes ``X.y``.
+    cv : splitter, iterable of (train, test) positions, or int, default=None
+        None leaves one subject out at a time; an int is the number of folds of
+        subjects (GroupKFold).  `LeaveSubjectsAndStimuliOut` holds out the stimuli as
+        well.
+    on_leak : {"raise", "warn"}, default="raise"
+        What to do if a subject or a trial is on both sides of a split, or an encoder
+        has seen test subjects.  "warn" warns and says so in the column ``leak``.
+    return_predictions : bool, default=False
+        Whether to return what was predicted for each window, too.
+    n_jobs : int, default=None
+        Models and splits that are computed at a time, through joblib.
+    cache_dir : str or path-like, default=None
+        A folder that keeps what has been computed, so that the same call goes on
+        where it was interrupted, or returns at once.  What counts is the content of X,
+        y, the splits and the parameters of the models.
+    verbose : int, default=0
+        1 prints a line for each model and split.
+
+    Returns
+    -------
+    table : DataFrame
+        One row for each method, split, subject, unit ("window", and "trial" where
+        trials are known: the mean of its windows' scores) and metric (see `METRICS`).
+        Columns protocol, dataset, method, split, subject, unit, metric, value, n
+        (windows or trials), n_classes (that the subject has), leak ("" if nothing is
+        known to have leaked) and seconds (of the split, fit and prediction).
+        The methods "chance" (guessing all classes equally often) and "majority" (the
+        most frequent class of the training windows) are always there.
+    predictions : DataFrame
+        Only with ``return_predictions``: one row for each method, split and window
+        (its position in X), with label, predicted and score_<class>.
+
+    Raises
+    ------
+    ValueError
+        A leak, missing or single labels, models that are none.
+    TypeError
+        X that is no EEGWindows.
+
+    See Also
+    --------
+    few_shot : Encoders that were pre-trained on other datasets.
+    summary : Means and intervals of a table.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_mdjpt import DifferentialEntropy
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.evaluation import leave_subjects_out
+    >>> X = make_emotion_windows(1, n_subjects=3, n_stimuli=3, random_state=0)
+    >>> model = make_pipeline(DifferentialEntropy(), LogisticRegression(max_iter=5000))
+    >>> table = leave_subjects_out({"DE": model}, X)
+    >>> sorted(set(table["subject"]))
+    ['SimA/01', 'SimA/02', 'SimA/03']
+    """
+    models = name_models(models)
+    check_windows(X, "X")
+    windows = Windows(X, y)
+    splits = _splits(cv, X, windows)
+    cases = [
+        Case({"protocol": "leave_subjects_out", "method": name}, model, windows, splits)
+        for name, model in models.items()
+    ]
+    with Study(cache_dir, n_jobs, verbose) as study:
+        return run_cases(
+            cases, study, on_leak=on_leak, return_predictions=return_predictions
+        )
+
+
+def few_shot(
+    models,
+    X,
+    y=None,
+    *,
+    source=None,
+    train_size=0.25,
+    n_splits=6,
+    random_state=0,
+    on_leak="raise",
+    return_predictions=False,
+    n_jobs=None,
+    cache_dir=None,
+    verbose=0,
+):
+    """Train heads on a few subjects of a dataset, and test on all others.
+
+    The paper's few-shot transfer [1]_: encoders are pre-trained on other datasets and
+    frozen; what comes after them is fitted on a quarter of the subjects and tested on
+    three quarters, in six random splits.
+
+    Parameters
+    ----------
+    models : estimator or dict of str to estimator
+        Classifiers and pipelines, as for `leave_subjects_out`.  Those without an
+        `MDJPTEncoder` are simply fitted on the training subjects.
+    X : EEGWindows
+        The dataset to test on; of several, each by itself.
+    y : array-like of shape (n_windows,), default=None
+        Labels; None takes ``X.y``.
+    source : EEGWindows, default=None
+        What encoders without weights are pre-trained on, once for all splits: other
+        datasets, or at least other subjects.  Labels of ``source`` are used with
+        ``pairing="label"`` only.  None: they are pre-trained on the training subjects
+        of each split.
+    train_size : float or int, default=0.25
+        Share (or number) of the subjects that heads are trained on.
+    n_splits : int, default=6
+        Number of random splits.
+    random_state : int, default=0
+        Seeds the splits; they are the same for all models.
+    on_leak : {"raise", "warn"}, default="raise"
+        As for `leave_subjects_out`; subjects of X in ``source`` are a leak, too.
+    return_predictions : bool, default=False
+        As for `leave_subjects_out`.
+    n_jobs : int, default=None
+        As for `leave_subjects_out`.
+    cache_dir : str or path-like, default=None
+        As for `leave_subjects_out`.  It keeps pre-trained encoders as well, and the
+        checkpoints from which a killed pre-training goes on.
+    verbose : int, default=0
+        As for `leave_subjects_out`.
+
+    Returns
+    -------
+    table : DataFrame
+        As of `leave_subjects_out`, with ``protocol`` "few_shot".
+    predictions : DataFrame
+        Only with ``return_predictions``.
+
+    Raises
+    ------
+    ValueError
+        As in `leave_subjects_out`; too few subjects for a split.
+
+    See Also
+    --------
+    sklearn_mdjpt.model_selection.FewShotSubjects : The splits.
+
+    Notes
+    -----
+    Training and test subjects have seen the same clips, as in the paper: part of a
+    score may be that the clip is recognised.  `leave_subjects_out` with
+    `LeaveSubjectsAndStimuliOut` excludes that.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2025). Multi-dataset Joint Pre-training of Emotional EEG
+       Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_mdjpt import MDJPTEncoder
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.evaluation import few_shot
+    >>> X = make_emotion_windows(2, n_subjects=4, n_stimuli=3, random_state=0)
+    >>> target = X.groups("dataset") == "SimB"
+    >>> encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=1, random_state=0)
+    >>> model = make_pipeline(encoder, LogisticRegression(max_iter=1000))
+    >>> table = few_shot(
+    ...     {"mdJPT": model}, X[target], source=X[~target], train_size=2, n_splits=2
+    ... )
+    >>> sorted(set(table["method"]))
+    ['chance', 'majority', 'mdJPT']
+    """
+    models = name_models(models)
+    targets = by_dataset(X, y)
+    if source is not None:
+        check_windows(source, "source")
+    splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
+    cases = few_shot_cases(models, targets, source, splitter)
+    with Study(cache_dir, n_jobs, verbose) as study:
+        return run_cases(
+            cases, study, on_leak=on_leak, return_predictions=return_predictions
+        )
+
+
+def zero_shot(
+    models,
+    X,
+    y=None,
+    *,
+    source=None,
+    exclude="subject",
+    on_leak="raise",
+    return_predictions=False,
+    n_jobs=None,
+    cache_dir=None,
+    verbose=0,
+):
+    """Give each window the label of its nearest neighbour, without training a head.
+
+    The paper's zero-shot transfer [1]_: the neighbour is that of the highest cosine
+    similarity of features, among the windows of the same dataset.
+
+    Parameters
+    ----------
+    models : estimator or dict of str to estimator
+        Transformers from windows to features, such as `MDJPTEncoder`, or pipelines and
+        `MDJPTClassifier`, whose classifier is left out.
+    X : EEGWindows
+        The dataset to test on; of several, each by itself.
+    y : array-like of shape (n_windows,), default=None
+        Labels; None takes ``X.y``.
+    source : EEGWindows, default=None
+        What encoders without weights are pre-trained on.  All else that is to be
+        fitted (standardisation, scalers) is fitted on X, without labels.
+    exclude : {"subject", "trial", "window"}, default="subject"
+        Which windows are no neighbours of a window: all of the same subject; those of
+        the same trial; or itself only.  The paper does not say which; "trial" and
+        "window" find the subject's own (overlapping) windows, and are there for
+        comparison.
+    on_leak : {"raise", "warn"}, default="raise"
+        What to do if encoders were pre-trained on subjects of X.
+    return_predictions : bool, default=False
+        As for `leave_subjects_out`.
+    n_jobs : int, default=None
+        As for `leave_subjects_out`.
+    cache_dir : str or path-like, default=None
+        As for `few_shot`.
+    verbose : int, default=0
+        As for `leave_subjects_out`.
+
+    Returns
+    -------
+    table : DataFrame
+        As of `leave_subjects_out`, with ``protocol`` "zero_shot" and a column
+        ``exclude``.  The score of a class, for ``roc_auc``, is the similarity of its
+        nearest window.  With ``exclude`` "trial" or "window" the column ``leak`` names
+        what neighbours may share.
+    predictions : DataFrame
+        Only with ``return_predictions``.
+
+    Raises
+    ------
+    ValueError
+        As in `leave_subjects_out`; an encoder without weights, if there is no source; a
+        model that makes no features; a dataset of a single subject.
+
+    Notes
+    -----
+    Similarities are computed in blocks: memory grows with the number of windows, not
+    with its square.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2025). Multi-dataset Joint Pre-training of Emotional EEG
+       Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt import DifferentialEntropy, SubjectScaler, WindowFeatures
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.evaluation import summary, zero_shot
+    >>> X = make_emotion_windows(1, n_subjects=4, n_stimuli=3, random_state=0)
+    >>> features = WindowFeatures(DifferentialEntropy(), [SubjectScaler()])
+    >>> table = zero_shot({"DE": features}, X)
+    >>> summary(table)["method"].tolist()
+    ['chance', 'majority', 'DE']
+    """
+    models = name_models(models)
+    targets = by_dataset(X, y)
+    if source is not None:
+        check_windows(source, "source")
+    without = [name for name, model in models.items() if feature_part(model) is None]
+    if without:
+        raise ValueError(
+            "Neighbours are found among features, and these models make none: "
+            f"{list_some(without)}. Pass transformers, or pipelines with a transformer "
+            "before the classifier."
+        )
+    cases = zero_shot_cases(models, targets, source, exclude)
+    with Study(cache_dir, n_jobs, verbose) as study:
+        return run_cases(
+            cases, study, on_leak=on_leak, return_predictions=return_predictions
+        )
+
+
+def leave_one_dataset_out(
+    models,
+    X,
+    y=None,
+    *,
+    protocols=PROTOCOLS,
+    train_size=0.25,
+    n_splits=6,
+    exclude="subject",
+    random_state=0,
+    on_leak="raise",
+    return_predictions=False,
+    n_jobs=None,
+    cache_dir=None,
+    verbose=0,
+):
+    """Pre-train on all datasets but one, and transfer to that one; each in turn.
+
+    The paper's main evaluation [1]_: for each dataset, encoders are pre-trained on all
+    others, and tested few-shot and zero-shot.
+
+    Parameters
+    ----------
+    models : estimator or dict of str to estimator
+        As for `few_shot`.  Models that make no features are left out of the zero-shot
+        part.
+    X : EEGWindows
+        Windows of at least two datasets; their labels may differ.
+    y : array-like of shape (n_windows,), default=None
+        Labels; None takes ``X.y``.
+    protocols : sequence of {"few_shot", "zero_shot"}, default=("few_shot", "zero_shot")
+        What is done with the dataset left out.
+    train_size : float or int, default=0.25
+        As for `few_shot`.
+    n_splits : int, default=6
+        As for `few_shot`.
+    exclude : {"subject", "trial", "window"}, default="subject"
+        As for `zero_shot`.
+    random_state : int, default=0
+        As for `few_shot`.
+    on_leak : {"raise", "warn"}, default="raise"
+        As for `few_shot`.
+    return_predictions : bool, default=False
+        As for `leave_subjects_out`.
+    n_jobs : int, default=None
+        As for `leave_subjects_out`; first encoders are trained, then heads.
+    cache_dir : str or path-like, default=None
+        As for `few_shot`.
+    verbose : int, default=0
+        As for `leave_subjects_out`.
+
+    Returns
+    -------
+    table : DataFrame
+        As of `few_shot` and `zero_shot`, one below the other.
+    predictions : DataFrame
+        Only with ``return_predictions``.
+
+    Raises
+    ------
+    ValueError
+        As in `few_shot`; fewer than two datasets.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2025). Multi-dataset Joint Pre-training of Emotional EEG
+       Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
+    """
+    models, protocols = name_models(models), check_protocols(protocols)
+    targets = by_dataset(X, y)
+    if len(targets) < 2:
+        raise ValueError(
+            "Leaving one dataset out needs at least two datasets; X has "
+            f"{list_some(targets)}. few_shot and zero_shot take source= instead."
+        )
+    splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
+    names = X.groups("dataset")
+    cases = []
+    for name, target in targets.items():
+        source = X[np.flatnonzero(names != name)]
+        cases += transfer_cases(
+            models, {name: target}, source, protocols, splitter, exclude
+        )
+    with Study(cache_dir, n_jobs, verbose) as study:
+        return run_cases(
+            cases, study, on_leak=on_leak, return_predictions=return_predictions
+        )
+
+
+def pretrain(models, source, cache_dir, *, n_jobs=None, verbose=0):
+    """Pre-train the encoders inside models, and keep their weights.
+
+    What `few_shot` and the others do first: for models that are to be used, or looked
+    into, beyond a score.
+
+    Parameters
+    ----------
+    models : estimator or dict of str to estimator
+        Models with `MDJPTEncoder` inside; those that have weights are left as they are.
+    source : EEGWindows
+        What to pre-train on.
+    cache_dir : str or path-like
+        A folder that keeps the weights.  With the ``cache_dir`` of `few_shot` and the
+        same source nothing is trained again.
+    n_jobs : int, default=None
+        Trainings at a time.
+    verbose : int, default=0
+        1 prints a line for each training.
+
+    Returns
+    -------
+    dict of str to estimator
+        Not fitted; ``weights`` of their encoders are files in ``cache_dir``, which
+        `MDJPTEncoder.load` opens.
+    """
+    models = name_models(models)
+    check_windows(source, "source")
+    with Study(cache_dir, n_jobs, verbose) as study:
+        ready = pretrain_models([(model, source) for model in models.values()], study)
+    return dict(zip(models, ready, strict=True))
+
+
+def check_protocols(protocols):
+    """Return protocols as a tuple; raise if one is unknown."""
+    protocols = (protocols,) if isinstance(protocols, str) else tuple(protocols)
+    if not protocols:
+        raise ValueError("protocols is empty.")
+    for name in protocols:
+        check_option(name, PROTOCOLS, "protocols")
+    return protocols
+
+
+def transfer_cases(models, targets, source, protocols, splitter, exclude):
+    """Return the cases of all protocols; what makes no features is not zero-shot."""
+    cases = []
+    if "few_shot" in protocols:
+        heads = {k: v for k, v in models.items() if hasattr(v, "predict")}
+        cases += few_shot_cases(heads, targets, source, splitter)
+    if "zero_shot" in protocols:
+        features = {k: v for k, v in models.items() if feature_part(v) is not None}
+        cases += zero_shot_cases(features, targets, source, exclude)
+    if not cases:
+        raise ValueError(f"None of the models fits the protocols {protocols}.")
+    return cases
+
+
+def few_shot_cases(models, targets, source, splitter):
+    """Return one case for each dataset and model."""
+    cases = []
+    for name, target in targets.items():
+        splits = list(splitter.split(target.X, target.y))
+        cases += [
+            Case(
+                {"protocol": "few_shot", "dataset": name, "method": method},
+                model, target, splits, source=source,
+            )
+            for method, model in models.items()
+        ]  # fmt: skip
+    return cases
+
+
+def zero_shot_cases(models, targets, source, exclude):
+    """Return one case for each dataset and model."""
+    check_option(exclude, EXCLUDE, "exclude")
+    leak = {"subject": "", "trial": "subject", "window": "subject, trial"}[exclude]
+    parts = {method: feature_part(model) for method, model in models.items()}
+    if source is None:
+        untrained = [
+            method
+            for method, part in parts.items()
+            for encoder in find_encoders(spell_out_encoders(part)).values()
+            if not is_pretrained(encoder)
+        ]
+        if untrained:
+            raise ValueError(
+                f"The encoders of {list_some(untrained)} have no weights; pass source, "
+                "other datasets to pre-train them on."
+            )
+    cases = []
+    for name, target in targets.items():
+        n_subjects = len(set(target.target.subjects))
+        if exclude == "subject" and n_subjects < 2:
+            raise ValueError(
+                f"Dataset {str(name)!r} has one subject only; neighbours are sought "
+                "among other subjects."
+            )
+        cases += [
+            Case(
+                {
+                    "protocol": "zero_shot", "dataset": name, "method": method,
+                    "exclude": exclude,
+                },
+                part, target, None, exclude, source, leak,
+            )
+            for method, part in parts.items()
+        ]  # fmt: skip
+    return cases
+
+
+def _splits(cv, X, windows):
+    """Return the splits as a list of positions."""
+    subjects = windows.target.subjects
+    if cv is None:
+        cv = LeaveOneGroupOut()
+    elif isinstance(cv, int) and not isinstance(cv, bool):
+        cv = GroupKFold(cv)
+    if hasattr(cv, "split"):
+        # Our own splitters read what they need from X.
+        ours = type(cv).__module__.startswith(f"{__package__.partition('.')[0]}.")
+        with warnings.catch_warnings():
+            # A splitter without groups is free to say so; leaks are found below.
+            warnings.filterwarnings("ignore", "The groups parameter is ignored")
+            splits = list(cv.split(X, windows.y, None if ours else subjects))
+    else:
+        splits = list(cv)
+    splits = [(np.asarray(train), np.asarray(test)) for train, test in splits]
+    if not splits:
+        raise ValueError("cv has no splits.")
+    for train, test in splits:
+        if not len(train) or not len(test):
+            raise ValueError("A split of cv has no training or no test windows.")
+        if len(np.unique(windows.y[train])) < 2:
+            raise ValueError(
+                f"The training windows of a split are all {str(windows.y[train][0])!r}."
+            )
+    return splits

@@ -1,0 +1,164 @@
+"""Many independent jobs: in parallel, with progress, and kept if a study is killed."""
+
+import hashlib
+import io
+import json
+import tempfile
+import time
+import warnings
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from .. import __version__
+from .._files import write_file
+from .._fingerprint import fingerprint, plain_value
+from .._validation import check_path, home_hint
+
+_COLUMNS = ["dataset", "subject", "session", "trial", "stimulus", "onset"]
+
+
+class Job(NamedTuple):
+    """Something to compute.
+
+    Attributes
+    ----------
+    name : str
+        What to say when it is done.
+    function : callable
+        It returns a dict of arrays.
+    args : tuple
+        What it is called with.
+    key : list or None
+        All that the result depends on, for the cache.
+    """
+
+    name: str
+    function: object
+    args: tuple
+    key: list | None = None
+
+
+class Study:
+    """Runs jobs, and keeps what they return in a folder.
+
+    Parameters
+    ----------
+    cache_dir : path-like or None
+        Folder for results and for weights; None keeps nothing.
+    n_jobs : int or None
+        Jobs at a time, as in joblib.
+    verbose : int
+        1 prints a line for each job.
+    """
+
+    def __init__(self, cache_dir, n_jobs, verbose):
+        self.n_jobs, self.verbose = n_jobs, verbose
+        self._temporary = None
+        self.folder = None
+        if cache_dir is not None:
+            self.folder = check_path(cache_dir, "cache_dir")
+            if home_hint(self.folder):
+                raise ValueError(
+                    f"cache_dir={str(self.folder)!r} would make a folder of that name."
+                    f"{home_hint(self.folder)}"
+                )
+            for name in ("results", "encoders"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    @property
+    def weights_folder(self):
+        """Where encoders are kept; without a cache, until the study's end."""
+        if self.folder is not None:
+            return self.folder / "encoders"
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory()
+        return Path(self._temporary.name)
+
+    @property
+    def checkpoint_dir(self):
+        """Where killed trainings go on from; None without a cache."""
+        return None if self.folder is None else self.folder / "checkpoints"
+
+    def run(self, jobs):
+        """Return the result of each job.
+
+        Parameters
+        ----------
+        jobs : list of Job
+            Those whose results are kept already are not run again.
+
+        Returns
+        -------
+        list of dict of str to ndarray
+            In the order of the jobs.
+        """
+        paths = [self._path(job) for job in jobs]
+        results = [None if path is None else _read(path) for path in paths]
+        missing = [i for i, result in enumerate(results) if result is None]
+        done = len(jobs) - len(missing)
+        if self.verbose and done:
+            print(f"{done} of {len(jobs)} results are there already.", flush=True)
+        finished = Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(
+            delayed(_run)(i, jobs[i].function, jobs[i].args, paths[i]) for i in missing
+        )
+        for i, result in finished:
+            results[i] = result
+            done += 1
+            if self.verbose:
+                seconds = float(result["seconds"])
+                print(
+                    f"{done}/{len(jobs)}  {jobs[i].name}: {seconds:.1f} s", flush=True
+                )
+        return results
+
+    def _path(self, job):
+        if self.folder is None or job.key is None:
+            return None
+        return self.folder / "results" / f"{digest(job.key)}.npz"
+
+
+def digest(key):
+    """Return a text that is equal exactly for equal keys, in this version."""
+    text = json.dumps([__version__, plain_value(key)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def data_key(X, y):
+    """Return a text that is equal exactly for equal windows with equal labels."""
+    return fingerprint({}, X.metadata[_COLUMNS], X, np.asarray(y, dtype=object))
+
+
+def _run(i, function, args, path):
+    start = time.perf_counter()
+    result = function(*args)
+    result["seconds"] = np.array(time.perf_counter() - start)
+    if path is not None:
+        content = io.BytesIO()
+        np.savez(content, **result)
+        write_file(path, content.getvalue())
+    return i, result
+
+
+def _read(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        warnings.warn(
+            f"{str(path)!r} cannot be read ({error}); it is computed again.",
+            stacklevel=4,
+        )
+        return None

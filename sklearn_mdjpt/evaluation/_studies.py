@@ -1,0 +1,279 @@
+"""Studies of the encoder: what its parts contribute, and what more datasets do."""
+
+from itertools import combinations
+
+import numpy as np
+from sklearn.base import clone
+
+from .._validation import list_some
+from ..model_selection import FewShotSubjects
+from ._cases import by_dataset, check_windows, run_cases
+from ._models import find_encoders, name_models, replace_encoders, spell_out_encoders
+from ._protocols import check_protocols, transfer_cases
+from ._runs import Study
+
+ABLATIONS = {
+    "full": {},
+    "without ISA": {"isa_weight": 0.0},
+    "without CDA": {"cda_weight": 0.0},
+    "CDA weight 0.1": {"cda_weight": 0.1},
+    "any onset": {"pairing": "stimulus-any-onset"},
+    "label pairs (supervised)": {"pairing": "label"},
+    "transformer": {"variant": "transformer"},
+    "untrained": {"max_epochs": 0},
+}
+"""Parameters of `MDJPTEncoder` that the variants of `ablation` change by default:
+those of the paper's ablations, and an encoder with its initial weights."""
+
+
+def ablation(
+    model,
+    X,
+    y=None,
+    *,
+    source=None,
+    variants=None,
+    protocols="few_shot",
+    train_size=0.25,
+    n_splits=6,
+    exclude="subject",
+    random_state=0,
+    on_leak="raise",
+    return_predictions=False,
+    n_jobs=None,
+    cache_dir=None,
+    verbose=0,
+):
+    """Score variants of the encoder inside a model, all else being equal.
+
+    Parameters
+    ----------
+    model : estimator
+        A model with an `MDJPTEncoder` inside, as for `few_shot`.
+    X : EEGWindows
+        The dataset to test on.
+    y : array-like of shape (n_windows,), default=None
+        Labels; None takes ``X.y``.
+    source : EEGWindows, default=None
+        What the encoders are pre-trained on.
+    variants : dict of str to dict, default=None
+        For each variant the parameters of the encoder that it changes; None takes
+        `ABLATIONS`.
+    protocols : {"few_shot", "zero_shot"} or sequence of these, default="few_shot"
+        How they are scored.
+    train_size : float or int, default=0.25
+        As for `few_shot`.
+    n_splits : int, default=6
+        As for `few_shot`.
+    exclude : {"subject", "trial", "window"}, default="subject"
+        As for `zero_shot`.
+    random_state : int, default=0
+        As for `few_shot`.
+    on_leak : {"raise", "warn"}, default="raise"
+        As for `few_shot`.
+    return_predictions : bool, default=False
+        As for `leave_subjects_out`.
+    n_jobs : int, default=None
+        As for `leave_subjects_out`.
+    cache_dir : str or path-like, default=None
+        As for `few_shot`.
+    verbose : int, default=0
+        As for `leave_subjects_out`.
+
+    Returns
+    -------
+    table : DataFrame
+        As of `few_shot`; the methods are the variants.
+    predictions : DataFrame
+        Only with ``return_predictions``.
+
+    Raises
+    ------
+    ValueError
+        A model without an encoder, or whose encoder has weights already; parameters
+        that an encoder does not have.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_mdjpt import MDJPTEncoder
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.evaluation import ablation
+    >>> X = make_emotion_windows(2, n_subjects=4, n_stimuli=3, random_state=0)
+    >>> target = X.groups("dataset") == "SimB"
+    >>> encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=1, random_state=0)
+    >>> table = ablation(
+    ...     make_pipeline(encoder, LogisticRegression(max_iter=1000)), X[target],
+    ...     source=X[~target], train_size=2, n_splits=1,
+    ...     variants={"full": {}, "without ISA": {"isa_weight": 0}},
+    ... )
+    >>> list(dict.fromkeys(table["method"]))
+    ['chance', 'majority', 'full', 'without ISA']
+    """
+    variants = ABLATIONS if variants is None else variants
+    if not isinstance(variants, dict) or not variants:
+        raise TypeError(
+            "variants must be a dict from name to a dict of parameters, got "
+            f"{variants!r}."
+        )
+    model = spell_out_encoders(model)
+    _check_encoder(model)
+    models = name_models(
+        {name: _changed(model, changes) for name, changes in variants.items()}
+    )
+    targets = by_dataset(X, y)
+    if source is not None:
+        check_windows(source, "source")
+    splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
+    cases = transfer_cases(
+        models, targets, source, check_protocols(protocols), splitter, exclude
+    )
+    with Study(cache_dir, n_jobs, verbose) as study:
+        return run_cases(
+            cases, study, on_leak=on_leak, return_predictions=return_predictions
+        )
+
+
+def scaling(
+    models,
+    X,
+    y=None,
+    *,
+    source,
+    sizes=None,
+    n_repeats=None,
+    protocols="few_shot",
+    train_size=0.25,
+    n_splits=6,
+    exclude="subject",
+    random_state=0,
+    on_leak="raise",
+    return_predictions=False,
+    n_jobs=None,
+    cache_dir=None,
+    verbose=0,
+):
+    """Score encoders that were pre-trained on more and more datasets.
+
+    Parameters
+    ----------
+    models : estimator or dict of str to estimator
+        Models with an `MDJPTEncoder` without weights inside, as for `few_shot`.
+    X : EEGWindows
+        The dataset to test on.
+    y : array-like of shape (n_windows,), default=None
+        Labels; None takes ``X.y``.
+    source : EEGWindows
+        The datasets to pre-train on.
+    sizes : sequence of int, default=None
+        Numbers of datasets; None is 1, 2, ... up to all.
+    n_repeats : int, default=None
+        Most subsets of each size, drawn at random; None takes all there are.
+    protocols : {"few_shot", "zero_shot"} or sequence of these, default="few_shot"
+        How they are scored.
+    train_size : float or int, default=0.25
+        As for `few_shot`.
+    n_splits : int, default=6
+        As for `few_shot`.
+    exclude : {"subject", "trial", "window"}, default="subject"
+        As for `zero_shot`.
+    random_state : int, default=0
+        Seeds the splits and the subsets.
+    on_leak : {"raise", "warn"}, default="raise"
+        As for `few_shot`.
+    return_predictions : bool, default=False
+        As for `leave_subjects_out`.
+    n_jobs : int, default=None
+        As for `leave_subjects_out`.
+    cache_dir : str or path-like, default=None
+        As for `few_shot`.
+    verbose : int, default=0
+        As for `leave_subjects_out`.
+
+    Returns
+    -------
+    table : DataFrame
+        As of `few_shot`, with columns ``n_sources`` and ``sources`` ("SEED + FACED").
+        `summary` averages over the subsets of a size.
+    predictions : DataFrame
+        Only with ``return_predictions``.
+
+    Raises
+    ------
+    ValueError
+        As in `few_shot`; sizes that are not there; a model without an encoder.
+
+    Notes
+    -----
+    An encoder is trained for the same number of batches whatever the number of
+    datasets; a batch holds two subjects of each, so that with more datasets it has
+    seen more windows.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_mdjpt import MDJPTEncoder
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.evaluation import scaling
+    >>> X = make_emotion_windows(3, n_subjects=4, n_stimuli=3, random_state=0)
+    >>> target = X.groups("dataset") == "SimC"
+    >>> encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=1, random_state=0)
+    >>> model = make_pipeline(encoder, LogisticRegression(max_iter=1000))
+    >>> table = scaling(
+    ...     {"mdJPT": model}, X[target], source=X[~target], train_size=2, n_splits=1
+    ... )
+    >>> sorted(set(table["sources"]))
+    ['SimA', 'SimA + SimB', 'SimB']
+    """
+    models = {k: spell_out_encoders(v) for k, v in name_models(models).items()}
+    for model in models.values():
+        _check_encoder(model)
+    targets = by_dataset(X, y)
+    check_windows(source, "source")
+    protocols = check_protocols(protocols)
+    names = source.groups("dataset")
+    datasets = list(dict.fromkeys(names))
+    sizes = range(1, len(datasets) + 1) if sizes is None else sizes
+    wrong = [size for size in sizes if size not in range(1, len(datasets) + 1)]
+    if wrong:
+        raise ValueError(
+            f"sizes {list_some(wrong)} are not possible: source has {len(datasets)} "
+            f"datasets ({list_some(datasets)})."
+        )
+    splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
+    rng = np.random.default_rng(random_state)
+    cases = []
+    for size in sizes:
+        subsets = list(combinations(datasets, size))
+        if n_repeats is not None and len(subsets) > n_repeats:
+            chosen = np.sort(rng.choice(len(subsets), n_repeats, replace=False))
+            subsets = [subsets[i] for i in chosen]
+        for subset in subsets:
+            part = source[np.flatnonzero(np.isin(names, subset))]
+            for case in transfer_cases(
+                models, targets, part, protocols, splitter, exclude
+            ):
+                case.about |= {"n_sources": size, "sources": " + ".join(subset)}
+                cases.append(case)
+    with Study(cache_dir, n_jobs, verbose) as study:
+        return run_cases(
+            cases, study, on_leak=on_leak, return_predictions=return_predictions
+        )
+
+
+def _check_encoder(model):
+    encoders = find_encoders(model)
+    if not encoders:
+        raise ValueError(f"There is no MDJPTEncoder in {model!r}.")
+    for encoder in encoders.values():
+        if encoder.weights is not None:
+            raise ValueError(
+                f"The encoder has weights already ({str(encoder.weights)!r}); this "
+                "study trains its own."
+            )
+
+
+def _changed(model, changes):
+    return replace_encoders(model, lambda encoder: clone(encoder).set_params(**changes))

@@ -1,0 +1,281 @@
+"""What tables of scores say: means with intervals, differences, and a picture."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap, wilcoxon
+
+from .._validation import check_option, list_some
+from ._scores import METRICS
+
+# What one number of a subject is averaged over, or says of itself.
+_NOT_A_GROUP = (
+    "split", "subject", "metric", "value", "n", "n_classes", "leak", "seconds",
+    "sources", "unit",
+)  # fmt: skip
+_BASELINES = ("chance", "majority")
+
+
+def summary(table, *, metric="balanced_accuracy", unit="window", confidence=0.95):
+    """Summarise scores over subjects, with bootstrap intervals.
+
+    A subject counts once: what it scored in several splits is averaged first.  Windows
+    of one person are not independent, so intervals come from resampling subjects.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `few_shot` and the other functions return, or several of these, joined by
+        ``pandas.concat``; columns of your own (``table.assign(seed=1)``) are kept
+        apart like methods.
+    metric : str, default="balanced_accuracy"
+        "accuracy", "balanced_accuracy", "precision", "recall", "f1" or "roc_auc".
+    unit : {"window", "trial"}, default="window"
+        What a prediction is made for.
+    confidence : float, default=0.95
+        Of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        One row for each method (and dataset, protocol, ...), in the order of the table:
+        mean, sd (over subjects, n - 1), low and high (percentile bootstrap of the
+        mean, 9,999 resamples, seeded), n_subjects, n_splits, seconds (mean of a
+        split's), leak.  Scores that are NaN do not count.
+
+    See Also
+    --------
+    compare : Differences between methods.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_mdjpt import DifferentialEntropy
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.evaluation import leave_subjects_out, summary
+    >>> X = make_emotion_windows(1, n_subjects=3, n_stimuli=3, random_state=0)
+    >>> model = make_pipeline(DifferentialEntropy(), LogisticRegression(max_iter=5000))
+    >>> table = leave_subjects_out({"DE": model}, X)
+    >>> summary(table)[["method", "n_subjects"]].to_numpy().tolist()
+    [['chance', 3], ['majority', 3], ['DE', 3]]
+    """
+    rows = []
+    for about, group in _groups(table, metric, unit):
+        values = _by_subject(group).dropna().to_numpy()
+        low, high = _interval(values, confidence)
+        leaks = [leak for leak in group.get("leak", pd.Series(dtype=str)).unique()]
+        rows.append(
+            {
+                **about,
+                "mean": values.mean() if len(values) else np.nan,
+                "sd": values.std(ddof=1) if len(values) > 1 else np.nan,
+                "low": low,
+                "high": high,
+                "n_subjects": len(values),
+                "n_splits": group["split"].nunique(),
+                "seconds": group.groupby("split")["seconds"].first().mean(),
+                "leak": ", ".join(sorted({x for x in leaks if x})),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def compare(
+    table, reference, *, metric="balanced_accuracy", unit="window", confidence=0.95
+):  # fmt: skip
+    """Compare each method with one of them, subject by subject.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As for `summary`.
+    reference : str
+        The method that the others are compared with.
+    metric : str, default="balanced_accuracy"
+        As for `summary`.
+    unit : {"window", "trial"}, default="window"
+        As for `summary`.
+    confidence : float, default=0.95
+        Of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        One row for each other method: difference (its mean minus the reference's),
+        low and high (bootstrap over subjects), n_better, n_worse, n_subjects, p
+        (Wilcoxon's signed-rank test, two-sided; 1 if nobody differs) and p_holm (Holm's
+        correction for the methods that are compared with the reference at once).
+
+    Raises
+    ------
+    ValueError
+        If there is no such method.
+
+    References
+    ----------
+    Holm S (1979). A simple sequentially rejective multiple test procedure.
+    Scandinavian Journal of Statistics 6, 65-70.
+    Demsar J (2006). Statistical comparisons of classifiers over multiple data sets.
+    Journal of Machine Learning Research 7, 1-30.
+    """
+    methods = list(dict.fromkeys(table["method"]))
+    if reference not in methods:
+        raise ValueError(
+            f"There is no method {reference!r}; the table has {list_some(methods)}."
+        )
+    groups = [(about, _by_subject(g)) for about, g in _groups(table, metric, unit)]
+    rows = []
+    for about, values in groups:
+        context = {k: v for k, v in about.items() if k != "method"}
+        if about["method"] == reference:
+            continue
+        same = [
+            other for them, other in groups
+            if them["method"] == reference
+            and all(them.get(k) == v for k, v in context.items())
+        ]  # fmt: skip
+        if not same:
+            continue
+        difference = (values - same[0]).dropna().to_numpy()
+        low, high = _interval(difference, confidence)
+        rows.append(
+            {
+                **about,
+                "reference": reference,
+                "difference": difference.mean() if len(difference) else np.nan,
+                "low": low,
+                "high": high,
+                "n_better": int((difference > 0).sum()),
+                "n_worse": int((difference < 0).sum()),
+                "n_subjects": len(difference),
+                "p": _wilcoxon(difference),
+            }
+        )
+    result = pd.DataFrame(rows)
+    if len(result):
+        context = [k for k in groups[0][0] if k != "method"]
+        tested = ~result["method"].isin(_BASELINES)
+        result["p_holm"] = np.nan
+        if context:
+            families = result[tested].groupby(context, sort=False, dropna=False)
+            families = [family.index for _, family in families]
+        else:
+            families = [result.index[tested]]
+        for index in families:
+            result.loc[index, "p_holm"] = _holm(result.loc[index, "p"].to_numpy())
+    return result
+
+
+def plot(table, *, metric="balanced_accuracy", unit="window", ax=None):
+    """Draw the score of each subject and the mean of each method with its interval.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As for `summary`.
+    metric : str, default="balanced_accuracy"
+        As for `summary`.
+    unit : {"window", "trial"}, default="window"
+        As for `summary`.
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        A grey dot is a subject, a square a mean with its 95 % interval; the dashed line
+        is chance.  Methods that leak are marked.
+    """
+    import matplotlib.pyplot as plt
+
+    means = summary(table, metric=metric, unit=unit)
+    shown = [
+        (about, _by_subject(group).dropna().to_numpy())
+        for about, group in _groups(table, metric, unit)
+    ]
+    # What tells rows apart, beside their method, is part of their name.
+    varying = [
+        k for k in shown[0][0]
+        if k != "method" and len({str(about.get(k)) for about, _ in shown}) > 1
+    ]  # fmt: skip
+    kept = [
+        i for i, (about, _) in enumerate(shown) if about["method"] not in _BASELINES
+    ]
+    if ax is None:
+        height = 1.3 + 0.42 * len(kept)
+        _, ax = plt.subplots(figsize=(6.4, height), layout="constrained")
+    names = []
+    rng = np.random.default_rng(0)
+    for place, i in enumerate(kept):
+        about, values = shown[i]
+        row = means.iloc[i]
+        jitter = rng.uniform(-0.13, 0.13, len(values))
+        ax.plot(100 * values, place + jitter, "o", color="0.72", markersize=4, mew=0)
+        errors = 100 * np.array(
+            [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+        )
+        ax.errorbar(
+            100 * row["mean"], place, xerr=np.nan_to_num(errors).clip(min=0), fmt="s",
+            color="#d55e00" if row["leak"] else "#0072b2", capsize=4, markersize=6,
+        )  # fmt: skip
+        name = ", ".join([about["method"], *(str(about.get(k)) for k in varying)])
+        names.append(f"{name}\n(leak: {row['leak']})" if row["leak"] else name)
+    chance = means.loc[means["method"] == "chance", "mean"]
+    if len(chance):
+        ax.axvline(100 * chance.mean(), color="k", linestyle="--", linewidth=1)
+        ax.annotate(
+            "chance", (100 * chance.mean(), 1.0), xycoords=("data", "axes fraction"),
+            xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
+            fontsize=8,
+        )  # fmt: skip
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlabel(f"{metric.replace('_', ' ')} of a subject's {unit}s (%)")
+    return ax
+
+
+def _groups(table, metric, unit):
+    """Yield what tells each group of scores apart, and its rows."""
+    check_option(metric, METRICS, "metric")
+    check_option(unit, ("window", "trial"), "unit")
+    chosen = table[(table["metric"] == metric) & (table["unit"] == unit)]
+    if not len(chosen):
+        raise ValueError(
+            f"The table has no scores of unit {unit!r}"
+            + (": the trials are not known." if unit == "trial" else ".")
+        )
+    keys = [name for name in chosen.columns if name not in _NOT_A_GROUP]
+    keys = [name for name in keys if name != "method"] + ["method"]
+    for values, group in chosen.groupby(keys, sort=False, dropna=False):
+        yield dict(zip(keys, values, strict=True)), group
+
+
+def _by_subject(group):
+    return group.groupby(["dataset", "subject"])["value"].mean()
+
+
+def _interval(values, confidence):
+    if len(values) < 2:
+        return np.nan, np.nan
+    result = bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=9999,
+        confidence_level=confidence, random_state=np.random.default_rng(0),
+    )  # fmt: skip
+    return tuple(map(float, result.confidence_interval))
+
+
+def _wilcoxon(difference):
+    if not len(difference):
+        return np.nan
+    if not difference.any():
+        return 1.0
+    return float(wilcoxon(difference).pvalue)
+
+
+def _holm(p):
+    """Correct p-values for their number."""
+    order = np.argsort(p)
+    steps = (len(p) - np.arange(len(p))) * p[order]
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return corrected
