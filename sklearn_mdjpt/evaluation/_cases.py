@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from .._validation import check_option, list_some
 from ..baselines import BraindecodeClassifier
 from ..classifier import MDJPTClassifier
-from ..model_selection import assert_disjoint
+from ..model_selection import LeakageWarning, assert_disjoint
 from ..windows import EEGWindows
 from ._encoded import POSITION, encode, encoded_path, encodes_once, with_encoded
 from ._models import (
@@ -273,8 +273,8 @@ def _encode_once(models, cases, study):
 
 
 def _check_leaks(cases, on_leak):
-    """Return what leaks in each split of each case."""
-    leaks, known = [], {}
+    """Return what leaks in each split of each case; say it once for all splits."""
+    leaks, known, texts = [], {}, []
     for case in cases:
         X = case.windows.X
         if case.splits is None:
@@ -295,12 +295,18 @@ def _check_leaks(cases, on_leak):
             leaks.append([", ".join(dict.fromkeys(common))])
             continue
         own = []
-        for k, (train, test) in enumerate(case.splits):
-            key = id(case.windows), k, train.tobytes(), test.tobytes()
+        for train, test in case.splits:
+            key = id(case.windows), train.tobytes(), test.tobytes()
             if key not in known:
-                known[key] = _overlap(X[train], X[test], on_leak)
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    known[key] = _overlap(X[train], X[test], on_leak)
+                texts += [str(warning.message) for warning in caught]
             own.append(", ".join(dict.fromkeys([*known[key], *common])))
         leaks.append(own)
+    if texts:
+        others = f" And so in {len(texts)} splits in all." if len(texts) > 1 else ""
+        warnings.warn(f"{texts[0]}{others}", LeakageWarning, stacklevel=4)
     return leaks
 
 
@@ -308,7 +314,7 @@ def _overlap(train, test, on_leak):
     levels = ["subject"]
     if all(windows.metadata["trial"].notna().all() for windows in (train, test)):
         levels.append("trial")
-    return assert_disjoint(train, test, by=tuple(levels), on_overlap=on_leak)
+    return assert_disjoint(train, test, by=levels, on_overlap=on_leak)
 
 
 def _all_pretrained(model):

@@ -1,0 +1,72 @@
+"""
+How far do a few labelled people get in a new dataset?
+======================================================
+
+A new study has labels for two of its eight people only, and a cap that no other dataset
+has.  An encoder is pre-trained on two other datasets, without labels, and frozen; a
+logistic regression on its features is trained on the two, and tested on the other six.
+Differential entropy, with and without normalisation by subject, stands beside it.
+"""
+
+# %%
+# Three simulated datasets
+# ------------------------
+# They differ in cap, rate and reference; nobody is in two of them, and each has its own
+# clips.  The last is the new one, with nineteen channels.
+
+import matplotlib.pyplot as plt
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn_mdjpt.baselines import differential_entropy
+
+from sklearn_mdjpt import MDJPTEncoder
+from sklearn_mdjpt.datasets import make_emotion_windows
+from sklearn_mdjpt.evaluation import compare, few_shot, plot, summary
+
+TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+X = make_emotion_windows(
+    3,
+    n_subjects=8,
+    n_stimuli=6,
+    montages=("faced30", "deap32", TEN_TWENTY),
+    sfreqs=(250.0, 128.0, 200.0),
+    random_state=0,
+)
+new = X.groups("dataset") == "SimC"
+print(X[new])
+
+# %%
+# One call
+# --------
+# ``few_shot`` pre-trains the encoder on ``source``, checks that nobody of the new
+# dataset is in it, and draws the labelled people six times at random.
+
+models = {
+    "mdJPT": make_pipeline(
+        MDJPTEncoder.small(max_epochs=2, random_state=0),
+        LogisticRegression(C=0.1, max_iter=1000),
+    ),
+    "differential entropy, by subject": differential_entropy(scale="subject"),
+    "differential entropy": differential_entropy(),
+}
+table = few_shot(models, X[new], source=X[~new], train_size=2, verbose=1)
+columns = ["method", "mean", "sd", "low", "high", "n_subjects"]
+print(summary(table)[columns].round(3).to_string(index=False))
+
+# %%
+# Subject by subject
+# ------------------
+# Each person is compared with herself; p-values are corrected for two comparisons.
+
+columns = ["method", "difference", "low", "high", "n_better", "n_worse", "p_holm"]
+print(compare(table, "mdJPT")[columns].round(3).to_string(index=False))
+
+# %%
+# The picture
+# -----------
+# A dot is a person, a square the mean with its 95 % interval over persons.
+
+ax = plot(table)
+ax.set_title("Two labelled people, six others tested (simulated EEG)", pad=18)
+ax.figure.savefig("plot_few_shot.png", dpi=150)
+plt.show()
