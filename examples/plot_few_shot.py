@@ -17,9 +17,9 @@ Differential entropy, with and without normalisation by subject, stands beside i
 import matplotlib.pyplot as plt
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn_mdjpt.baselines import differential_entropy
 
 from sklearn_mdjpt import MDJPTEncoder
+from sklearn_mdjpt.baselines import differential_entropy
 from sklearn_mdjpt.datasets import make_emotion_windows
 from sklearn_mdjpt.evaluation import compare, few_shot, plot, summary
 
