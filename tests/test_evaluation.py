@@ -198,6 +198,15 @@ def test_one_class_in_a_test_subject_is_flagged(windows):
     assert counts["DE"] == 3
 
 
+def test_parameters_named_weights_need_be_no_files(windows, tmp_path):
+    model = make_pipeline(DifferentialEntropy(), KNeighborsClassifier(3))
+    one = leave_subjects_out(model, windows, cv=2, cache_dir=tmp_path)
+    model.set_params(kneighborsclassifier__weights="distance")
+    two = leave_subjects_out(model, windows, cv=2, cache_dir=tmp_path)
+    # Votes by distance are scores of their own, and no result of before.
+    assert one["value"].tolist() != two["value"].tolist()
+
+
 def test_models_without_probabilities_are_scored(windows):
     model = make_pipeline(DifferentialEntropy(), RidgeClassifier())
     table = leave_subjects_out({"ridge": model}, windows)

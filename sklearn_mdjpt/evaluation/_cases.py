@@ -171,19 +171,20 @@ def run_cases(cases, study, *, on_leak, return_predictions):
     for i, case in enumerate(cases):
         names = [str(v) for v in (case.about.get("dataset"), case.about["method"]) if v]
         name = f"{case.about['protocol']}, {', '.join(names)}"
-        keyed = study.folder is not None
         if case.splits is None:
-            key = [case.windows.key, model_parameters(models[i]), case.exclude]
-            args = (ready[i], case.windows, case.exclude)
-            jobs.append(Job(name, _nearest, args, key if keyed else None))
+            args, key = (ready[i], case.windows, case.exclude), None
+            if study.folder is not None:
+                key = [case.windows.key, model_parameters(models[i]), case.exclude]
+            jobs.append(Job(name, _nearest, args, key))
             places.append((i, 0))
             continue
         for k, (train, test) in enumerate(case.splits):
-            key = [case.windows.key, model_parameters(models[i]), train, test]
-            X, y = case.windows.X, case.windows.y
+            X, y, key = case.windows.X, case.windows.y, None
+            if study.folder is not None:
+                key = [case.windows.key, model_parameters(models[i]), train, test]
             args = (ready[i], X[train], y[train], X[test], case.windows.target.classes)
             label = f"{name}, split {k + 1}"
-            jobs.append(Job(label, _fit_predict, args, key if keyed else None))
+            jobs.append(Job(label, _fit_predict, args, key))
             places.append((i, k))
     results = study.run(jobs)
 

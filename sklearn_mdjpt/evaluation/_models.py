@@ -245,9 +245,10 @@ def model_parameters(model):
     parameters = {}
     for name, value in model.get_params(deep=True).items():
         last = name.rpartition("__")[2]
-        if last in _IRRELEVANT and last not in ("batch_size",):
+        if last in _IRRELEVANT and last != "batch_size":
             continue
-        if last == "weights" and isinstance(value, str | Path):
+        is_path = last == "weights" and isinstance(value, str | Path)
+        if is_path and Path(value).is_file():  # and no word, such as "uniform"
             value = hashlib.sha256(Path(value).read_bytes()).hexdigest()
         elif hasattr(value, "get_params") or isinstance(value, list | tuple):
             # Nested estimators are listed by their own parameters.
