@@ -67,6 +67,6 @@ print(compare(table, "mdJPT")[columns].round(3).to_string(index=False))
 # A dot is a person, a square the mean with its 95 % interval over persons.
 
 ax = plot(table)
-ax.set_title("Two labelled people, six others tested (simulated EEG)", pad=18)
+ax.figure.suptitle("Two labelled people, six others tested (simulated EEG)")
 ax.figure.savefig("plot_few_shot.png", dpi=150)
 plt.show()

@@ -59,6 +59,6 @@ print(summary(table)[columns].round(3).to_string(index=False))
 # transfer.
 
 ax = plot(table)
-ax.set_title("Nearest neighbour, by what is left out (simulated EEG)", pad=18)
+ax.figure.suptitle("Nearest neighbour, by what is left out (simulated EEG)")
 ax.figure.savefig("plot_zero_shot.png", dpi=150)
 plt.show()
