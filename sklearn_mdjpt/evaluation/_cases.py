@@ -23,7 +23,7 @@ from ._models import (
     pretrain_encoder,
     replace_encoders,
     spell_out_encoders,
-    training_name,
+    training_key,
 )
 from ._neighbours import class_similarities
 from ._runs import Job, data_key
@@ -237,11 +237,9 @@ def pretrain_models(models, study):
             continue
         for encoder in find_encoders(model).values():
             if not is_pretrained(encoder):
-                name = training_name(encoder, source)
+                key = training_key(encoder, source)
                 args = (encoder, source, folder, checkpoints)
-                jobs[name] = Job(
-                    f"pre-training on {_datasets(source)}", _pretrain, args
-                )
+                jobs[key] = Job(f"pre-training on {_datasets(source)}", _pretrain, args)
     study.run(list(jobs.values()))
 
     def trained(encoder, source):

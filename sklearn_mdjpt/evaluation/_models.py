@@ -4,22 +4,29 @@ import hashlib
 import warnings
 from pathlib import Path
 
-import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from .._fingerprint import fingerprint
 from .._pairs import pair_columns
-from .._saved import Seen
+from .._saved import SavedEncoder, Seen
 from .._validation import list_some
 from ..classifier import MDJPTClassifier
 from ..encoder import MDJPTEncoder
 from ..model_selection import LeakageWarning
 
 _RESERVED = ("chance", "majority")
-# What a training does not depend on, however fast or talkative it is.
-_IRRELEVANT = ("checkpoint_dir", "checkpoint_every", "device", "torch_threads",
-               "verbose", "batch_size", "chunk_size", "compile")  # fmt: skip
+# What makes no difference to a model but in speed and in what it says.
+_OF_SPEED = (
+    "checkpoint_dir",
+    "checkpoint_every",
+    "compile",
+    "device",
+    "torch_threads",
+    "verbose",
+)
+# In an encoder these are of speed, too.
+_OF_SPEED_IN_ENCODER = ("batch_size", "chunk_size")
 
 
 def name_models(models):
@@ -149,7 +156,7 @@ def pretrain_encoder(encoder, source, folder, checkpoint_dir):
     MDJPTEncoder
         Its ``weights`` are a file.
     """
-    path = folder / f"{_training_key(encoder, source)}.safetensors"
+    path = folder / f"{training_key(encoder, source)}.safetensors"
     if not path.exists():
         trained = clone(encoder)
         if checkpoint_dir is not None and encoder.checkpoint_dir is None:
@@ -161,9 +168,13 @@ def pretrain_encoder(encoder, source, folder, checkpoint_dir):
     return _with_weights(encoder, path)
 
 
-def training_name(encoder, source):
+def training_key(encoder, source):
     """Return what is equal for two encoders exactly if one training serves both."""
-    return _training_key(encoder, source)
+    speed = (*_OF_SPEED, *_OF_SPEED_IN_ENCODER)
+    parameters = encoder.get_params(deep=False)
+    parameters = {k: v for k, v in parameters.items() if k not in speed}
+    labels = source.y if encoder.pairing == "label" else None
+    return fingerprint(parameters, pair_columns(source), source, labels)
 
 
 def assert_unseen(model, X, *, on_leak="raise"):
@@ -245,7 +256,7 @@ def model_parameters(model):
     parameters = {}
     for name, value in model.get_params(deep=True).items():
         last = name.rpartition("__")[2]
-        if last in _IRRELEVANT and last != "batch_size":
+        if last in _OF_SPEED:
             continue
         is_path = last == "weights" and isinstance(value, str | Path)
         if is_path and Path(value).is_file():  # and no word, such as "uniform"
@@ -281,8 +292,6 @@ def _seen(encoder):
         )
     if encoder.weights is None:
         return None
-    from .._saved import SavedEncoder
-
     return SavedEncoder(encoder.weights, encoder.released_activation).seen
 
 
@@ -299,13 +308,3 @@ def _own_file(encoder, folder):
 def _with_weights(encoder, path):
     # The training is done: what only it could contradict goes by the file.
     return clone(encoder).set_params(weights=str(path), finetune=False, variant=None)
-
-
-def _training_key(encoder, source):
-    parameters = {
-        k: v for k, v in encoder.get_params(deep=False).items() if k not in _IRRELEVANT
-    }
-    labels = source.y if encoder.pairing == "label" else None
-    if labels is not None:
-        labels = np.asarray(labels, dtype=object)
-    return fingerprint(parameters, pair_columns(source), source, labels)
