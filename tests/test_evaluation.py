@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.cluster import KMeans
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -512,7 +513,7 @@ def test_encoders_that_saw_test_subjects_are_refused(windows, tmp_path):
 
 
 def test_a_source_with_test_subjects_is_refused(windows):
-    with pytest.raises(ValueError, match="subjects are in both"):
+    with pytest.raises(ValueError, match="source holds 4 of the subjects of X: A/01"):
         few_shot({"m": mdjpt_model()}, windows, source=windows, n_splits=1)
     # A model that is not pre-trained has no use for it.
     few_shot({"DE": entropy_model()}, windows, source=windows, train_size=2, n_splits=1)
@@ -913,3 +914,110 @@ def test_encoders_encode_anew_where_features_depend_on_the_split(windows, three_
     pipeline = make_pipeline(encoder, LogisticRegression())
     search = GridSearchCV(pipeline, {"mdjptencoder__feature": ["mean", "de"]})
     assert not once(encoder, model=search)
+
+
+class Fixed(ClassifierMixin, BaseEstimator):
+    """Predicts whatever it is told to."""
+
+    def __init__(self, value=None):
+        self.value = value
+
+    def fit(self, X, y):
+        if np.ndim(self.value) == 0 and self.value == "boom":
+            raise RuntimeError("boom")
+        return self
+
+    def predict(self, X):
+        return self.value if np.ndim(self.value) else np.full(len(X), self.value)
+
+
+def test_predictions_that_are_no_class_are_refused(windows):
+    for value in (7, "zzz", "positive "):
+        with pytest.raises(ValueError, match="none of the classes negative, neutral"):
+            leave_subjects_out(Fixed(value), windows)
+    with pytest.raises(ValueError, match=r"shape \(2,\) for 12 windows"):
+        leave_subjects_out(Fixed(np.array(["neutral", "neutral"])), windows)
+    y = np.where(windows.y == "neutral", 1, 2)
+    assert len(leave_subjects_out(Fixed(1), windows, y))
+    with pytest.raises(ValueError, match="none of the classes 1, 2: 7"):
+        leave_subjects_out(Fixed(7), windows, y)
+
+
+def test_an_error_says_in_which_model_it_was(windows):
+    with pytest.raises(RuntimeError) as caught:
+        leave_subjects_out({"DE": entropy_model(), "mine": Fixed("boom")}, windows)
+    [note] = caught.value.__notes__
+    assert "mine" in note and "split 1" in note
+
+
+def test_models_that_are_no_classifiers_are_refused_at_once(windows):
+    for model in (tiny_encoder(), DifferentialEntropy()):
+        with pytest.raises(ValueError, match="without predict: m. Put a classifier"):
+            few_shot({"m": model}, windows)
+    for model in (KMeans(3), Ridge()):
+        with pytest.raises(ValueError, match="no classifiers: Pipeline"):
+            leave_subjects_out(make_pipeline(DifferentialEntropy(), model), windows)
+    with pytest.raises(TypeError, match="a dict from name to estimator, got a list"):
+        leave_subjects_out([entropy_model()], windows)
+    with pytest.raises(TypeError, match="must be one estimator"):
+        ablation({"m": mdjpt_model()}, windows)
+
+
+def test_studies_refuse_trained_encoders(three_sets, windows):
+    fitted = tiny_encoder().fit(three_sets[three_sets.groups("dataset") == "B"])
+    model = make_pipeline(fitted, LogisticRegression())
+    with pytest.raises(ValueError, match="trains its own"):
+        ablation(model, windows)
+    with pytest.raises(ValueError, match="trains its own"):
+        scaling(model, windows, source=three_sets)
+
+
+@pytest.mark.parametrize("cv", ["kfold", True, LeaveOneGroupOut])
+def test_what_is_no_splitter_is_refused(windows, cv):
+    with pytest.raises(TypeError, match="cv must be a splitter"):
+        leave_subjects_out(entropy_model(), windows, cv=cv)
+
+
+def test_splits_may_be_masks_and_have_no_window_twice(windows):
+    test = windows.groups("subject") == "A/01"
+    masks = leave_subjects_out(entropy_model(), windows, cv=[(~test, test)])
+    rows = np.flatnonzero(test)
+    places = [(np.flatnonzero(~test), rows)]
+    positions = leave_subjects_out(entropy_model(), windows, cv=places)
+    assert masks["value"].tolist() == positions["value"].tolist()
+    with pytest.raises(ValueError, match="the same window twice"):
+        leave_subjects_out(
+            entropy_model(), windows, cv=[(places[0][0], np.r_[rows, rows])]
+        )
+    with pytest.raises(ValueError, match=r"mask of cv has shape \(2,\)"):
+        leave_subjects_out(entropy_model(), windows, cv=[([True, False], rows)])
+
+
+def test_classes_without_training_windows_are_named(windows):
+    y = np.array(windows.y)
+    y[windows.groups("subject") == "A/02"] = "surprise"
+    with (
+        pytest.warns(UserWarning, match="no model can be right there: surprise"),
+        pytest.warns(UserWarning, match="of one class only"),
+    ):
+        leave_subjects_out(entropy_model(), windows, y)
+
+
+def test_tables_come_back_from_files(windows, tmp_path):
+    table = leave_subjects_out({"DE": entropy_model()}, windows)
+    table.to_csv(tmp_path / "table.csv", index=False)
+    read = pd.read_csv(tmp_path / "table.csv")
+    pd.testing.assert_frame_equal(summary(read), summary(table), check_dtype=False)
+    with pytest.raises(TypeError, match="must be a DataFrame of scores, got tuple"):
+        summary((table, table))
+    with pytest.raises(ValueError, match="confidence must be between 0 and 1, got 95"):
+        summary(table, confidence=95)
+
+
+def test_rows_of_a_picture_say_what_tells_them_apart():
+    pytest.importorskip("matplotlib")
+    one = made_table().assign(exclude=np.nan)
+    two = made_table().assign(protocol="zero_shot", exclude="subject", leak="trial")
+    labels = [x.get_text() for x in plot(pd.concat([one, two])).get_yticklabels()]
+    assert labels[0] == "a, few_shot"
+    assert "leak: trial" in labels[2] and "nan" not in "".join(labels)

@@ -4,7 +4,7 @@ import hashlib
 import warnings
 from pathlib import Path
 
-from sklearn.base import clone
+from sklearn.base import clone, is_clusterer, is_regressor
 from sklearn.frozen import FrozenEstimator
 
 from .._fingerprint import fingerprint
@@ -41,12 +41,17 @@ def name_models(models):
     -------
     dict of str to estimator
     """
+    if isinstance(models, list | tuple | set):
+        raise TypeError(
+            "models must be an estimator, or a dict from name to estimator, got a "
+            f"{type(models).__name__}."
+        )
     if not isinstance(models, dict):
         models = {type(models).__name__: models}
     if not models:
         raise ValueError("models is empty; at least one estimator is expected.")
     for name, model in models.items():
-        if not isinstance(name, str):
+        if not isinstance(name, str) or not name:
             raise TypeError(f"Names of models must be str, got {name!r}.")
         if name in _RESERVED:
             raise ValueError(
@@ -58,6 +63,23 @@ def name_models(models):
                 f"Model {name!r} must be an estimator with fit, got {model!r}."
             )
     return models
+
+
+def check_heads(models):
+    """Raise unless all models predict classes."""
+    without = [name for name, model in models.items() if not hasattr(model, "predict")]
+    if without:
+        raise ValueError(
+            f"Models without predict: {list_some(without)}. Put a classifier behind "
+            "features, as in make_pipeline(encoder, LogisticRegression()); zero_shot "
+            "does without."
+        )
+    others = [
+        name for name, model in models.items()
+        if is_regressor(model) or is_clusterer(model)
+    ]  # fmt: skip
+    if others:
+        raise ValueError(f"Models that are no classifiers: {list_some(others)}.")
 
 
 def find_encoders(model):

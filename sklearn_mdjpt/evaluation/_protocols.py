@@ -17,7 +17,13 @@ from ._cases import (
     pretrain_models,
     run_cases,
 )
-from ._models import find_encoders, is_pretrained, name_models, spell_out_encoders
+from ._models import (
+    check_heads,
+    find_encoders,
+    is_pretrained,
+    name_models,
+    spell_out_encoders,
+)
 from ._runs import Study
 
 PROTOCOLS = ("few_shot", "zero_shot")
@@ -108,6 +114,7 @@ def leave_subjects_out(
     ['SimA/01', 'SimA/02', 'SimA/03']
     """
     models = name_models(models)
+    check_heads(models)
     check_windows(X, "X")
     windows = Windows(X, y)
     splits = _splits(cv, X, windows)
@@ -153,7 +160,9 @@ def few_shot(
         Labels; None takes ``X.y``.
     source : EEGWindows, default=None
         What encoders without weights are pre-trained on, once for all splits: other
-        datasets, or at least other subjects.  Labels of ``source`` are used with
+        datasets, or at least other subjects.  (Their standardisation is learnt from
+        the training windows of each split, as that of encoders with weights is.)
+        Labels of ``source`` are used with
         ``pairing="label"`` only.  None: they are pre-trained on the training subjects
         of each split.
     train_size : float or int, default=0.25
@@ -219,6 +228,7 @@ def few_shot(
     ['chance', 'majority', 'mdJPT']
     """
     models = name_models(models)
+    check_heads(models)
     targets = by_dataset(X, y)
     if source is not None:
         check_windows(source, "source")
@@ -468,6 +478,7 @@ def transfer_cases(models, targets, source, protocols, splitter, exclude):
     cases = []
     if "few_shot" in protocols:
         heads = {k: v for k, v in models.items() if hasattr(v, "predict")}
+        check_heads(heads)
         cases += few_shot_cases(heads, targets, source, splitter)
     if "zero_shot" in protocols:
         features = {k: v for k, v in models.items() if feature_part(v) is not None}
@@ -533,9 +544,14 @@ def zero_shot_cases(models, targets, source, exclude):
 def _splits(cv, X, windows):
     """Return the splits as a list of positions."""
     subjects = windows.target.subjects
+    if isinstance(cv, bool | str | type):
+        raise TypeError(
+            "cv must be a splitter, an iterable of (train, test) positions or a number "
+            f"of folds, got {cv!r}."
+        )
     if cv is None:
         cv = LeaveOneGroupOut()
-    elif isinstance(cv, int) and not isinstance(cv, bool):
+    elif isinstance(cv, int):
         cv = GroupKFold(cv)
     if hasattr(cv, "split"):
         # Our own splitters read what they need from X.
@@ -546,9 +562,10 @@ def _splits(cv, X, windows):
             splits = list(cv.split(X, windows.y, None if ours else subjects))
     else:
         splits = list(cv)
-    splits = [(np.asarray(train), np.asarray(test)) for train, test in splits]
+    splits = [(_rows(train, X), _rows(test, X)) for train, test in splits]
     if not splits:
         raise ValueError("cv has no splits.")
+    strange = set()
     for train, test in splits:
         if not len(train) or not len(test):
             raise ValueError("A split of cv has no training or no test windows.")
@@ -556,4 +573,30 @@ def _splits(cv, X, windows):
             raise ValueError(
                 f"The training windows of a split are all {str(windows.y[train][0])!r}."
             )
+        strange |= set(windows.y[test]) - set(windows.y[train])
+    if strange:
+        warnings.warn(
+            "Some splits test on classes that none of their training windows has, and "
+            f"no model can be right there: {list_some(sorted(strange, key=str))}.",
+            stacklevel=3,
+        )
     return splits
+
+
+def _rows(rows, X):
+    """Return positions, each once."""
+    rows = np.asarray(rows)
+    if rows.dtype == bool:
+        if rows.shape != X.shape:
+            raise ValueError(
+                f"A mask of cv has shape {rows.shape}, but there are {len(X)} windows."
+            )
+        rows = np.flatnonzero(rows)
+    if rows.ndim != 1 or (len(rows) and rows.dtype.kind not in "iu"):
+        raise ValueError(
+            f"Splits of cv must be positions, got shape {rows.shape} and dtype "
+            f"{rows.dtype}."
+        )
+    if len(np.unique(rows)) < len(rows):
+        raise ValueError("A split of cv has the same window twice.")
+    return rows

@@ -110,7 +110,8 @@ class Study:
         if self.verbose and done:
             print(f"{done} of {len(jobs)} results are there already.", flush=True)
         finished = Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(
-            delayed(_run)(i, jobs[i].function, jobs[i].args, paths[i]) for i in missing
+            delayed(_run)(i, jobs[i].name, jobs[i].function, jobs[i].args, paths[i])
+            for i in missing
         )
         for i, result in finished:
             results[i] = result
@@ -139,9 +140,13 @@ def data_key(X, y):
     return fingerprint({}, X.metadata[_COLUMNS], X, np.asarray(y, dtype=object))
 
 
-def _run(i, function, args, path):
+def _run(i, name, function, args, path):
     start = time.perf_counter()
-    result = function(*args)
+    try:
+        result = function(*args)
+    except Exception as error:
+        error.add_note(f"In {name}.")
+        raise
     result["seconds"] = np.array(time.perf_counter() - start)
     if path is not None:
         content = io.BytesIO()

@@ -8,7 +8,13 @@ from sklearn.base import clone
 from .._validation import list_some
 from ..model_selection import FewShotSubjects
 from ._cases import by_dataset, check_windows, run_cases
-from ._models import find_encoders, name_models, replace_encoders, spell_out_encoders
+from ._models import (
+    find_encoders,
+    is_pretrained,
+    name_models,
+    replace_encoders,
+    spell_out_encoders,
+)
 from ._protocols import check_protocols, transfer_cases
 from ._runs import Study
 
@@ -117,6 +123,11 @@ def ablation(
             "variants must be a dict from name to a dict of parameters, got "
             f"{variants!r}."
         )
+    if isinstance(model, dict):
+        raise TypeError(
+            "model must be one estimator; its variants are named by variants. Got a "
+            "dict."
+        )
     model = spell_out_encoders(model)
     _check_encoder(model)
     models = name_models(
@@ -166,7 +177,7 @@ def scaling(
         Labels; None takes ``X.y``.
     source : EEGWindows
         The datasets to pre-train on.
-    sizes : sequence of int, default=None
+    sizes : int or sequence of int, default=None
         Numbers of datasets; None is 1, 2, ... up to all.
     n_repeats : int, default=None
         Most subsets of each size, drawn at random; None takes all there are.
@@ -235,7 +246,7 @@ def scaling(
     protocols = check_protocols(protocols)
     names = source.groups("dataset")
     datasets = list(dict.fromkeys(names))
-    sizes = range(1, len(datasets) + 1) if sizes is None else sizes
+    sizes = range(1, len(datasets) + 1) if sizes is None else np.atleast_1d(sizes)
     wrong = [size for size in sizes if size not in range(1, len(datasets) + 1)]
     if wrong:
         raise ValueError(
@@ -255,7 +266,7 @@ def scaling(
             for case in transfer_cases(
                 models, targets, part, protocols, splitter, exclude
             ):
-                case.about |= {"n_sources": size, "sources": " + ".join(subset)}
+                case.about |= {"n_sources": int(size), "sources": " + ".join(subset)}
                 cases.append(case)
     with Study(cache_dir, n_jobs, verbose) as study:
         return run_cases(
@@ -268,10 +279,10 @@ def _check_encoder(model):
     if not encoders:
         raise ValueError(f"There is no MDJPTEncoder in {model!r}.")
     for encoder in encoders.values():
-        if encoder.weights is not None:
+        if is_pretrained(encoder):
             raise ValueError(
-                f"The encoder has weights already ({str(encoder.weights)!r}); this "
-                "study trains its own."
+                "The encoder is fitted, or has weights, and this study trains its own: "
+                "pass a clone without weights."
             )
 
 

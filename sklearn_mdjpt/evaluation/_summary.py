@@ -1,5 +1,7 @@
 """What tables of scores say: means with intervals, differences, and a picture."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap, wilcoxon
@@ -59,6 +61,7 @@ def summary(table, *, metric="balanced_accuracy", unit="window", confidence=0.95
     >>> summary(table)[["method", "n_subjects"]].to_numpy().tolist()
     [['chance', 3], ['majority', 3], ['DE', 3]]
     """
+    _check_confidence(confidence)
     rows = []
     for about, group in _groups(table, metric, unit):
         values = _by_subject(group).dropna().to_numpy()
@@ -118,12 +121,13 @@ def compare(
     Demsar J (2006). Statistical comparisons of classifiers over multiple data sets.
     Journal of Machine Learning Research 7, 1-30.
     """
-    methods = list(dict.fromkeys(table["method"]))
+    _check_confidence(confidence)
+    groups = [(about, _by_subject(g)) for about, g in _groups(table, metric, unit)]
+    methods = list(dict.fromkeys(about["method"] for about, _ in groups))
     if reference not in methods:
         raise ValueError(
             f"There is no method {reference!r}; the table has {list_some(methods)}."
         )
-    groups = [(about, _by_subject(g)) for about, g in _groups(table, metric, unit)]
     rows = []
     for about, values in groups:
         context = {k: v for k, v in about.items() if k != "method"}
@@ -201,13 +205,14 @@ def plot(table, *, metric="balanced_accuracy", unit="window", ax=None):
     kept = [
         i for i, (about, _) in enumerate(shown) if about["method"] not in _BASELINES
     ]
+    names = [_label(shown[i][0], varying, means.iloc[i]["leak"]) for i in kept]
     if ax is None:
-        height = 1.3 + 0.42 * len(kept)
-        _, ax = plt.subplots(figsize=(6.4, height), layout="constrained")
-    names = []
+        lines = sum(1 + name.count("\n") for name in names)
+        size = (7.0, 1.3 + 0.22 * (len(names) + lines))
+        _, ax = plt.subplots(figsize=size, layout="constrained")
     rng = np.random.default_rng(0)
     for place, i in enumerate(kept):
-        about, values = shown[i]
+        values = shown[i][1]
         row = means.iloc[i]
         jitter = rng.uniform(-0.13, 0.13, len(values))
         ax.plot(100 * values, place + jitter, "o", color="0.72", markersize=4, mew=0)
@@ -218,8 +223,6 @@ def plot(table, *, metric="balanced_accuracy", unit="window", ax=None):
             100 * row["mean"], place, xerr=np.nan_to_num(errors).clip(min=0), fmt="s",
             color="#d55e00" if row["leak"] else "#0072b2", capsize=4, markersize=6,
         )  # fmt: skip
-        name = ", ".join([about["method"], *(str(about.get(k)) for k in varying)])
-        names.append(f"{name}\n(leak: {row['leak']})" if row["leak"] else name)
     chance = means.loc[means["method"] == "chance", "mean"]
     if len(chance):
         ax.axvline(100 * chance.mean(), color="k", linestyle="--", linewidth=1)
@@ -234,8 +237,29 @@ def plot(table, *, metric="balanced_accuracy", unit="window", ax=None):
     return ax
 
 
+def _label(about, varying, leak):
+    """Name a row of the picture by what tells it from others."""
+    parts = [about["method"]]
+    for name in varying:
+        value = about.get(name)
+        if not pd.isna(value):
+            plain = name in ("protocol", "dataset")
+            parts.append(str(value) if plain else f"{name.replace('_', ' ')} {value}")
+    text = textwrap.fill(", ".join(parts), 32)
+    return f"{text}\n(leak: {leak})" if leak else text
+
+
 def _groups(table, metric, unit):
     """Yield what tells each group of scores apart, and its rows."""
+    if not isinstance(table, pd.DataFrame) or "metric" not in table:
+        raise TypeError(
+            "table must be a DataFrame of scores, got "
+            f"{type(table).__name__}. (With return_predictions=True the scores are the "
+            "first of two tables.)"
+        )
+    # From a file, an empty text comes back as NaN.
+    for name in {"leak", "sources"} & set(table):
+        table = table.assign(**{name: table[name].astype(object).fillna("")})
     check_option(metric, METRICS, "metric")
     check_option(unit, ("window", "trial"), "unit")
     chosen = table[(table["metric"] == metric) & (table["unit"] == unit)]
@@ -248,6 +272,11 @@ def _groups(table, metric, unit):
     keys = [name for name in keys if name != "method"] + ["method"]
     for values, group in chosen.groupby(keys, sort=False, dropna=False):
         yield dict(zip(keys, values, strict=True)), group
+
+
+def _check_confidence(confidence):
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}.")
 
 
 def _by_subject(group):
