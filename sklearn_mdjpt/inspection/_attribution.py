@@ -81,7 +81,7 @@ class Attributions:
         )
 
 
-def integrated_gradients(model, X, y=None, *, n_steps=64, batch_size=32):
+def integrated_gradients(model, X, y=None, *, n_steps=32, batch_size=32):
     r"""Attribute the scores of windows to the channels of their signals.
 
     For a window x and the score f of a class, the contribution of a channel c is the
@@ -106,7 +106,7 @@ def integrated_gradients(model, X, y=None, *, n_steps=64, batch_size=32):
     y : array-like of shape (n_windows,), default=None
         The class whose score is explained, for each window; None takes ``X.y``.  Of
         two classes the first has the score -f.
-    n_steps : int, default=64
+    n_steps : int, default=32
         Points of the line at which gradients are taken.
     batch_size : int, default=32
         Windows at once.
@@ -142,8 +142,9 @@ def integrated_gradients(model, X, y=None, *, n_steps=64, batch_size=32):
     normalisation.  A channel that the cap lacks is made of its neighbours, which then
     share its contribution.
 
-    The network has kinks (ReLU), so that the error of the integral falls no faster than
-    with ``n_steps ** -2``.  It is computed in double precision.
+    The integral is a Gauss-Legendre sum.  The network has kinks (ReLU), which keep its
+    error from falling as fast as that of a smooth function; the sum over channels says
+    how large it is (``residuals``).
 
     References
     ----------
@@ -176,14 +177,14 @@ def integrated_gradients(model, X, y=None, *, n_steps=64, batch_size=32):
         raise ValueError("X has no labels; pass y, the class to explain.")
     targets = _class_codes(labels, model.classes_, len(windows))
     # A copy is not compiled, and its parameters need no gradient.
-    module = copy.deepcopy(encoder.module_).double().requires_grad_(False)
+    module = copy.deepcopy(encoder.module_).requires_grad_(False)
     head = _make_head(after, encoder)
     nodes, weights = np.polynomial.legendre.leggauss(n_steps)
     nodes, weights = (nodes + 1) / 2, weights / 2
 
     def score(x, statistics, target):
         features = module.features_from(module.encode_channels(x), statistics)
-        return head(features).gather(1, target[:, None])[:, 0]
+        return head(features.double()).gather(1, target[:, None])[:, 0]
 
     values = np.empty((len(windows), len(CANONICAL_CHANNELS)))
     scores, baseline_scores = np.empty((2, len(windows)))
@@ -191,10 +192,16 @@ def integrated_gradients(model, X, y=None, *, n_steps=64, batch_size=32):
         for rows, x, statistics in encoded_windows(module, windows, reader, batch_size):
             target = torch.from_numpy(targets[rows]).to(x.device)
             total = torch.zeros_like(x)
-            for node, weight in zip(nodes, weights, strict=True):
-                point = (node * x).requires_grad_()
-                f = score(point, statistics, target).sum()
-                total += weight * torch.autograd.grad(f, point)[0]
+            n_nodes = max(1, batch_size // len(x))
+            for k in range(0, n_steps, n_nodes):
+                node = torch.from_numpy(nodes[k : k + n_nodes]).to(x)
+                weight = torch.from_numpy(weights[k : k + n_nodes]).to(x)
+                points = node[:, None, None, None] * x
+                points = points.flatten(0, 1).requires_grad_()
+                f = score(points, statistics, target.repeat(len(node))).sum()
+                gradients = torch.autograd.grad(f, points)[0]
+                gradients = gradients.unflatten(0, (len(node), len(x)))
+                total += torch.tensordot(weight, gradients, 1)
             values[rows] = (x * total).sum(2).cpu().numpy()
             with torch.no_grad():
                 scores[rows] = score(x, statistics, target).cpu().numpy()
