@@ -74,13 +74,13 @@ default=("dataset", "subject", "label")
         ax.set_title(f"{name} ({value})", fontsize=10)
         if len(groups) <= _MOST_NAMED:
             ax.legend(
-                loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False,
+                loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False,
                 fontsize=8, ncols=2 if max(map(len, map(str, groups))) < 14 else 1,
                 handletextpad=0.2, columnspacing=1.0,
             )  # fmt: skip
         else:
             ax.annotate(
-                f"{len(groups)} {name}s", (0.5, -0.18), xycoords="axes fraction",
+                f"{len(groups)} {name}s", (0.5, -0.12), xycoords="axes fraction",
                 ha="center", va="top", fontsize=8,
             )  # fmt: skip
         _name_axes(ax, embedding)

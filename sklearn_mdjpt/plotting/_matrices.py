@@ -60,7 +60,7 @@ def plot_confusion(predictions, *, average="subject", axes=None):
             100 * matrix.to_numpy(), display_labels=list(matrix.columns)
         )
         display.plot(
-            ax=ax, cmap=SEQUENTIAL, colorbar=False, values_format=".0f",
+            ax=ax, cmap="Blues", colorbar=False, values_format=".0f",
             im_kw={"vmin": 0, "vmax": 100}, text_kw={"fontsize": 9},
         )  # fmt: skip
         _turn_long_labels(ax, matrix.columns)
@@ -128,8 +128,8 @@ def plot_map_correlations(maps, *, ax=None):
     Parameters
     ----------
     maps : DataFrame of shape (n_maps, n_channels)
-        As for `sklearn_mdjpt.inspection.map_correlations`: such as the mean attributions
-        of each emotion and dataset.
+        As for `sklearn_mdjpt.inspection.map_correlations`: such as the mean
+        attributions of each emotion and dataset.
     ax : matplotlib Axes, default=None
         Where to draw; None makes a figure.
 

@@ -196,7 +196,7 @@ def plot_scaling(table, *, metric="balanced_accuracy", unit="window", ax=None):
     varying = [k for k in _varying(abouts) if k != "n_sources"]
     names = np.array(_labels(abouts, varying), dtype=object)
     kept = ~means["method"].isin(_BASELINES).to_numpy()
-    ax = one_axes(ax, (5.5, 3.6))
+    ax = one_axes(ax, (5.5, 4.0))
     lines = list(dict.fromkeys(names[kept]))
     # Beside each other, so that intervals do not cover each other.
     shifts = 0.06 * (np.arange(len(lines)) - (len(lines) - 1) / 2)
@@ -217,9 +217,12 @@ def plot_scaling(table, *, metric="balanced_accuracy", unit="window", ax=None):
         )
     ax.set_xticks(sorted(set(means["n_sources"][kept])))
     ax.set_xlabel("source datasets")
-    ax.set_ylabel(f"{_spaced(metric)} of a subject's {unit}s (%)")
+    ax.set_ylabel(f"{_spaced(metric)} by {unit} (%)")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=9)
+    ax.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=9,
+        ncols=min(3, 1 + len(lines)) if max(map(len, lines)) < 20 else 1,
+    )  # fmt: skip
     return ax
 
 
@@ -240,7 +243,7 @@ def _is_method(about):
 
 
 def _varying(abouts):
-    """What tells rows apart, beside their method."""
+    """Return what tells rows apart, beside their method."""
     return [
         k for k in abouts[0]
         if k != "method" and len({str(about.get(k)) for about in abouts}) > 1
@@ -248,7 +251,7 @@ def _varying(abouts):
 
 
 def _context(differences):
-    """Columns of a comparison that tell its rows apart, beside their method."""
+    """Return columns of a comparison that tell its rows apart, beside their method."""
     columns = list(differences)
     before = columns[: columns.index("reference")]
     return _varying(differences[before].to_dict("records"))

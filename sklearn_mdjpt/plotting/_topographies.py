@@ -40,7 +40,7 @@ def plot_topographies(maps, *, label="", axes=None):
 
     Notes
     -----
-    Between the electrodes `mne.viz.plot_topomap` interpolates.
+    `mne.viz.plot_topomap` interpolates between electrodes, and a little beyond them.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def plot_topographies(maps, *, label="", axes=None):
     for ax, row, name in zip(axes, values, names, strict=True):
         image, _ = mne.viz.plot_topomap(
             row, info, axes=ax, show=False, contours=0, sensors=True, vlim=limits,
-            cmap=DIVERGING if signed else SEQUENTIAL, sphere="auto",
+            cmap=DIVERGING if signed else SEQUENTIAL, extrapolate="local",
         )  # fmt: skip
         ax.set_title(name, fontsize=9)
     axes[0].figure.colorbar(
