@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from .._validation import list_some
+from ..channels import template_positions
 from ..recordings import head_montage
 from ._matrices import row_names
 from ._style import DIVERGING, SEQUENTIAL, several_axes
@@ -41,6 +42,7 @@ def plot_topographies(maps, *, label="", axes=None):
     Notes
     -----
     `mne.viz.plot_topomap` interpolates between electrodes, and a little beyond them.
+    The circle goes through the sites FPZ, T7, OZ and T8.
 
     Examples
     --------
@@ -85,6 +87,7 @@ def plot_topographies(maps, *, label="", axes=None):
         image, _ = mne.viz.plot_topomap(
             row, info, axes=ax, show=False, contours=0, sensors=True, vlim=limits,
             cmap=DIVERGING if signed else SEQUENTIAL, extrapolate="local",
+            border="mean", sphere=_head(),
         )  # fmt: skip
         ax.set_title(name, fontsize=9)
     axes[0].figure.colorbar(
@@ -102,6 +105,14 @@ def _grid(index):
             return len(rows), len(columns), down * len(columns) + across
     n_columns = min(len(index), _COLUMNS)
     return -(-len(index) // n_columns), n_columns, np.arange(len(index))
+
+
+def _head():
+    """Return center and radius of a head whose equator goes through FPZ, T7, OZ, T8."""
+    sites = template_positions()
+    equator = np.array([sites[name] for name in ("FPZ", "OZ", "T7", "T8")])
+    center = np.array([0.0, equator[:2, 1].mean(), equator[:, 2].mean()])
+    return *center, np.linalg.norm(equator - center, axis=1).mean()
 
 
 def _info(ch_names):
