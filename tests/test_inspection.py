@@ -70,7 +70,11 @@ def model(X):
 @pytest.fixture
 def smooth(monkeypatch):
     """Networks without kinks, whose integrals converge at once."""
-    monkeypatch.setattr(torch.nn.functional, "relu", torch.nn.functional.softplus)
+
+    def softplus(x, inplace=False):
+        return torch.nn.functional.softplus(x)
+
+    monkeypatch.setattr(torch.nn.functional, "relu", softplus)
 
 
 # Integrated gradients ---------------------------------------------------------
@@ -93,17 +97,22 @@ def test_contributions_add_up_to_the_difference_of_scores(smooth, X, subject_nor
     np.testing.assert_allclose(result.scores, own_scores(model, X[:8]), atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:Contributions miss")
 def test_with_kinks_more_steps_come_closer(model, X):
     part = X[:6]
     few, many = (integrated_gradients(model, part, n_steps=n) for n in (6, 64))
     gap = np.abs(many.scores - many.baseline_scores).sum()
-    assert np.abs(many.residuals).sum() < 0.01 * gap
+    assert np.abs(many.residuals).sum() < 0.02 * gap
     assert np.abs(many.residuals).sum() < 0.5 * np.abs(few.residuals).sum()
     np.testing.assert_allclose(many.scores, own_scores(model, part), atol=1e-4)
+
+
+def test_too_few_steps_are_reported(model, X):
     with pytest.warns(UserWarning, match="miss the difference.*n_steps=1"):
-        integrated_gradients(model, part, n_steps=1)
+        integrated_gradients(model, X[:6], n_steps=1)
 
 
+@pytest.mark.filterwarnings("ignore:Contributions miss")
 def test_contributions_do_not_depend_on_the_batch(model, X):
     together = integrated_gradients(model, X[:6], n_steps=8)
     apart = integrated_gradients(model, X[:6], n_steps=8, batch_size=4)
@@ -134,18 +143,20 @@ def test_the_head_of_the_classifier_is_explained_by_its_logits(smooth, X):
 
 
 @pytest.mark.filterwarnings("ignore:Flat channels")
+@pytest.mark.filterwarnings("ignore:Contributions miss")
 def test_a_silent_channel_contributes_nothing_and_is_not_important():
     X = make_windows(silent="Pz")
     encoder = MDJPTEncoder.small(**TINY, random_state=0)
     model = make_pipeline(encoder, LogisticRegression()).fit(X, X.y)
     result = integrated_gradients(model, X[:4], n_steps=4)
     column = CANONICAL_CHANNELS.index("PZ")
-    assert (result.values[:, column] == 0).all()
-    assert np.abs(result.values).max() > 0
+    assert np.abs(result.values[:, column]).max() < 1e-12
+    assert np.abs(result.values).max() > 0.01
     importance = channel_importance(model, X)
     assert (importance["PZ"] < 1e-5).all() and (importance["CZ"] > 1e-2).all()
 
 
+@pytest.mark.filterwarnings("ignore:Contributions miss")
 def test_maps_count_each_subject_alike(model, X):
     result = integrated_gradients(model, X[3:18], n_steps=4)
     maps = result.mean()
@@ -196,15 +207,14 @@ def test_filters_are_rows_of_the_mixing_the_largest_first(encoder):
     weight = encoder.module_.spatial.weight.detach().numpy()
     np.testing.assert_allclose(filters.to_numpy(), weight[filters.index])
     norms = np.linalg.norm(filters, axis=1)
-    assert (np.diff(norms) <= 0).all() and norms[0] == np.linalg.norm(
-        weight, axis=1
-    ).max()
+    assert (np.diff(norms) <= 0).all() and sorted(filters.index) == list(range(60))
     assert list(filters.columns) == list(CANONICAL_CHANNELS)
     assert spatial_filters(encoder, 3).equals(filters.iloc[:3])
     with pytest.raises(ValueError, match="between 1 and 60, got 61"):
         spatial_filters(encoder, 61)
 
 
+@pytest.mark.filterwarnings("ignore:Flat channels")
 def test_importance_is_the_change_when_a_channel_is_left_out(X):
     encoder = MDJPTEncoder.small(
         **TINY, subject_norm=None, window_norm=None, sfreq=125.0, random_state=0
@@ -221,7 +231,7 @@ def test_importance_is_the_change_when_a_channel_is_left_out(X):
     with torch.no_grad():
         encoder.module_.spatial.weight[:, 7] = 0.0
     importance = channel_importance(encoder, signal, by=None).iloc[0]
-    assert importance.iloc[7] < 1e-6 < 1e-2 < importance.drop("F1").min()
+    assert importance.iloc[7] < 1e-6 < 1e-2 < importance.drop("F3").min()
 
 
 def test_importance_by_group(encoder, X):

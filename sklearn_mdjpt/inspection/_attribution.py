@@ -172,13 +172,13 @@ def integrated_gradients(model, X, y=None, *, n_steps=32, batch_size=32):
             raise ValueError(f"{name} must be at least 1, got {value!r}.")
     *_, after = split_model(model)
     encoder, windows, reader = read_windows(model, X)
+    head = _make_head(after, encoder)
     labels = windows.y if y is None else np.asarray(y)
     if labels is None:
         raise ValueError("X has no labels; pass y, the class to explain.")
     targets = _class_codes(labels, model.classes_, len(windows))
     # A copy is not compiled, and its parameters need no gradient.
     module = copy.deepcopy(encoder.module_).requires_grad_(False)
-    head = _make_head(after, encoder)
     nodes, weights = np.polynomial.legendre.leggauss(n_steps)
     nodes, weights = (nodes + 1) / 2, weights / 2
 
