@@ -72,13 +72,13 @@ default=("dataset", "subject", "label")
         if np.isnan(score):
             value = "only one" if len(groups) == 1 else "not known"
         ax.set_title(f"{name} ({value})", fontsize=10)
-        if len(groups) <= _MOST_NAMED:
+        if 0 < len(groups) <= _MOST_NAMED:
             ax.legend(
                 loc="upper center", bbox_to_anchor=(0.5, -0.09), frameon=False,
                 fontsize=8, ncols=2 if max(map(len, map(str, groups))) < 14 else 1,
                 handletextpad=0.2, columnspacing=1.0,
             )  # fmt: skip
-        else:
+        elif groups:
             ax.annotate(
                 f"{len(groups)} {name}s", (0.5, -0.12), xycoords="axes fraction",
                 ha="center", va="top", fontsize=8,
