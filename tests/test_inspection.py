@@ -182,6 +182,9 @@ def test_what_cannot_be_attributed_is_refused(encoder, X, model):
     )
     with pytest.raises(ValueError, match="SubjectScaler.*depend on others.*subjects"):
         integrated_gradients(scaled.fit(X, X.y), X)
+    smoothed = MDJPTClassifier(tiny, "lds", max_epochs=1, random_state=0).fit(X, X.y)
+    with pytest.raises(ValueError, match="LDSSmoother.*depend on others.*trials"):
+        integrated_gradients(smoothed, X)
     curved = make_pipeline(tiny, SVC()).fit(X, X.y)
     with pytest.raises(ValueError, match="not affine.*SVC"):
         integrated_gradients(curved, X)

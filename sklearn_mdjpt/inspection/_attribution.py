@@ -21,7 +21,7 @@ _INCOMPLETE = 0.05
 class Attributions:
     """Contributions of channels to the scores of windows; see `integrated_gradients`.
 
-    Attributes
+    Parameters
     ----------
     values : ndarray of shape (n_windows, 60)
         Contribution of each canonical channel, in units of the score.

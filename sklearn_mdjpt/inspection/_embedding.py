@@ -18,7 +18,7 @@ _COLORED_BY = ("dataset", "subject", "label")
 class Embedding:
     """Windows in two dimensions; see `embed`.
 
-    Attributes
+    Parameters
     ----------
     table : DataFrame of shape (n_windows, 6)
         ``x`` and ``y``, ``dataset``, ``subject`` ("dataset/subject"), ``label``, and
