@@ -236,6 +236,12 @@ def test_embedding_has_a_panel_for_each_kind_of_group():
     assert_allclose(np.sort(shown, axis=0), np.sort(table, axis=0))
     legend = [text.get_text() for text in axes[1].get_legend().get_texts()]
     assert legend == ["0", "1", "2"]
+    [ax] = plot_embedding(made_embedding(11), by="subject")
+    looks = {
+        (*c.get_facecolors()[0, :3], c.get_paths()[0].vertices.tobytes())
+        for c in ax.collections[:11]
+    }
+    assert len(looks) == len(ax.get_legend().get_texts()) == 11
     [ax] = plot_embedding(made_embedding(20), by="subject")
     assert ax.get_legend() is None and texts(ax) == ["20 subjects"]
     colors = np.concatenate([c.get_facecolors() for c in ax.collections])

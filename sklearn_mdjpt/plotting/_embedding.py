@@ -7,7 +7,7 @@ from .._validation import check_option
 from ..inspection import Embedding
 from ._style import COLORS, MARKERS, pyplot, several_axes
 
-_MOST_NAMED = len(COLORS)
+_MOST_NAMED = 12
 
 
 def plot_embedding(embedding, *, by=("dataset", "subject", "label"), axes=None):
@@ -26,7 +26,7 @@ default=("dataset", "subject", "label")
     Returns
     -------
     ndarray of matplotlib Axes, shape (n_panels,)
-        Titles hold the silhouette among all features.  More than 8 groups share a
+        Titles hold the silhouette among all features.  More than 12 groups share a
         colour scale and are not named.
 
     Raises
@@ -59,7 +59,7 @@ default=("dataset", "subject", "label")
     table = embedding.table
     # Windows lie in the order of datasets: the last would cover the others.
     order = np.random.default_rng(0).permutation(len(table))
-    size = float(np.clip(1200 / len(table), 4, 20))
+    size = float(np.clip(4000 / len(table), 6, 25))
     for ax, name in zip(axes, by, strict=True):
         groups = list(dict.fromkeys(table[name].dropna()))
         colors, markers = _looks(groups)
@@ -90,7 +90,13 @@ default=("dataset", "subject", "label")
 def _looks(groups):
     """Return colour and marker of each group; many share a scale of colours."""
     if len(groups) <= _MOST_NAMED:
-        return COLORS[: len(groups)], MARKERS[: len(groups)]
+        # Colours that come a second time have another marker.
+        places = range(len(groups))
+        n = len(COLORS)
+        return (
+            [COLORS[k % n] for k in places],
+            [MARKERS[(k + k // n) % n] for k in places],
+        )
     scale = pyplot().get_cmap("cividis")
     return [scale(x) for x in np.linspace(0, 1, len(groups))], "o" * len(groups)
 
