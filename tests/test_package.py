@@ -14,8 +14,10 @@ from sklearn_mdjpt import (
     channels,
     datasets,
     evaluation,
+    inspection,
     model_selection,
     nn,
+    plotting,
     preprocessing,
 )
 
@@ -24,8 +26,8 @@ ROOT = Path(__file__).parents[1]
 
 def _public_objects():
     modules = (
-        sklearn_mdjpt, baselines, channels, datasets, evaluation, model_selection, nn,
-        preprocessing,
+        sklearn_mdjpt, baselines, channels, datasets, evaluation, inspection,
+        model_selection, nn, plotting, preprocessing,
     )  # fmt: skip
     for module in modules:
         for name in getattr(module, "__all__", dir(module)):
@@ -85,6 +87,10 @@ def _resolve(name):
         (
             "from sklearn_mdjpt import baselines; baselines.make_baselines",
             ("torch", "mne", "braindecode", "pyriemann", "skorch"),
+        ),
+        (
+            "from sklearn_mdjpt import inspection, plotting",
+            ("matplotlib", "mne", "braindecode"),
         ),
         ("from sklearn_mdjpt import MDJPTEncoder", ("mne", "braindecode", "pyriemann")),
     ],
