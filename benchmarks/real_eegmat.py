@@ -53,6 +53,7 @@ WINDOWS = {"window_seconds": 5.0, "stride_seconds": 2.0}
 SIMULATION_SEED = 101
 INDUCTIVE, TRANSDUCTIVE, ACROSS = "inductive", "transductive", "other caps"
 REFERENCE = "mdJPT, label pairs, smoothed"
+SIMULATED = "mdJPT, simulated EEG"
 # For the subjects of one half, as chosen in the other: first, third, ... and the rest.
 TANGENT_C = (0.01, 1.0)
 RECENTRED_C = (0.001, 1.0)
@@ -122,11 +123,19 @@ def with_head(encoder, smooth=True):
     )
 
 
-def label_pairs(half, **changes):
-    """Return an encoder whose positives are windows of the same condition."""
+def label_pairs(half, cache_dir, **changes):
+    """Return an encoder whose positives are windows of the same condition.
+
+    Methods that differ in the head only share its trainings, by their checkpoints.
+    """
     settings = ENCODER | {"max_epochs": 1, "batches_per_epoch": 40}
     settings = settings | LABEL_PAIRS[half] | changes
-    return MDJPTEncoder.small(pairing="label", random_state=0, **settings)
+    return MDJPTEncoder.small(
+        pairing="label",
+        random_state=0,
+        checkpoint_dir=Path(cache_dir) / "label_pairs",
+        **settings,
+    )
 
 
 def simulated_encoder(cache_dir):
@@ -140,13 +149,13 @@ def simulated_encoder(cache_dir):
     return pretrain(encoder, X, cache_dir, verbose=1)["MDJPTEncoder"]
 
 
-def methods(half, simulated):
+def methods(half, simulated, cache_dir):
     """Return the methods by kind, with the settings for the subjects of a half."""
     inductive = {
         "DE": differential_entropy(C=0.001),
         "tangent space": tangent_space(C=TANGENT_C[half]),
         "mdJPT, label pairs, training statistics": make_pipeline(
-            label_pairs(half, subject_norm="train", standardize=True),
+            label_pairs(half, cache_dir, subject_norm="train", standardize=True),
             LogisticRegression(C=0.01, max_iter=5000),
         ),
     }
@@ -161,12 +170,16 @@ def methods(half, simulated):
         "DE, by subject": differential_entropy("subject", C=C),
         "DE, by subject, smoothed": differential_entropy("subject", "lds", C=0.01),
         "tangent space, recentred": tangent_space(recentre=True, C=RECENTRED_C[half]),
-        "mdJPT, untrained": with_head(label_pairs(half, max_epochs=0), smooth=False),
-        "mdJPT, untrained, smoothed": with_head(label_pairs(half, max_epochs=0)),
-        "mdJPT, label pairs": with_head(label_pairs(half), smooth=False),
-        REFERENCE: with_head(label_pairs(half)),
-        "mdJPT, simulated EEG": with_head(simulated, smooth=False),
-        "mdJPT, simulated EEG, smoothed": with_head(simulated),
+        "mdJPT, untrained": with_head(
+            label_pairs(half, cache_dir, max_epochs=0), smooth=False
+        ),
+        "mdJPT, untrained, smoothed": with_head(
+            label_pairs(half, cache_dir, max_epochs=0)
+        ),
+        "mdJPT, label pairs": with_head(label_pairs(half, cache_dir), smooth=False),
+        REFERENCE: with_head(label_pairs(half, cache_dir)),
+        SIMULATED: with_head(simulated, smooth=False),
+        f"{SIMULATED}, smoothed": with_head(simulated),
         **networks,
     }
     across = {
@@ -176,8 +189,12 @@ def methods(half, simulated):
         "DE, by subject, smoothed, other caps": differential_entropy(
             "subject", "lds", channels="canonical", C=0.01
         ),
-        "mdJPT, label pairs, other caps": with_head(label_pairs(half), smooth=False),
-        "mdJPT, label pairs, smoothed, other caps": with_head(label_pairs(half)),
+        "mdJPT, label pairs, other caps": with_head(
+            label_pairs(half, cache_dir), smooth=False
+        ),
+        "mdJPT, label pairs, smoothed, other caps": with_head(
+            label_pairs(half, cache_dir)
+        ),
     }
     return {INDUCTIVE: inductive, TRANSDUCTIVE: transductive, ACROSS: across}
 
@@ -187,10 +204,12 @@ def study(wanted, cache_dir, n_jobs):
     real = fetch_eegmat(download=False, **WINDOWS)
     both = concat_windows([real, pretend_datasets(real)])
     is_real = both.groups("dataset") == real.groups("dataset")[0]
-    simulated = simulated_encoder(cache_dir)
+    simulated = None
+    if any(name.startswith(SIMULATED) or SIMULATED.startswith(name) for name in wanted):
+        simulated = simulated_encoder(cache_dir)
     tables = []
     for half in (0, 1):
-        for kind, models in methods(half, simulated).items():
+        for kind, models in methods(half, simulated, cache_dir).items():
             models = {k: v for k, v in models.items() if k.startswith(wanted)}
             if not models:
                 continue
