@@ -16,6 +16,16 @@ import numpy as np
 
 from ._validation import check_ch_names, check_option, check_positions, list_some
 
+__all__ = [
+    "CANONICAL_CHANNELS",
+    "CANONICAL_SFREQ",
+    "canonical_name",
+    "channel_matrix",
+    "electrode_positions",
+    "site_names",
+    "template_positions",
+]
+
 CANONICAL_SFREQ = 125.0
 """Sampling rate, in hertz, at which the encoder sees every recording."""
 

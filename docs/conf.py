@@ -1,0 +1,136 @@
+"""Sphinx's settings; CONTRIBUTING.md has the command that builds the pages."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+from sphinx_gallery.sorting import ExplicitOrder
+
+import sklearn_mdjpt
+
+project = "sklearn_mdjpt"
+author = copyright = "The sklearn_mdjpt developers"  # noqa: A001
+version = release = sklearn_mdjpt.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+html_static_path = ["_static"]
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn_mdjpt"
+html_theme_options = {
+    "navbar_align": "left",
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc", "sg_download_links"],
+}
+html_sidebars = {"whats_new": []}
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# Docstrings
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False  # the class template lists them
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+default_role = "py:obj"
+
+# A name of ours that leads nowhere is an error; other projects' names are links where
+# their inventories can be read, and text where there is no network.
+nitpicky = True
+nitpick_ignore_regex = [(r"py:.*", r"(?!sklearn_mdjpt\b).*")]
+suppress_warnings = ["intersphinx"]
+intersphinx_timeout = 10
+_INVENTORIES = {
+    "python": "https://docs.python.org/3",
+    "sklearn": "https://scikit-learn.org/stable",
+    "numpy": "https://numpy.org/doc/stable",
+    "scipy": "https://docs.scipy.org/doc/scipy",
+    "pandas": "https://pandas.pydata.org/docs",
+    "mne": "https://mne.tools/stable",
+    "pyriemann": "https://pyriemann.readthedocs.io/en/latest",
+    "skorch": "https://skorch.readthedocs.io/en/stable",
+    "braindecode": "https://braindecode.org/stable",
+    "torch": "https://docs.pytorch.org/docs/stable",
+}
+intersphinx_mapping = {name: (url, None) for name, url in _INVENTORIES.items()}
+if os.environ.get("DOCS_OFFLINE"):
+    intersphinx_mapping = {}
+
+# Gallery: the examples in reading order; new ones come last until they are listed.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "within_subsection_order": ExplicitOrder(
+        [
+            "plot_leave_one_subject_out.py",
+            "plot_few_shot.py",
+            "plot_zero_shot.py",
+            "plot_leakage.py",
+            "plot_covariance_alignment.py",
+            "plot_preprocessing.py",
+            "*",
+            "pretrain_on_many_processes.py",
+        ]
+    ),
+    "doc_module": ("sklearn_mdjpt",),
+    "backreferences_dir": "generated/backreferences",
+    "reference_url": {"sklearn_mdjpt": None},
+    "abort_on_example_error": False,
+    "matplotlib_animations": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+}
+
+
+def _full_names():
+    """Map each public name to where the API pages have it, the first module first."""
+    names = {}
+    for module in ("", ".datasets", ".evaluation", ".model_selection", ".baselines",
+                   ".preprocessing", ".plotting", ".inspection", ".channels", ".nn"):
+        full = f"sklearn_mdjpt{module}"
+        if importlib.util.find_spec(full) is None:
+            continue
+        for name in importlib.import_module(full).__all__:
+            names.setdefault(name, f"{full}.{name}")
+    return names
+
+
+_FULL_NAMES = _full_names()
+
+
+def _link_short_name(app, env, node, contnode):
+    """Lead `EEGWindows` or `few_shot` in a docstring to its page."""
+    full = _FULL_NAMES.get(node.get("reftarget"))
+    if node.get("refdomain") != "py" or full is None:
+        return None
+    return env.get_domain("py").resolve_xref(
+        env, node["refdoc"], app.builder, "obj", full, node, contnode
+    )
+
+
+def _lead_to_the_gallery(app, name, source):
+    """Links to the examples' files, which GitHub shows, become links to their pages."""
+    for path in (Path(app.srcdir).parent / "examples").glob("*.py"):
+        page = f"auto_examples/{path.stem}.rst"
+        source[0] = source[0].replace(f"(../examples/{path.name})", f"({page})")
+
+
+def setup(app):
+    """Connect the two."""
+    app.connect("missing-reference", _link_short_name)
+    app.connect("source-read", _lead_to_the_gallery)
