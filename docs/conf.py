@@ -46,6 +46,16 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False  # the class template lists them
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {
+    # numpydoc's own lead to labels, which cannot be looked up without a network.
+    "bool": "bool",
+    "scalar": "numpy.generic",
+    "array-like": "numpy.typing.ArrayLike",
+    "callable": "collections.abc.Callable",
+    "iterable": "collections.abc.Iterable",
+    "path-like": "os.PathLike",
+    "sequence": "collections.abc.Sequence",
+}
 default_role = "py:obj"
 
 # A name of ours that leads nowhere is an error; other projects' names are links where
@@ -89,7 +99,6 @@ sphinx_gallery_conf = {
     ),
     "doc_module": ("sklearn_mdjpt",),
     "backreferences_dir": "generated/backreferences",
-    "reference_url": {"sklearn_mdjpt": None},
     "abort_on_example_error": False,
     "matplotlib_animations": False,
     "remove_config_comments": True,
@@ -100,8 +109,18 @@ sphinx_gallery_conf = {
 def _full_names():
     """Map each public name to where the API pages have it, the first module first."""
     names = {}
-    for module in ("", ".datasets", ".evaluation", ".model_selection", ".baselines",
-                   ".preprocessing", ".plotting", ".inspection", ".channels", ".nn"):
+    for module in (
+        "",
+        ".datasets",
+        ".evaluation",
+        ".model_selection",
+        ".baselines",
+        ".preprocessing",
+        ".plotting",
+        ".inspection",
+        ".channels",
+        ".nn",
+    ):
         full = f"sklearn_mdjpt{module}"
         if importlib.util.find_spec(full) is None:
             continue
@@ -123,14 +142,17 @@ def _link_short_name(app, env, node, contnode):
     )
 
 
-def _lead_to_the_gallery(app, name, source):
-    """Links to the examples' files, which GitHub shows, become links to their pages."""
+def _lead_to_pages(app, name, source):
+    """Lead links to files outside of docs/, which GitHub shows, to their pages."""
+    pages = {"../benchmarks/README.md": "benchmarks.md"}
+    pages["../examples/README.txt"] = "auto_examples/index.rst"
     for path in (Path(app.srcdir).parent / "examples").glob("*.py"):
-        page = f"auto_examples/{path.stem}.rst"
-        source[0] = source[0].replace(f"(../examples/{path.name})", f"({page})")
+        pages[f"../examples/{path.name}"] = f"auto_examples/{path.stem}.rst"
+    for path, page in pages.items():
+        source[0] = source[0].replace(f"]({path})", f"]({page})")
 
 
 def setup(app):
     """Connect the two."""
     app.connect("missing-reference", _link_short_name)
-    app.connect("source-read", _lead_to_the_gallery)
+    app.connect("source-read", _lead_to_pages)
