@@ -46,16 +46,20 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False  # the class template lists them
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
+# numpydoc's own aliases lead to other projects' labels, and would stay visible as
+# "python:str" where those cannot be looked up; these are names, or plain text.
 numpydoc_xref_aliases = {
-    # numpydoc's own lead to labels, which cannot be looked up without a network.
-    "bool": "bool",
-    "scalar": "numpy.generic",
+    **{
+        name: name
+        for name in ("None", "True", "False", "bool", "dict", "float", "int", "list",
+                     "str", "tuple", "callable")
+    },
     "array-like": "numpy.typing.ArrayLike",
-    "callable": "collections.abc.Callable",
     "iterable": "collections.abc.Iterable",
     "path-like": "os.PathLike",
+    "scalar": "numpy.generic",
     "sequence": "collections.abc.Sequence",
-}
+}  # fmt: skip
 default_role = "py:obj"
 
 # A name of ours that leads nowhere is an error; other projects' names are links where
