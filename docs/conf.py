@@ -1,6 +1,5 @@
 """Sphinx's settings; CONTRIBUTING.md has the command that builds the pages."""
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -110,30 +109,11 @@ sphinx_gallery_conf = {
 }
 
 
-def _full_names():
-    """Map each public name to where the API pages have it, the first module first."""
-    names = {}
-    for module in (
-        "",
-        ".datasets",
-        ".evaluation",
-        ".model_selection",
-        ".baselines",
-        ".preprocessing",
-        ".plotting",
-        ".inspection",
-        ".channels",
-        ".nn",
-    ):
-        full = f"sklearn_mdjpt{module}"
-        if importlib.util.find_spec(full) is None:
-            continue
-        for name in importlib.import_module(full).__all__:
-            names.setdefault(name, f"{full}.{name}")
-    return names
-
-
-_FULL_NAMES = _full_names()
+# Each public name, and where the API pages have it.
+_FULL_NAMES = {name: f"sklearn_mdjpt.{name}" for name in sklearn_mdjpt._HOMES}
+for _module in sklearn_mdjpt._SUBMODULES:
+    for _name in getattr(getattr(sklearn_mdjpt, _module), "__all__", ()):
+        _FULL_NAMES.setdefault(_name, f"sklearn_mdjpt.{_module}.{_name}")
 
 
 def _link_short_name(app, env, node, contnode):

@@ -11,26 +11,15 @@ from pathlib import Path
 import pytest
 
 import sklearn_mdjpt
-from sklearn_mdjpt import (
-    baselines,
-    channels,
-    datasets,
-    evaluation,
-    model_selection,
-    nn,
-    preprocessing,
-)
 
 ROOT = Path(__file__).parents[1]
 
 
 def _public_objects():
-    modules = (
-        sklearn_mdjpt, baselines, channels, datasets, evaluation, model_selection, nn,
-        preprocessing,
-    )  # fmt: skip
+    submodules = [getattr(sklearn_mdjpt, name) for name in sklearn_mdjpt._SUBMODULES]
+    modules = [sklearn_mdjpt, *(m for m in submodules if hasattr(m, "__all__"))]
     for module in modules:
-        for name in getattr(module, "__all__", dir(module)):
+        for name in module.__all__:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
             if inspect.isclass(value) and issubclass(value, tuple):
