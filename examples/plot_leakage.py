@@ -115,6 +115,7 @@ for ax, (data, rows) in zip(axes, means.groupby("data", sort=False), strict=True
             xytext=(0, 7),
             textcoords="offset points",
             ha="center",
+            bbox={"facecolor": "w", "edgecolor": "none", "pad": 0.5},
         )
     ax.axvline(100 / 3, color="k", linestyle="--", linewidth=1)
     ax.set(title=data, xlabel="balanced accuracy (%)", xlim=(15, 100))
