@@ -1,14 +1,16 @@
 """Joint pre-training on four simulated datasets, transfer to a fifth of another cap.
 
-    python benchmarks/simulated_transfer.py            # all seeds; goes on after a kill
-    python benchmarks/simulated_transfer.py --report   # only tables and figure
+    python benchmarks/simulated_transfer.py              # goes on after a kill
+    python benchmarks/simulated_transfer.py --seeds 1 --variants "mdJPT, joint"
+    python benchmarks/simulated_transfer.py --design short --seeds 0
+    python benchmarks/simulated_transfer.py --report     # only tables and figure
 
 What is asked: does joint pre-training beat the best single dataset, does ISA matter,
 does CDA draw datasets together without costing accuracy, do positives have to be of the
 same moment, and do frozen features beat differential entropy? Settings were chosen with
-seeds from 100 on; the reported ones are `SEEDS`. Scores are written by subject into
-``results/simulated_transfer.csv``, what pre-training did into
-``results/simulated_pretraining.csv``.
+seeds from 100 on; the reported ones are `SEEDS`. Of each of the `DESIGNS`, scores by
+subject are written into ``results/simulated_<design>_transfer.csv``, what pre-training
+did into ``results/simulated_<design>_pretraining.csv``.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_mdjpt import LDSSmoother, MDJPTEncoder, WindowFeatures
+from sklearn_mdjpt import LDSSmoother, MDJPTEncoder, WindowFeatures, concat_windows
 from sklearn_mdjpt.baselines import differential_entropy
 from sklearn_mdjpt.datasets import make_emotion_windows
 from sklearn_mdjpt.evaluation import (
@@ -37,9 +39,13 @@ from sklearn_mdjpt.evaluation import (
 RESULTS = Path(__file__).parent / "results"
 SEEDS = (0, 1, 2)
 TARGET = "SimE"
+N_HELD_OUT = 2  # of each source, to measure losses and distances on
+DESIGNS = {
+    # Subjects of each source that are trained on, and epochs of 30 batches.
+    "short": {"n_subjects": 6, "max_epochs": 5},
+    "long": {"n_subjects": 16, "max_epochs": 16},
+}
 DATA = {
-    # Two subjects of each source are held out, to measure losses and distances on.
-    "n_subjects": (8, 8, 8, 8, 12),
     "n_stimuli": 9,
     "montages": (
         "faced30",
@@ -52,13 +58,8 @@ DATA = {
     "sfreqs": (250.0, 128.0, 200.0, 250.0, 200.0),
     "references": ("average", "mastoids", "average", "M1", "average"),
 }
-HELD_OUT = ("07", "08")
-ENCODER = {
-    "patch_size": 64,
-    "patch_stride": 12,
-    "max_epochs": 5,
-    "batches_per_epoch": 30,
-}
+N_TARGET = 12
+ENCODER = {"patch_size": 64, "patch_stride": 12, "batches_per_epoch": 30}
 VARIANTS = {
     "mdJPT, joint": {},
     "without ISA": {"isa_weight": 0.0},
@@ -73,6 +74,16 @@ ENTROPY = "DE, by subject"
 CONTEXT = ["seed", "protocol", "method", "sources", "subject", "unit", "metric"]
 
 
+def make_data(seed, n_subjects):
+    """Return windows to pre-train on, held-out windows of the same, and the target."""
+    n_source = n_subjects + N_HELD_OUT
+    counts = [n_source] * (len(DATA["montages"]) - 1) + [N_TARGET]
+    X = make_emotion_windows(5, n_subjects=counts, random_state=seed, **DATA)
+    is_target = X.groups("dataset") == TARGET
+    held_out = (X.metadata["subject"].astype(int) > n_subjects).to_numpy() & ~is_target
+    return X[~is_target & ~held_out], X[held_out], X[is_target]
+
+
 def make_model(**changes):
     """Frozen features, smoothed along each trial as in the paper, and a linear head."""
     encoder = MDJPTEncoder.small(random_state=0, **ENCODER | changes)
@@ -83,16 +94,13 @@ def make_model(**changes):
     )
 
 
-def study(seed, cache_dir, n_jobs):
+def study(seed, design, variants, single, cache_dir, n_jobs):
     """Return scores by subject, and losses, of one seed."""
-    X = make_emotion_windows(5, random_state=seed, **DATA)
-    is_target = X.groups("dataset") == TARGET
-    held_out = np.isin(X.metadata["subject"], HELD_OUT) & ~is_target
-    target, source = X[is_target], X[~is_target & ~held_out]
-    unseen = X[is_target | held_out]
+    source, held_out, target = make_data(seed, design["n_subjects"])
     options = {"source": source, "cache_dir": cache_dir, "n_jobs": n_jobs, "verbose": 1}
 
-    models = {name: make_model(**changes) for name, changes in VARIANTS.items()}
+    length = {"max_epochs": design["max_epochs"]}
+    models = {name: make_model(**length | VARIANTS[name]) for name in variants}
     peers = {
         ENTROPY: differential_entropy("subject", "lds"),
         "DE": differential_entropy(None, "lds"),
@@ -101,13 +109,23 @@ def study(seed, cache_dir, n_jobs):
         protocol(models | peers, target, **options)
         for protocol in (few_shot, zero_shot)
     ]
-    single = {SINGLE: models[JOINT]}
-    protocols = ("few_shot", "zero_shot")
-    tables.append(scaling(single, target, sizes=[1], protocols=protocols, **options))
-    scores = pd.concat(tables).assign(seed=seed).fillna({"sources": ""})
+    if single:
+        protocols = ("few_shot", "zero_shot")
+        tables.append(
+            scaling(
+                {SINGLE: make_model(**length)},
+                target,
+                sizes=[1],
+                protocols=protocols,
+                **options,
+            )
+        )
+    scores = pd.concat(tables).assign(seed=seed)
+    scores["sources"] = scores["sources"].fillna("") if single else ""
     scores = scores[scores["metric"].isin(["balanced_accuracy", "roc_auc"])]
     scores = scores.groupby(CONTEXT, sort=False, dropna=False)["value"].mean()
 
+    unseen = concat_windows([target, held_out])
     losses = []
     for name, model in pretrain(models, source, cache_dir).items():
         encoder = MDJPTEncoder.load(model[0].extractor.weights)
@@ -147,7 +165,7 @@ def as_table(scores):
     )
 
 
-def report(scores, losses):
+def report(scores, losses, picture):
     """Print the tables and draw the figure."""
     table = as_table(scores)
     columns = ["protocol", "method", "mean", "sd", "low", "high", "n_subjects"]
@@ -167,25 +185,41 @@ def report(scores, losses):
     for ax, protocol in zip(axes, ("few_shot", "zero_shot"), strict=True):
         plot(table[table["protocol"] == protocol], ax=ax)
         ax.set_title(protocol.replace("_", "-"), pad=18)
-    figure.savefig(RESULTS / "simulated_transfer.png", dpi=150)
+    figure.savefig(picture, dpi=150)
+
+
+def keep(path, table, seed):
+    """Write what was found of a seed, in the place of what there was."""
+    if path.exists():
+        others = pd.read_csv(path)
+        table = pd.concat([others[others["seed"] != seed], table])
+    table.sort_values("seed", kind="stable").to_csv(
+        path, index=False, float_format="%.4f"
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--report", action="store_true")
+    parser.add_argument("--design", choices=DESIGNS, default="long")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--variants", nargs="+", default=[*VARIANTS, SINGLE])
     parser.add_argument("--cache-dir", default="simulated_transfer_cache")
     parser.add_argument("--n-jobs", type=int, default=2)
     options = parser.parse_args()
-    paths = [RESULTS / f"simulated_{name}.csv" for name in ("transfer", "pretraining")]
+    stem = RESULTS / f"simulated_{options.design}"
+    paths = [f"{stem}_{name}.csv" for name in ("transfer", "pretraining")]
     if not options.report:
-        parts = [
-            study(seed, options.cache_dir, options.n_jobs) for seed in options.seeds
-        ]
-        for path, tables in zip(paths, zip(*parts, strict=True), strict=True):
-            pd.concat(tables).to_csv(path, index=False, float_format="%.4f")
-    report(*(pd.read_csv(path, keep_default_na=False, na_values=["nan", ""])
-             for path in paths))  # fmt: skip
+        design = DESIGNS[options.design]
+        variants = [name for name in options.variants if name != SINGLE]
+        single = SINGLE in options.variants
+        for seed in options.seeds:
+            found = study(
+                seed, design, variants, single, options.cache_dir, options.n_jobs
+            )
+            for path, table in zip(paths, found, strict=True):
+                keep(Path(path), table, seed)
+    report(*map(pd.read_csv, paths), f"{stem}_transfer.png")
 
 
 if __name__ == "__main__":

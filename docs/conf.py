@@ -97,6 +97,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_",
     "within_subsection_order": ExplicitOrder(
         [
+            "plot_quick_start.py",
             "plot_leave_one_subject_out.py",
             "plot_few_shot.py",
             "plot_zero_shot.py",

@@ -29,11 +29,14 @@ X = make_emotion_windows(
     n_subjects=8,
     n_stimuli=6,
     montages=("faced30", "deap32", "canonical60"),
+    emotion_strength=1.2,
     random_state=0,
 )
 new = X.groups("dataset") == "SimC"
 models = {
-    "mdJPT": MDJPTEncoder.small(max_epochs=2, random_state=0),
+    "mdJPT": MDJPTEncoder.small(
+        patch_size=64, patch_stride=12, max_epochs=3, random_state=0
+    ),
     "differential entropy": WindowFeatures(DifferentialEntropy(), [SubjectScaler()]),
 }
 

@@ -114,9 +114,59 @@ def pooled_statistics(encoder, reader, metadata, *, batch_size, device):
     )
 
 
+@torch.no_grad()
+def batches_with_statistics(encoder, reader, metadata, *, batch_size, device):
+    """Read all windows of a reader, with the statistics that z-score each.
+
+    Unlike `extract_features` it leaves what to do with them to the caller, who may ask
+    for gradients.
+
+    Parameters
+    ----------
+    encoder : HybridEncoder
+        In eval mode, on ``device``.
+    reader : CanonicalReader
+        The windows.
+    metadata : DataFrame of shape (n_windows, n_columns)
+        Says whose window is whose.
+    batch_size : int
+        Windows at once.
+    device : torch.device
+        Where to compute.
+
+    Yields
+    ------
+    rows : ndarray of int
+        Windows of one length, of one subject where statistics are a subject's.
+    x : Tensor of shape (n_rows, n_chans, n_times)
+        Their signals.
+    statistics : NormStatistics or None
+        What `HybridEncoder.features_from` takes for them.
+    """
+    groups = [np.arange(len(metadata))]
+    if encoder.subject_norm == "subject":
+        groups = _rows_by_subject(metadata)
+    dtype = next(encoder.parameters()).dtype
+    for rows in groups:
+        statistics = None
+        if encoder.subject_norm == "subject":
+            chosen = statistics_rows(reader, metadata, rows)
+            statistics = encoder.norm_statistics(
+                _encode(encoder, reader, metadata, batch, device)
+                for batch in _batches(chosen, reader.n_times, batch_size)
+            )
+        for batch in _batches(rows, reader.n_times, batch_size):
+            yield (
+                batch,
+                torch.from_numpy(reader.read(batch)).to(device, dtype),
+                statistics,
+            )
+
+
 def _encode(encoder, reader, metadata, rows, device):
     """Encode the channels of some windows; a broken one is named, not averaged in."""
-    x = torch.from_numpy(reader.read(rows)).to(device)
+    x = torch.from_numpy(reader.read(rows))
+    x = x.to(device, next(encoder.parameters()).dtype)
     z = encoder.encode_channels(x)
     # Overflows where squares do: with a variance that is not finite, all z-scores
     # would be 0.  (Time lies in one piece: flattened with it last, nothing is copied.)

@@ -45,7 +45,7 @@ from ._validation import (
 )
 from ._weights import load_parameters, write_weights
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
-from .nn import HybridEncoder, covariance_centroids
+from .nn import HybridEncoder, centroid_distances, covariance_centroids
 from .nn.pretraining import JointLoss, JointPretraining
 
 _SMALL = {
@@ -1109,10 +1109,8 @@ def _centroid_distance(centroids):
     """Mean distance of datasets' covariances (M, D, C, C), each of trace 1."""
     if len(centroids) < 2:
         return float("nan")
-    trace = centroids.diagonal(dim1=-2, dim2=-1).sum(-1)
-    shapes = centroids / trace[..., None, None].clamp_min(torch.finfo(trace.dtype).tiny)
-    a, b = torch.triu_indices(len(shapes), len(shapes), offset=1)
-    return float((shapes[a] - shapes[b]).square().sum((-2, -1)).sqrt().mean())
+    a, b = torch.triu_indices(len(centroids), len(centroids), offset=1)
+    return float(centroid_distances(centroids)[a, b].mean())
 
 
 def _device(module):

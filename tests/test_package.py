@@ -140,6 +140,10 @@ def _resolve(name):
             "from sklearn_mdjpt import baselines; baselines.make_baselines",
             ("torch", "mne", "braindecode", "pyriemann", "skorch"),
         ),
+        (
+            "from sklearn_mdjpt import inspection, plotting",
+            ("matplotlib", "mne", "braindecode"),
+        ),
         ("from sklearn_mdjpt import MDJPTEncoder", ("mne", "braindecode", "pyriemann")),
     ],
 )

@@ -1,6 +1,4 @@
-"""What tables of scores say: means with intervals, differences, and a picture."""
-
-import textwrap
+"""What tables of scores say: means with intervals, and differences."""
 
 import numpy as np
 import pandas as pd
@@ -63,8 +61,8 @@ def summary(table, *, metric="balanced_accuracy", unit="window", confidence=0.95
     """
     _check_confidence(confidence)
     rows = []
-    for about, group in _groups(table, metric, unit):
-        values = _by_subject(group).dropna().to_numpy()
+    for about, group in scores_of_groups(table, metric, unit):
+        values = subject_means(group).dropna().to_numpy()
         low, high = _interval(values, confidence)
         leaks = [leak for leak in group.get("leak", pd.Series(dtype=str)).unique()]
         rows.append(
@@ -122,7 +120,9 @@ def compare(
     Journal of Machine Learning Research 7, 1-30.
     """
     _check_confidence(confidence)
-    groups = [(about, _by_subject(g)) for about, g in _groups(table, metric, unit)]
+    groups = [
+        (about, subject_means(g)) for about, g in scores_of_groups(table, metric, unit)
+    ]
     methods = list(dict.fromkeys(about["method"] for about, _ in groups))
     if reference not in methods:
         raise ValueError(
@@ -189,67 +189,20 @@ def plot(table, *, metric="balanced_accuracy", unit="window", ax=None):
     matplotlib Axes
         A grey dot is a subject, a square a mean with its 95 % interval; the dashed line
         is chance.  Methods that leak are marked.
+
+    See Also
+    --------
+    sklearn_mdjpt.plotting.plot_scores : The same function.
+    sklearn_mdjpt.plotting.plot_ablation : Differences from one method.
+    sklearn_mdjpt.plotting.plot_scaling : Scores by the number of source datasets.
     """
-    import matplotlib.pyplot as plt
+    # plotting draws what is computed here, and imports it.
+    from ..plotting import plot_scores
 
-    means = summary(table, metric=metric, unit=unit)
-    shown = [
-        (about, _by_subject(group).dropna().to_numpy())
-        for about, group in _groups(table, metric, unit)
-    ]
-    # What tells rows apart, beside their method, is part of their name.
-    varying = [
-        k for k in shown[0][0]
-        if k != "method" and len({str(about.get(k)) for about, _ in shown}) > 1
-    ]  # fmt: skip
-    kept = [
-        i for i, (about, _) in enumerate(shown) if about["method"] not in _BASELINES
-    ]
-    names = [_label(shown[i][0], varying, means.iloc[i]["leak"]) for i in kept]
-    if ax is None:
-        lines = sum(1 + name.count("\n") for name in names)
-        size = (7.0, 1.3 + 0.22 * (len(names) + lines))
-        _, ax = plt.subplots(figsize=size, layout="constrained")
-    rng = np.random.default_rng(0)
-    for place, i in enumerate(kept):
-        values = shown[i][1]
-        row = means.iloc[i]
-        jitter = rng.uniform(-0.13, 0.13, len(values))
-        ax.plot(100 * values, place + jitter, "o", color="0.72", markersize=4, mew=0)
-        errors = 100 * np.array(
-            [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
-        )
-        ax.errorbar(
-            100 * row["mean"], place, xerr=np.nan_to_num(errors).clip(min=0), fmt="s",
-            color="#d55e00" if row["leak"] else "#0072b2", capsize=4, markersize=6,
-        )  # fmt: skip
-    chance = means.loc[means["method"] == "chance", "mean"]
-    if len(chance):
-        ax.axvline(100 * chance.mean(), color="k", linestyle="--", linewidth=1)
-        ax.annotate(
-            "chance", (100 * chance.mean(), 1.0), xycoords=("data", "axes fraction"),
-            xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
-            fontsize=8,
-        )  # fmt: skip
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set_xlabel(f"{metric.replace('_', ' ')} of a subject's {unit}s (%)")
-    return ax
+    return plot_scores(table, metric=metric, unit=unit, ax=ax)
 
 
-def _label(about, varying, leak):
-    """Name a row of the picture by what tells it from others."""
-    parts = [about["method"]]
-    for name in varying:
-        value = about.get(name)
-        if not pd.isna(value):
-            plain = name in ("protocol", "dataset")
-            parts.append(str(value) if plain else f"{name.replace('_', ' ')} {value}")
-    text = textwrap.fill(", ".join(parts), 32)
-    return f"{text}\n(leak: {leak})" if leak else text
-
-
-def _groups(table, metric, unit):
+def scores_of_groups(table, metric, unit):
     """Yield what tells each group of scores apart, and its rows."""
     if not isinstance(table, pd.DataFrame) or "metric" not in table:
         raise TypeError(
@@ -279,7 +232,8 @@ def _check_confidence(confidence):
         raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}.")
 
 
-def _by_subject(group):
+def subject_means(group):
+    """Return the mean score of each subject of a group, over splits."""
     return group.groupby(["dataset", "subject"])["value"].mean()
 
 

@@ -11,6 +11,7 @@ from .head import MLPHead
 from .losses import (
     cda_loss,
     centroid_dispersion,
+    centroid_distances,
     covariance_centroids,
     isa_loss,
     label_isa_loss,
@@ -29,6 +30,7 @@ __all__ = [
     "StimulusPairSampler",
     "cda_loss",
     "centroid_dispersion",
+    "centroid_distances",
     "covariance_centroids",
     "encoder_cost",
     "isa_loss",

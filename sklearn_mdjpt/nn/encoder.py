@@ -445,24 +445,38 @@ class HybridEncoder(nn.Module):
         ValueError
             If ``subject_norm="subject"`` and no statistics are given.
         """
-        if statistics is None and self.subject_norm is not None:
-            if self.subject_norm != "train":
-                raise ValueError(
-                    "subject_norm='subject' needs the subject's statistics: pass what "
-                    "norm_statistics returns."
-                )
-            statistics = self.get_statistics()
+        statistics = self._given_or_kept(statistics)
 
         def features(z):
-            if self.subject_norm is None:
-                p = self._mix_channels(z)
-            else:
-                p = self._mix_channels(self.channel_norm.normalize(z, *statistics[:2]))
+            p = self._mixed(z, statistics)
+            if self.subject_norm is not None:
                 p = self.spatial_norm.normalize(p, *statistics[2:])
             return self._summarize(self.dynamics(p))
 
         later = [*self.spatial.parameters(), *self.dynamics.parameters()]
         return self._in_chunks(features, z, later)
+
+    def spatial_from(self, z, statistics=None):
+        """Mix the channels of encoded windows, each independent of the others.
+
+        Parameters
+        ----------
+        z : Tensor of shape (B, n_chans, N, latent_dim)
+            Output of `encode_channels`.
+        statistics : NormStatistics, default=None
+            As for `features_from`.
+
+        Returns
+        -------
+        Tensor of shape (B, latent_dim, n_virtual_channels, N)
+            ``spatial`` of `EncoderOutput`, before the z-score that follows.
+
+        Raises
+        ------
+        ValueError
+            As in `features_from`.
+        """
+        return self._mixed(z, self._given_or_kept(statistics))
 
     def check_projectable(self, n_times):
         """Raise if windows are too short for the projector.
@@ -496,6 +510,23 @@ class HybridEncoder(nn.Module):
             row_size=x[0].numel(),
             max_rows=self.channel_encoder.chunk_size,
         )
+
+    def _given_or_kept(self, statistics):
+        """Return the statistics to z-score with, None where nothing is z-scored."""
+        if statistics is not None or self.subject_norm is None:
+            return statistics
+        if self.subject_norm != "train":
+            raise ValueError(
+                "subject_norm='subject' needs the subject's statistics: pass what "
+                "norm_statistics returns."
+            )
+        return self.get_statistics()
+
+    def _mixed(self, z, statistics):
+        """Z-score and mix channels, (B, C, N, D) to (B, D, C', N)."""
+        if self.subject_norm is not None:
+            z = self.channel_norm.normalize(z, *statistics[:2])
+        return self._mix_channels(z)
 
     def _mix_channels(self, z):
         """Mix channels, (B, C, N, D) to (B, D, C', N)."""

@@ -232,11 +232,7 @@ def centroid_dispersion(centroids, scale="trace"):
     ValueError
         If the shape is wrong or ``scale`` is unknown.
     """
-    if centroids.ndim != 4 or centroids.shape[-1] != centroids.shape[-2]:
-        raise ValueError(
-            "centroids must have shape (n_subjects, n_dims, n_channels, n_channels), "
-            f"got {tuple(centroids.shape)}."
-        )
+    _check_centroids(centroids)
     if scale not in ("trace", "none"):
         raise ValueError(f"scale must be 'trace' or 'none', got {scale!r}.")
     centroids = as_single(centroids)
@@ -251,11 +247,50 @@ def centroid_dispersion(centroids, scale="trace"):
     return torch.log1p(len(centroids) * centred.square().sum())
 
 
+def centroid_distances(centroids):
+    r"""Measure distances between the shapes of covariances, whatever their scale.
+
+    .. math::
+        d_{mn} = \frac{1}{D} \sum_d \Big\lVert
+        \frac{\Gamma_{m,d}}{\mathrm{tr}\,\Gamma_{m,d}} -
+        \frac{\Gamma_{n,d}}{\mathrm{tr}\,\Gamma_{n,d}} \Big\rVert_F
+
+    Parameters
+    ----------
+    centroids : Tensor of shape (n_centroids, n_dims, n_channels, n_channels)
+        As `covariance_centroids` returns them.
+
+    Returns
+    -------
+    Tensor of shape (n_centroids, n_centroids)
+        From 0 (equal up to scale) to at most the root of 2.
+
+    Raises
+    ------
+    ValueError
+        If the shape is wrong.
+    """
+    _check_centroids(centroids)
+    centroids = as_single(centroids)
+    trace = centroids.diagonal(dim1=-2, dim2=-1).sum(-1)
+    shapes = centroids / trace[..., None, None].clamp_min(torch.finfo(trace.dtype).tiny)
+    rows = [(shapes - one).square().sum((-2, -1)).sqrt().mean(1) for one in shapes]
+    return torch.stack(rows)
+
+
 def _similarities(z):
     """Cosine similarities of all rows (n_windows, n_dims) with each other."""
     z = F.normalize(as_single(z), dim=1)
     with no_autocast(z.device.type):
         return z @ z.T
+
+
+def _check_centroids(centroids):
+    if centroids.ndim != 4 or centroids.shape[-1] != centroids.shape[-2]:
+        raise ValueError(
+            "centroids must have shape (n_subjects, n_dims, n_channels, n_channels), "
+            f"got {tuple(centroids.shape)}."
+        )
 
 
 def _check_nt_xent(temperature, reduction):

@@ -1,0 +1,77 @@
+"""What the inter-subject alignment loss is when nothing is known."""
+
+import numpy as np
+import torch
+
+from .._canonical import CanonicalReader
+from .._inputs import as_windows
+from .._pairs import make_sampler, pair_columns
+from .._validation import check_option
+from ..nn import isa_loss, label_isa_loss
+
+
+def isa_of_guessing(X, y=None, *, pairing="stimulus", n_batches=200, random_state=0):
+    r"""Return the ISA loss of projections that tell no window from another.
+
+    For pairs by stimulus it is the sum over datasets of :math:`\log(2n - 1)`, with n
+    pairs of windows in a batch: what ``history_["isa"]`` is to be compared with.
+
+    Parameters
+    ----------
+    X : EEGWindows, mne.Epochs, list of mne.Epochs or braindecode dataset
+        What the encoder is trained on.
+    y : array-like of shape (n_windows,), default=None
+        Labels, for ``pairing="label"``; None takes ``X.y``.
+    pairing : {"stimulus", "stimulus-any-onset", "label"}, default="stimulus"
+        As of `MDJPTEncoder`.
+    n_batches : int, default=200
+        Batches to draw: the number of pairs may differ between them.
+    random_state : int, default=0
+        Seeds the draw.
+
+    Returns
+    -------
+    float
+        In nats, as the loss.
+
+    Notes
+    -----
+    An untrained encoder is better than that: the z-score by subject alone pulls
+    partners together.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.inspection import isa_of_guessing
+    >>> X = make_emotion_windows(1, n_subjects=3, n_stimuli=6, random_state=0)
+    >>> round(isa_of_guessing(X), 3)  # six stimuli, log(11)
+    2.398
+    """
+    options = ("stimulus", "stimulus-any-onset", "label")
+    check_option(pairing, options, "pairing")
+    if n_batches < 1:
+        raise ValueError(f"n_batches must be at least 1, got {n_batches!r}.")
+    windows = as_windows(X)
+    reader = CanonicalReader(windows)
+    sampler, *_ = make_sampler(
+        pair_columns(windows),
+        reader.n_times,
+        y,
+        pairing=pairing,
+        known_labels=windows.y,
+        sfreq=reader.sfreq,
+        rng=np.random.default_rng(random_state),
+    )
+    # Without differences between similarities the temperature does not matter.
+    losses = [sum(_guess(pair) for pair in sampler.draw()) for _ in range(n_batches)]
+    return float(np.mean(losses))
+
+
+def _guess(pair):
+    n_a, n_b = len(pair.rows_a), len(pair.rows_b)
+    equal = torch.ones(n_a + n_b, 1, dtype=torch.float64)
+    if pair.labels_a is None:
+        return float(isa_loss(equal[:n_a], equal[n_a:]))
+    sides = torch.arange(n_a + n_b) >= n_a
+    labels = torch.as_tensor(np.concatenate([pair.labels_a, pair.labels_b]))
+    return float(label_isa_loss(equal, sides.long(), labels))

@@ -1,0 +1,99 @@
+"""The parts of a fitted model: what comes before its encoder, and what after."""
+
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from .._extraction import batches_with_statistics
+from ..classifier import MDJPTClassifier
+from ..compose import WindowFeatures
+from ..encoder import MDJPTEncoder
+
+
+def split_model(model):
+    """Take a fitted model apart at its encoder.
+
+    Parameters
+    ----------
+    model : estimator
+        `MDJPTEncoder`, or a pipeline, `WindowFeatures` or `MDJPTClassifier` with one.
+
+    Returns
+    -------
+    before : list of transformers
+        What windows pass first.
+    encoder : MDJPTEncoder
+        The encoder, fitted.
+    after : list of estimators or torch.nn.Module
+        What its features pass afterwards.
+
+    Raises
+    ------
+    TypeError
+        If there is no encoder where one is looked for.
+    """
+    parts = _parts(model)
+    places = [i for i, part in enumerate(parts) if isinstance(part, MDJPTEncoder)]
+    if len(places) != 1:
+        raise TypeError(
+            "Expected a fitted MDJPTEncoder, or a pipeline, WindowFeatures or "
+            f"MDJPTClassifier with one encoder in it, got {model!r}."
+        )
+    encoder = parts[places[0]]
+    check_is_fitted(encoder, "module_")
+    return parts[: places[0]], encoder, parts[places[0] + 1 :]
+
+
+def read_windows(model, X):
+    """Take windows to the encoder inside a model.
+
+    Parameters
+    ----------
+    model : estimator
+        As for `split_model`.
+    X : EEGWindows or what else the model takes
+        Windows.
+
+    Returns
+    -------
+    encoder : MDJPTEncoder
+        The encoder.
+    windows : EEGWindows
+        What it gets of X.
+    reader : CanonicalReader
+        Reads them as the encoder does.
+    """
+    before, encoder, _ = split_model(model)
+    for step in before:
+        X = step.transform(X)
+    return encoder, *encoder._read(X, encoder.module_, encoder._fitted_parameters)
+
+
+def encoded_windows(module, windows, reader, batch_size):
+    """Yield batches of windows with the statistics that ``transform`` would use."""
+    return batches_with_statistics(
+        module,
+        reader,
+        windows.metadata,
+        batch_size=batch_size,
+        device=next(module.parameters()).device,
+    )
+
+
+def _parts(model):
+    """List the steps of nested pipelines, one after the other."""
+    if isinstance(model, FrozenEstimator):
+        return _parts(model.estimator)
+    if isinstance(model, Pipeline):
+        steps = [step for _, step in model.steps]
+        return [
+            part for step in steps if step not in (None, "passthrough")
+            for part in _parts(step)
+        ]  # fmt: skip
+    if isinstance(model, WindowFeatures):
+        check_is_fitted(model)
+        return [*_parts(model.extractor_), *(step for _, step in model.steps_)]
+    if isinstance(model, MDJPTClassifier):
+        check_is_fitted(model)
+        return [*_parts(model.features_), model.module_]
+    return [model]
