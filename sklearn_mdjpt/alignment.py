@@ -760,7 +760,7 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
 class CovarianceDistance:
     """How far the domains' mean covariances are apart; see `covariance_distance`.
 
-    Attributes
+    Parameters
     ----------
     between : float
         Mean distance between the means of two domains.

@@ -223,7 +223,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         X : EEGWindows, mne.Epochs, list of mne.Epochs, braindecode dataset or array
             Windows of one length in seconds; an array has the shape (n_windows,
             n_channels, n_times).
-        y : array-like of shape (n_windows,)
+        y : array-like of shape (n_windows,), default=None
             Labels; those of EEGWindows are ``X.y``.
 
         Returns

@@ -16,6 +16,16 @@ import numpy as np
 
 from ._validation import check_ch_names, check_option, check_positions, list_some
 
+__all__ = [
+    "CANONICAL_CHANNELS",
+    "CANONICAL_SFREQ",
+    "canonical_name",
+    "channel_matrix",
+    "electrode_positions",
+    "site_names",
+    "template_positions",
+]
+
 CANONICAL_SFREQ = 125.0
 """Sampling rate, in hertz, at which the encoder sees every recording."""
 
@@ -59,13 +69,40 @@ def template_positions():
 
 
 def canonical_name(name):
-    """Return a channel's name in upper case, T3/T4/T5/T6 as T7/T8/P7/P8."""
+    """Return a channel's name in upper case, T3/T4/T5/T6 as T7/T8/P7/P8.
+
+    Parameters
+    ----------
+    name : str
+        A channel's name.
+
+    Returns
+    -------
+    str
+        The name that the canonical channels are looked up by.
+    """
     name = str(name).strip().upper()
     return ALIASES.get(name, name)
 
 
 def site_names(ch_names):
-    """Return the canonical spelling of channel names; raise if two name one site."""
+    """Return the canonical spelling of channel names; raise if two name one site.
+
+    Parameters
+    ----------
+    ch_names : sequence of str
+        Channel names.
+
+    Returns
+    -------
+    tuple of str
+        As `canonical_name` gives them.
+
+    Raises
+    ------
+    ValueError
+        If two names are of one site, such as T3 and T7.
+    """
     names = tuple(canonical_name(name) for name in ch_names)
     if len(set(names)) < len(names):
         twice = {n for n in names if names.count(n) > 1}

@@ -106,7 +106,7 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         The subjects set aside; None without ``early_stopping``.
     n_features_in_ : int
         Number of features; only with ``encoder="passthrough"``.
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape (n_features_in,)
         Their names, if X has names; likewise.
 
     See Also
@@ -192,7 +192,7 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         X : EEGWindows, mne.Epochs, list of mne.Epochs, braindecode dataset or array
             Windows as the encoder takes them; with ``encoder="passthrough"`` an array
             of shape (n_windows, n_features).
-        y : array-like of shape (n_windows,)
+        y : array-like of shape (n_windows,), default=None
             Labels; those of EEGWindows are ``X.y``.
         subjects, datasets, sessions, trials, stimuli, onsets : array-like of shape \
 (n_windows,), default=None

@@ -153,7 +153,7 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_windows, n_features_out_)
+        ndarray of shape (n_windows, n_features_out)
             Row i is window i.
         """
         return self._fit(X, y, subjects, datasets, sessions, trials, stimuli, onsets)
@@ -174,7 +174,7 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_windows, n_features_out_)
+        ndarray of shape (n_windows, n_features_out)
             Row i is window i.
 
         Raises
@@ -249,7 +249,7 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of str, shape (n_features_out_,)
+        ndarray of str, shape (n_features_out,)
             Behind a step without names, its class's name and a number.
         """
         check_is_fitted(self)
@@ -266,7 +266,18 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
         return np.asarray(names, dtype=object)
 
     def get_params(self, deep=True):
-        """Return parameters by name; with ``deep``, also the steps and theirs."""
+        """Return parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether the steps and their parameters (``name__parameter``) are included.
+
+        Returns
+        -------
+        dict of str to object
+            Parameters by name.
+        """
         params = super().get_params(deep=deep)
         for name, step in _named(self.steps) if deep else ():
             params[name] = step
@@ -276,7 +287,18 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
         return params
 
     def set_params(self, **params):
-        """Set parameters, those of steps (``name__parameter``), or whole steps."""
+        """Set parameters, those of steps, or whole steps.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name; ``name__parameter`` is that of a step, ``name`` a step.
+
+        Returns
+        -------
+        WindowFeatures
+            The transformer itself.
+        """
         # First the list of steps: the other names may refer to it.
         self.steps = params.pop("steps", self.steps)
         named = _named(self.steps)

@@ -232,7 +232,7 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         finite any more: the weights are then the last good ones.
     n_features_out_ : int
         Number of features.
-    mean_, scale_ : ndarray of shape (n_features_out_,) or None
+    mean_, scale_ : ndarray of shape (n_features_out,) or None
         Standardisation learnt in ``fit``.
     training_datasets_, training_subjects_ : list of str or None
         What the weights were trained on, the subjects as "dataset/subject".  Datasets
@@ -484,7 +484,7 @@ list of mne.Epochs or braindecode dataset
 
         Returns
         -------
-        ndarray of shape (n_windows, n_features_out_)
+        ndarray of shape (n_windows, n_features_out)
             Float32.
         """
         features = self._fit(
@@ -502,7 +502,7 @@ list of mne.Epochs or braindecode dataset
 
         Returns
         -------
-        ndarray of shape (n_windows, n_features_out_)
+        ndarray of shape (n_windows, n_features_out)
             Float32; row i is window i.  Numbers depend neither on the order of
             windows nor on ``batch_size``; with ``subject_norm="subject"`` they depend
             on which windows of a subject are in X.
@@ -1006,7 +1006,8 @@ list of mne.Epochs or braindecode dataset
 
         Returns
         -------
-        ndarray of str, shape (n_features_out_,)
+        ndarray of str, shape (n_features_out,)
+            In the order of the columns.
         """
         check_is_fitted(self, "module_")
         return np.array(

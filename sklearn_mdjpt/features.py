@@ -222,7 +222,7 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of str, shape (n_features_out_,)
+        ndarray of str, shape (n_features_out,)
             Channel and band; channels are "ch0", "ch1", ... after a fit on arrays.
         """
         check_is_fitted(self)

@@ -123,6 +123,7 @@ class LeaveSubjectsOut(_WindowSplitter):
         Returns
         -------
         int
+            One for each fold.
         """
         if self.n_splits is not None:
             return self.n_splits
@@ -191,6 +192,7 @@ class LeaveOneDatasetOut(_WindowSplitter):
         Returns
         -------
         int
+            One split for each.
         """
         return len(np.unique(_groups(X, groups, "dataset")))
 
@@ -288,6 +290,7 @@ class FewShotSubjects(_WindowSplitter):
         Returns
         -------
         int
+            ``n_splits``.
         """
         return self.n_splits
 
@@ -425,6 +428,7 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
         Returns
         -------
         int
+            Folds of subjects times folds of stimuli.
         """
         n_subjects = self.n_subject_splits
         if n_subjects is None:

@@ -272,7 +272,20 @@ class Recording(_Source):
         return self.n_times / self.sfreq
 
     def windows(self, starts, n_times):
-        """Cut windows; starts in samples -> (n_windows, n_channels, n_times)."""
+        """Cut windows.
+
+        Parameters
+        ----------
+        starts : ndarray of int, shape (n_windows,)
+            First sample of each window.
+        n_times : int
+            Length of a window in samples.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_channels, n_times)
+            The windows, copied.
+        """
         return _all_cuts(self.signal, n_times).swapaxes(0, 1)[np.asarray(starts)]
 
     def windows_at(self, starts, n_times, sfreq, picks=None):
@@ -334,7 +347,10 @@ class Recording(_Source):
 
         Returns
         -------
-        not_finite, constant : ndarray of bool, each of shape (n_windows,)
+        not_finite : ndarray of bool, shape (n_windows,)
+            Which windows hold NaN or inf.
+        constant : ndarray of bool, shape (n_windows,)
+            Which are constant in every channel.
         """
         channels = np.arange(self.n_channels)[picks]
         starts = np.asarray(starts)
@@ -360,7 +376,13 @@ class Recording(_Source):
         return n_bad[stops] - n_bad[starts] > 0, constant
 
     def flat_channels(self):
-        """Return the names of channels that are constant over all trials."""
+        """Return the names of channels that are constant over all trials.
+
+        Returns
+        -------
+        list of str
+            In the order of ``ch_names``.
+        """
         flat = np.arange(self.n_channels)
         for chunk in self._chunks():
             x = _channels_first(self.signal[chunk])[flat]
@@ -370,7 +392,13 @@ class Recording(_Source):
         return [self.ch_names[i] for i in flat]
 
     def parts(self):
-        """Iterate over the whole signal: here a single array."""
+        """Iterate over the whole signal: here a single array.
+
+        Yields
+        ------
+        ndarray of shape (n_channels, n_times)
+            The signal.
+        """
         yield np.asarray(self.signal)
 
     def _mix(self, matrix):

@@ -1,36 +1,25 @@
 """The package as a whole: imports, public names, docstrings, the README."""
 
+import dataclasses
 import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import sklearn_mdjpt
-from sklearn_mdjpt import (
-    baselines,
-    channels,
-    datasets,
-    evaluation,
-    inspection,
-    model_selection,
-    nn,
-    plotting,
-    preprocessing,
-)
 
 ROOT = Path(__file__).parents[1]
 
 
 def _public_objects():
-    modules = (
-        sklearn_mdjpt, baselines, channels, datasets, evaluation, inspection,
-        model_selection, nn, plotting, preprocessing,
-    )  # fmt: skip
+    submodules = [getattr(sklearn_mdjpt, name) for name in sklearn_mdjpt._SUBMODULES]
+    modules = [sklearn_mdjpt, *(m for m in submodules if hasattr(m, "__all__"))]
     for module in modules:
-        for name in getattr(module, "__all__", dir(module)):
+        for name in module.__all__:
             value = getattr(module, name)
             home = getattr(value, "__module__", None) or ""
             if inspect.isclass(value) and issubclass(value, tuple):
@@ -43,22 +32,85 @@ def _public_objects():
                             yield f"{value.__module__}.{value.__qualname__}.{method}"
 
 
-@pytest.mark.parametrize("name", sorted(set(_public_objects())))
-def test_docstrings_match_signatures(name):
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+NUMPYDOC = SETTINGS["tool"]["numpydoc_validation"]
+PUBLIC = [
+    name
+    for name in sorted(set(_public_objects()))
+    if not any(re.search(pattern, name) for pattern in NUMPYDOC["exclude"])
+]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstrings_are_complete(name):
     validate = pytest.importorskip("numpydoc.validate").validate
-    # PR01/02/03/04: parameters documented, existing, in order, typed. GL08: no
-    # docstring. RT03/SS: form of the summary. PR10: spacing.
-    wanted = {"GL08", "PR01", "PR02", "PR03", "PR04", "PR10", "SS01", "SS02"}
-    errors = [e for e in validate(name)["errors"] if e[0] in wanted]
-    if inspect.isfunction(_resolve(name)) and "." in name:
-        first_line = (inspect.getdoc(_resolve(name)) or "").strip()
-        if first_line and "\n" not in first_line:
-            # A getter or a hook of one line documents itself.
-            errors = [e for e in errors if e[0] == "GL08"]
+    assert NUMPYDOC["checks"][0] == "all"
+    unwanted = set(NUMPYDOC["checks"][1:])
     if name.endswith(".EEGWindows"):
         # Its constructor is private; the ways to make one are methods.
-        errors = [e for e in errors if e[0] != "PR01"]
+        unwanted.add("PR01")
+    errors = [e for e in validate(name)["errors"] if e[0] not in unwanted]
     assert not errors, errors
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_documented_defaults_are_those_of_the_signature(name):
+    docscrape = pytest.importorskip("numpydoc.docscrape")
+    value = _resolve(name)
+    doc = docscrape.NumpyDocString(inspect.getdoc(value))
+    if inspect.isclass(value) and issubclass(value, Warning):
+        return  # built-in constructors have no signature
+    signature = inspect.signature(value).parameters
+    factories = {
+        field.name: field.default_factory
+        for field in getattr(value, "__dataclass_fields__", {}).values()
+        if field.default_factory is not dataclasses.MISSING
+    }
+    for entry in doc["Parameters"]:
+        names = [part.strip("* ") for part in entry.name.split(",")]
+        names = [part for part in names if part in signature]
+        # scikit-learn's y=None and its like: there for the signature alone.
+        if entry.type in {"None", "ignored"}:
+            continue
+        documented = _defaults(entry.type, len(names))
+        for part, default in zip(names, documented, strict=True):
+            given = signature[part].default
+            if part in factories:
+                given = factories[part]()
+            assert default == given, f"{part}: {default!r} documented, {given!r} given"
+
+
+def _defaults(text, n_names):
+    """Return the defaults in a type such as "int, default=128, 32" of two names."""
+    found = re.search(r"default=(.*)$", text)
+    if found is None:
+        return [inspect.Parameter.empty] * n_names
+    default = eval(found[1], {"__builtins__": {"slice": slice}})
+    several = not found[1].startswith("(") and isinstance(default, tuple)
+    return default if several else [default] * n_names
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_see_also_leads_somewhere(name):
+    docscrape = pytest.importorskip("numpydoc.docscrape")
+    doc = docscrape.NumpyDocString(inspect.getdoc(_resolve(name)))
+    homes = {parent: getattr(sklearn_mdjpt, parent) for parent in sklearn_mdjpt.__all__}
+    for entries, _ in doc["See Also"]:
+        for other, _ in entries:
+            if other.split(".")[0] in {"sklearn", "mne", "pyriemann", "torch"}:
+                continue
+            places = (name.rpartition(".")[0], name, "sklearn_mdjpt", "")
+            tried = [f"{place}.{other}".strip(".") for place in places]
+            tried += [f"sklearn_mdjpt.{home}.{other}" for home in homes]
+            assert any(_exists(full) for full in tried), f"{other} in See Also"
+
+
+def _exists(name):
+    try:
+        _resolve(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def _resolve(name):

@@ -187,7 +187,7 @@ def make_emotion_windows(
         Length of a stimulus in seconds, the same for all.
     break_seconds : float, default=3.0
         Length in seconds of the pause before, between and after the trials.
-    window_seconds, stride_seconds : float, default=5.0 and 2.0
+    window_seconds, stride_seconds : float, default=5.0, 2.0
         Length of a window and step between windows of a trial, in seconds.
     montages : sequence of str or of sequences of str, default=None
         For each dataset a key of `MONTAGES` ("canonical60", "faced30", "deap32") or

@@ -114,12 +114,7 @@ def integrated_gradients(model, X, y=None, *, n_steps=32, batch_size=32):
     Returns
     -------
     Attributions
-
-    Warns
-    -----
-    UserWarning
-        If contributions miss f(x) - f(0) by more than 5 % (all windows together);
-        take more steps.
+        What each channel and moment contributes, and how well it adds up.
 
     Raises
     ------
@@ -128,6 +123,12 @@ def integrated_gradients(model, X, y=None, *, n_steps=32, batch_size=32):
         that look at other windows (smoothing, scaling by subject).
     TypeError
         A model without an encoder, or without a decision function.
+
+    Warns
+    -----
+    UserWarning
+        If contributions miss f(x) - f(0) by more than 5 % (all windows together);
+        take more steps.
 
     Notes
     -----

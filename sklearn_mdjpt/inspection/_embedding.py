@@ -62,6 +62,7 @@ def embed(features, X, *, method="pca", max_windows=2000, random_state=0):
     Returns
     -------
     Embedding
+        Points in the plane and whose they are.
 
     Raises
     ------

@@ -266,6 +266,7 @@ class HybridEncoder(nn.Module):
         Returns
         -------
         EncoderOutput
+            What each stage gives, by name.
 
         Raises
         ------
@@ -291,7 +292,7 @@ class HybridEncoder(nn.Module):
         )
 
     def empty_output(self, x):
-        """Shapes of what `forward` gives, for a batch without windows.
+        """Make what `forward` gives, for a batch without windows.
 
         Parameters
         ----------
@@ -326,6 +327,7 @@ class HybridEncoder(nn.Module):
         Returns
         -------
         Tensor of shape (B, n_chans, N, latent_dim)
+            Latent signals of each channel, as they are before the z-score.
         """
         self._check_windows(x)
         return self.channel_encoder(x)
@@ -343,6 +345,7 @@ class HybridEncoder(nn.Module):
         Returns
         -------
         NormStatistics
+            For `features_from` and `set_statistics`.
 
         Raises
         ------
@@ -406,6 +409,7 @@ class HybridEncoder(nn.Module):
         Returns
         -------
         NormStatistics
+            Means and SDs of both norms.
 
         Raises
         ------
@@ -434,6 +438,7 @@ class HybridEncoder(nn.Module):
         Returns
         -------
         Tensor of shape (B, n_features)
+            One row for each window.
 
         Raises
         ------

@@ -93,6 +93,7 @@ def label_isa_loss(z, subjects, labels, temperature=0.07, reduction="mean"):
     Returns
     -------
     Tensor of shape ()
+        The loss; a gradient goes through it.
 
     Raises
     ------
@@ -151,6 +152,7 @@ def cda_loss(spatial, subjects, scale="trace"):
     Returns
     -------
     Tensor of shape ()
+        The loss; a gradient goes through it.
 
     Raises
     ------
@@ -246,7 +248,7 @@ def centroid_dispersion(centroids, scale="trace"):
 
 
 def centroid_distances(centroids):
-    r"""Distances between the shapes of covariances, whatever their scale.
+    r"""Measure distances between the shapes of covariances, whatever their scale.
 
     .. math::
         d_{mn} = \frac{1}{D} \sum_d \Big\lVert

@@ -134,6 +134,7 @@ def interpolate_channels(
     Returns
     -------
     ndarray of the shape of x
+        A copy, with the bad channels replaced.
 
     Raises
     ------

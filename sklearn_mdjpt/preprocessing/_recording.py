@@ -75,7 +75,7 @@ def clean_recording(
         Trials as for `Recording`, in seconds from the recording's start.  None takes
         annotations, as `Recording.from_raw` does; without any, the whole recording is
         one trial.
-    l_freq, h_freq : float, default=0.5 and 47.0
+    l_freq, h_freq : float, default=0.5, 47.0
         Edges of the band in hertz; the filter is MNE's zero-phase FIR filter.
     sfreq : float or None, default=125.0
         Rate of the result in hertz; None leaves it as it is.

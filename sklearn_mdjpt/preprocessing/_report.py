@@ -87,7 +87,13 @@ class CleaningReport:
         return pd.DataFrame(self.components, columns=list(_COMPONENT_COLUMNS))
 
     def to_dict(self):
-        """Return all of it as dicts, lists, texts and numbers."""
+        """Return all of it as dicts, lists, texts and numbers.
+
+        Returns
+        -------
+        dict
+            What JSON can hold, with the format's name and version.
+        """
         return {"format": _FORMAT, "format_version": 1} | asdict(self)
 
     @classmethod
@@ -125,7 +131,13 @@ class CleaningReport:
         return cls(**{name: content[name] for name in names})
 
     def to_json(self):
-        """Return the report as a JSON text."""
+        """Return the report as a JSON text.
+
+        Returns
+        -------
+        str
+            `to_dict` in JSON.
+        """
         return json.dumps(self.to_dict(), indent=1)
 
     @classmethod
