@@ -12,6 +12,8 @@ features alone - and the answer depends on which windows may be neighbours.
 # -------------
 # The encoder is pre-trained on two simulated datasets; the third has another cap.
 
+import tempfile
+
 import matplotlib.pyplot as plt
 import pandas as pd
 
@@ -49,8 +51,11 @@ models = {
 # likely another trial of the same person.  The default asks for another person.
 
 tables = []
-for exclude in ("subject", "trial", "window"):
-    tables.append(zero_shot(models, X[new], source=X[~new], exclude=exclude))
+with tempfile.TemporaryDirectory() as cache:  # the encoder is pre-trained once
+    for exclude in ("subject", "trial", "window"):
+        tables.append(
+            zero_shot(models, X[new], source=X[~new], exclude=exclude, cache_dir=cache)
+        )
 table = pd.concat(tables)
 columns = ["method", "exclude", "mean", "low", "high", "leak"]
 print(summary(table)[columns].round(3).to_string(index=False))
