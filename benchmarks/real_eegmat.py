@@ -236,7 +236,8 @@ def keep(table):
         others = others[~others["method"].isin(table["method"].unique())]
         table = pd.concat([others, table])
     table.to_csv(path, index=False, float_format="%.4f")
-    means = table.groupby(["method", "metric"])["value"].mean().unstack()
+    windows = table[table["unit"] == "window"]
+    means = windows.groupby(["method", "metric"])["value"].mean().unstack()
     log = RESULTS / "eegmat_log.csv"
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
     means.reset_index().assign(time=now).to_csv(
