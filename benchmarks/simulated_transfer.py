@@ -23,7 +23,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_mdjpt import LDSSmoother, MDJPTEncoder, WindowFeatures, concat_windows
+from sklearn_mdjpt import (
+    LDSSmoother,
+    MDJPTEncoder,
+    SubjectScaler,
+    WindowFeatures,
+    concat_windows,
+)
 from sklearn_mdjpt.baselines import differential_entropy
 from sklearn_mdjpt.datasets import make_emotion_windows
 from sklearn_mdjpt.evaluation import (
@@ -85,10 +91,10 @@ def make_data(seed, n_subjects):
 
 
 def make_model(**changes):
-    """Frozen features, smoothed along each trial as in the paper, and a linear head."""
+    """Frozen features with the steps and the head of `differential_entropy`."""
     encoder = MDJPTEncoder.small(random_state=0, **ENCODER | changes)
     return make_pipeline(
-        WindowFeatures(encoder, [LDSSmoother()]),
+        WindowFeatures(encoder, [SubjectScaler(), LDSSmoother()]),
         StandardScaler(),
         LogisticRegression(C=0.1, max_iter=5000),
     )
