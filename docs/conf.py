@@ -107,6 +107,7 @@ sphinx_gallery_conf = {
             "plot_comparison.py",
             "plot_covariance_alignment.py",
             "plot_fine_tuning.py",
+            "plot_released_checkpoint.py",
             "plot_inside_encoder.py",
             "plot_grid_search.py",
             "*",

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from sklearn_mdjpt.channels import channel_matrix
-from sklearn_mdjpt.nn import HybridEncoder, isa_loss, released_to_state_dict
+from sklearn_mdjpt.nn import (
+    HybridEncoder,
+    isa_loss,
+    released_shapes,
+    released_to_state_dict,
+)
 
 REFERENCE = Path(__file__).parent / "data" / "reference_parity.npz"
 DATASETS = ("data_3", "data_4")  # FACED, DEAP
@@ -181,3 +186,16 @@ def test_shipped_configuration_has_the_parameters_counted():
     assert count[False] == 754_114
     encoder = HybridEncoder(variant="released")
     assert sum(p.numel() for p in encoder.parameters()) == count[True]
+
+
+def test_shapes_of_a_released_checkpoint(released):
+    sizes = {
+        "n_virtual_channels": 8, "hidden_dim": 8, "latent_dim": 4, "n_filters": 1,
+    }  # fmt: skip
+    shapes = released_shapes(**sizes)
+    assert shapes == {name: tuple(tensor.shape) for name, tensor in released.items()}
+    state_dict, config = released_to_state_dict(
+        {name: torch.zeros(shape) for name, shape in released_shapes(depth=3).items()}
+    )
+    HybridEncoder(**config).load_state_dict(state_dict)
+    assert (config["depth"], config["hidden_dim"], config["n_filters"]) == (3, 128, 4)

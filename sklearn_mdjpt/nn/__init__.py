@@ -17,7 +17,7 @@ from .losses import (
     label_isa_loss,
 )
 from .norm import NormStatistics
-from .released import released_to_state_dict
+from .released import released_shapes, released_to_state_dict
 from .samplers import LabelPairSampler, PairBatch, StimulusPairSampler
 
 __all__ = [
@@ -35,5 +35,6 @@ __all__ = [
     "encoder_cost",
     "isa_loss",
     "label_isa_loss",
+    "released_shapes",
     "released_to_state_dict",
 ]

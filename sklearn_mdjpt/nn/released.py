@@ -7,6 +7,8 @@ import torch
 _ANCHOR = "uni_mlp.fc.weight"
 _BLOCK = re.compile(r"MLLA\.encoder\.blocks\.(\d+)\.")
 _N_SCALES = 4
+# Sizes that no checkpoint varies: of the MLP, and of the unused convolution's kernel.
+_FIXED = {"U": 256, "L": 30}
 _NOT_RELEASED = "Not the weights of a released mdJPT checkpoint."
 
 # (released name, its shape, our name).  Letters are dimensions: C channels, V virtual
@@ -151,6 +153,60 @@ def released_to_state_dict(
         "spatial_activation": spatial_activation,
     }
     return state_dict, config
+
+
+def released_shapes(
+    *,
+    n_chans=60,
+    n_virtual_channels=64,
+    hidden_dim=128,
+    latent_dim=32,
+    depth=2,
+    patch_size=32,
+    n_filters=4,
+):
+    """Return the tensors of a released checkpoint by name, with their shapes.
+
+    Parameters
+    ----------
+    n_chans, n_virtual_channels : int, default=60, 64
+        Channels before and after the spatial mixing.
+    hidden_dim, latent_dim, depth : int, default=128, 32, 2
+        As for `HybridEncoder`.
+    patch_size, n_filters : int, default=32, 4
+        As for `HybridEncoder`.  All defaults are those of the shipped configuration,
+        754,114 parameters.
+
+    Returns
+    -------
+    dict of str to tuple of int
+        Those that reach no output are in it, too.
+
+    Examples
+    --------
+    >>> import math
+    >>> from sklearn_mdjpt.nn import released_shapes
+    >>> sum(math.prod(shape) for shape in released_shapes().values())
+    754114
+    """
+    n_scale = latent_dim * n_filters
+    sizes = {
+        "1": 1,
+        "3": 3,
+        "15": 15,
+        "C": n_chans,
+        "V": n_virtual_channels,
+        "H": hidden_dim,
+        "D": latent_dim,
+        "F": latent_dim,
+        "P": patch_size,
+        "M": n_scale,
+        "K": _N_SCALES * n_scale,
+    } | _FIXED
+    return {
+        name: tuple(sizes[letter] for letter in letters.split())
+        for name, letters, _ in _layout(depth)
+    }
 
 
 def _without_prefix(tensors):
