@@ -7,6 +7,7 @@ and return one row for each method, split, subject and metric, which `summary`,
 `compare` and `plot` understand.
 """
 
+from ._figures import plot_scores as plot
 from ._models import assert_unseen
 from ._protocols import (
     few_shot,
@@ -17,7 +18,7 @@ from ._protocols import (
 )
 from ._scores import METRICS
 from ._studies import ABLATIONS, ablation, scaling
-from ._summary import compare, plot, summary
+from ._summary import compare, summary
 
 __all__ = [
     "ABLATIONS",

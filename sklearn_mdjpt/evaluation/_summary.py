@@ -170,38 +170,6 @@ def compare(
     return result
 
 
-def plot(table, *, metric="balanced_accuracy", unit="window", ax=None):
-    """Draw the score of each subject and the mean of each method with its interval.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As for `summary`.
-    metric : str, default="balanced_accuracy"
-        As for `summary`.
-    unit : {"window", "trial"}, default="window"
-        As for `summary`.
-    ax : matplotlib Axes, default=None
-        Where to draw; None makes a figure.
-
-    Returns
-    -------
-    matplotlib Axes
-        A grey dot is a subject, a square a mean with its 95 % interval; the dashed line
-        is chance.  Methods that leak are marked.
-
-    See Also
-    --------
-    sklearn_mdjpt.plotting.plot_scores : The same function.
-    sklearn_mdjpt.plotting.plot_ablation : Differences from one method.
-    sklearn_mdjpt.plotting.plot_scaling : Scores by the number of source datasets.
-    """
-    # plotting draws what is computed here, and imports it.
-    from ..plotting import plot_scores
-
-    return plot_scores(table, metric=metric, unit=unit, ax=ax)
-
-
 def scores_of_groups(table, metric, unit):
     """Yield what tells each group of scores apart, and its rows."""
     if not isinstance(table, pd.DataFrame) or "metric" not in table:

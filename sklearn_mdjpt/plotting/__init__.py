@@ -6,6 +6,7 @@ the colour-blind tell apart.  matplotlib (extra ``plot``) is imported when somet
 drawn.
 """
 
+from ..evaluation._figures import plot_ablation, plot_scaling, plot_scores
 from ._embedding import plot_embedding
 from ._history import plot_history
 from ._matrices import (
@@ -13,7 +14,6 @@ from ._matrices import (
     plot_covariance_distances,
     plot_map_correlations,
 )
-from ._scores import plot_ablation, plot_scaling, plot_scores
 from ._topographies import plot_topographies
 
 __all__ = [

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from .._drawing import COLORS, MARKERS, pyplot, several_axes
 from .._validation import check_option
 from ..inspection import Embedding
-from ._style import COLORS, MARKERS, pyplot, several_axes
 
 _MOST_NAMED = 12
 

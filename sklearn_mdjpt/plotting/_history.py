@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from .._drawing import COLORS, several_axes
 from .._validation import list_some
-from ._style import COLORS, several_axes
 
 _PANELS = {
     "isa": "ISA loss (nats)",

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from .._drawing import DIVERGING, SEQUENTIAL, several_axes
 from ..inspection import confusion_matrices, map_correlations
-from ._style import DIVERGING, SEQUENTIAL, several_axes
 
 _MAX_NUMBERS = 10  # groups, up to which the numbers fit into the cells
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from .._drawing import DIVERGING, SEQUENTIAL, several_axes
 from .._validation import list_some
 from ..channels import template_positions
 from ..recordings import head_montage
 from ._matrices import row_names
-from ._style import DIVERGING, SEQUENTIAL, several_axes
 
 _COLUMNS = 5
 

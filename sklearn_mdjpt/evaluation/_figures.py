@@ -1,12 +1,12 @@
-"""Scores of methods: by subject, by number of source datasets, and of ablations."""
+"""Figures of scores: by subject, by number of source datasets, and of ablations."""
 
 import textwrap
 
 import numpy as np
 import pandas as pd
 
-from ..evaluation._summary import compare, scores_of_groups, subject_means, summary
-from ._style import COLORS, MARKERS, one_axes
+from .._drawing import COLORS, MARKERS, one_axes
+from ._summary import compare, scores_of_groups, subject_means, summary
 
 _BASELINES = ("chance", "majority")
 
