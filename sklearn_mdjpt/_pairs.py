@@ -221,7 +221,10 @@ def _report_left_out(sampler, columns, why, needed, advice):
     n_subjects = columns.groupby("dataset")["subject"].nunique()
     if n_subjects.reindex(sampler.left_out, fill_value=2).max() < 2:
         why = "there is only one subject"
-        advice = "Cross-validation with fewer subjects left out keeps more of them."
+        advice = (
+            "All subjects of a study need one name of dataset, and two of them must "
+            "stay in the training fold."
+        )
     if len(n_subjects) > 1 and anonymous(columns).all():
         advice = (
             "The windows were made without dataset=, so each set counts as a dataset "

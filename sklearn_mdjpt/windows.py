@@ -135,6 +135,8 @@ class EEGWindows:
         if isinstance(recordings, Recording) or hasattr(recordings, "get_data"):
             recordings = [recordings]
         recordings = list(recordings)
+        if not recordings:
+            raise ValueError("No recordings were given.")
         for recording in recordings:
             if not isinstance(recording, Recording):
                 raise TypeError(

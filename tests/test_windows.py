@@ -355,3 +355,8 @@ def test_scikit_learn_tools(mixed_windows, routing):
     assert isinstance(train, EEGWindows) and len(test) == 27
     mixed = shuffle(X, random_state=0)
     assert sorted(mixed.groups("trial")) == sorted(X.groups("trial"))
+
+
+def test_no_recordings_are_an_error():
+    with pytest.raises(ValueError, match="No recordings were given"):
+        EEGWindows.from_recordings([])
