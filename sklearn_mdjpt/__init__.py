@@ -14,6 +14,7 @@ _HOMES = {
     "EEGWindows": "windows",
     "Recording": "recordings",
     "concat_windows": "windows",
+    "convert": "_conversion",
     "CovarianceAlignment": "alignment",
     "WindowAlignment": "alignment",
     "WindowCovariances": "alignment",

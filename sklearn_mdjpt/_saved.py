@@ -5,8 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from . import __version__
 from ._pairs import anonymous
 from ._weights import read_weights
+from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from .nn import NormStatistics
 
 
@@ -51,6 +53,21 @@ class Seen(NamedTuple):
 
 
 NOTHING_SEEN = Seen([], [], 0)
+NOT_KNOWN = Seen(None, None, None)
+
+
+def file_metadata(parameters, seen, history):
+    """Return what a weights file keeps in its header, beside the architecture."""
+    return {
+        "package_version": __version__,
+        "parameters": parameters,
+        "ch_names": list(CANONICAL_CHANNELS),
+        "sfreq": CANONICAL_SFREQ,
+        "training_datasets": seen.datasets,
+        "training_subjects": seen.subjects,
+        "n_training_subjects": seen.n_subjects,
+        "history": _plain_history(history),
+    }
 
 
 def seen_in(columns):
@@ -71,7 +88,7 @@ def merge_seen(a, b):
     if NOTHING_SEEN in (a, b):
         return b if a == NOTHING_SEEN else a
     if a.subjects is None or b.subjects is None:
-        return Seen(None, None, None)
+        return NOT_KNOWN
     datasets = list(dict.fromkeys([*a.datasets, *b.datasets]))
     subjects = list(dict.fromkeys([*a.subjects, *b.subjects]))
     # People without a name in the one may be those with or without one in the other.
@@ -79,7 +96,7 @@ def merge_seen(a, b):
     return Seen(datasets, subjects, len(subjects) if complete else None)
 
 
-def plain_history(history):
+def _plain_history(history):
     """Return a history as JSON has it, which has no NaN."""
     return {
         name: [float(x) if np.isfinite(x) else None for x in column]

@@ -6,6 +6,7 @@ a good one.  It is no signature: whoever makes a file can give it a right checks
 readers check what they take out of it.
 """
 
+import collections
 import errno
 import hashlib
 import io
@@ -30,6 +31,32 @@ _NO_CHECKSUM = b"0" * 64
 _MARK = rb"\"sha256\": \""
 # safetensors reads no longer headers.
 _MAX_HEADER = 100_000_000
+# What PyTorch Lightning keeps beside the weights names these types, above all where it
+# was set up with Hydra.  They are never imported: see `_stand_in`.
+_SETTINGS = {
+    "argparse.Namespace",
+    "builtins.bool",
+    "builtins.dict",
+    "builtins.float",
+    "builtins.int",
+    "builtins.list",
+    "builtins.set",
+    "builtins.str",
+    "builtins.tuple",
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray.scalar",
+    "numpy.dtype",
+    "pathlib.Path",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+    "typing.Any",
+}
+_SETTINGS_OF = "omegaconf."
 
 
 def write_tensors(path, tensors, metadata, *, kind, version):
@@ -197,15 +224,52 @@ def read_content(path, expected):
     raise ValueError(f"{str(path)!r} {problem}; expected {expected}.")
 
 
+class _Setting:
+    """Stands for objects of other libraries in a checkpoint, and keeps nothing."""
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+
+def _mapping(*args):
+    """Stand for the types of mappings that are made by a call."""
+    return {}
+
+
+def _stand_in(name):
+    """Return what is made in place of a type that a checkpoint names, or None."""
+    # torch fills in nothing but dicts and OrderedDicts.
+    if name.endswith(".AttributeDict") and name in _SETTINGS:
+        return collections.OrderedDict
+    if name == "collections.defaultdict":
+        return _mapping
+    if name in _SETTINGS or name.startswith(_SETTINGS_OF):
+        return _Setting
+    return None
+
+
 def load_archive(content, path):
     """Return the state_dict in what torch.save wrote, alone or in a checkpoint.
 
-    Nothing but tensors and plain values is unpickled; whether its values are tensors,
-    and which, is left to the caller.
+    Nothing but tensors and plain values is unpickled; what Lightning notes of its
+    settings is skipped.  Whether the values are tensors, and which, is left to the
+    caller.
     """
     try:
         _check_archive(content)
-        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(
+            io.BytesIO(content)
+        )
+        settings = [
+            (_stand_in(name), name) for name in named if _stand_in(name) is not None
+        ]
+        with torch.serialization.safe_globals(settings):
+            found = torch.load(
+                io.BytesIO(content), map_location="cpu", weights_only=True
+            )
     except Exception as error:
         # Damaged archives raise many things; a pickle that would run code is refused,
         # with long advice on how to run it all the same.

@@ -30,9 +30,10 @@ from ._runtime import (
 from ._saved import (
     NOTHING_SEEN,
     SavedEncoder,
+    Seen,
+    file_metadata,
     merge_seen,
     no_history,
-    plain_history,
     seen_in,
 )
 from ._training import history_table, make_net
@@ -44,7 +45,6 @@ from ._validation import (
     list_some,
 )
 from ._weights import load_parameters, write_weights
-from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from .nn import HybridEncoder, centroid_distances, covariance_centroids
 from .nn.pretraining import JointLoss, JointPretraining
 
@@ -837,22 +837,17 @@ list of mne.Epochs or braindecode dataset
         if self.module_.subject_norm == "train":
             statistics = self.module_.get_statistics()
             extra |= {f"statistics.{k}": v for k, v in statistics._asdict().items()}
-        metadata = {
-            "package_version": __version__,
-            "parameters": self._fitted_parameters,
-            "ch_names": list(CANONICAL_CHANNELS),
-            "sfreq": CANONICAL_SFREQ,
-            "training_datasets": None if anonymous else self.training_datasets_,
-            "training_subjects": None if anonymous else self.training_subjects_,
-            "n_training_subjects": self.n_training_subjects_,
-            "history": plain_history(self.history_),
-        }
+        seen = Seen(
+            None if anonymous else self.training_datasets_,
+            None if anonymous else self.training_subjects_,
+            self.n_training_subjects_,
+        )
         write_weights(
             path,
             dict(self.module_.named_parameters()),
             self.module_.config,
             extra,
-            metadata,
+            file_metadata(self._fitted_parameters, seen, self.history_),
         )
 
     @classmethod
