@@ -21,11 +21,29 @@ def write_file(path, content):
     content : bytes
         All of it.
     """
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Write a file under another name, which takes the old one's place in one step.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder exists.
+
+    Yields
+    ------
+    Path
+        The name to write to.  After an error that file is removed, and what was there
+        before is there still.
+    """
     temporary = temporary_name(path)
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
+        yield temporary
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:

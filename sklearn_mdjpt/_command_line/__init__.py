@@ -1,0 +1,212 @@
+"""The command line: what each command takes, and how errors and warnings are said.
+
+Each command lives in a module of its own, which is imported when it runs: ``--help``
+answers at once.
+"""
+
+import argparse
+import contextlib
+import importlib
+import sys
+import warnings
+
+from .. import __version__
+
+_PROGRAM = "python -m sklearn_mdjpt"
+
+
+def main(arguments=None):
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : list of str, default=None
+        Those of the command line; None takes ``sys.argv``.
+
+    Returns
+    -------
+    int
+        0, or 2 after an error, which is printed.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    command = importlib.import_module(f".{options.command}", __name__)
+    try:
+        with _plain_warnings():
+            command.run(options)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM,
+        description="Multi-dataset joint pre-training (mdJPT) of emotional EEG.",
+        epilog=f"'{_PROGRAM} COMMAND --help' explains a command, with examples.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    _demo(commands)
+    _info(commands)
+    _convert(commands)
+    _extract(commands)
+    return parser
+
+
+def _add(commands, name, summary, text, examples):
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=text,
+        epilog="examples:\n" + "\n".join(f"  {_PROGRAM} {line}" for line in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _demo(commands):
+    _add(
+        commands,
+        "demo",
+        "the whole method on simulated EEG, in a minute or two",
+        "Pre-train a small encoder on two simulated datasets, without labels, and\n"
+        "decode emotions in a third one that has another cap, from two labelled\n"
+        "people.  Writes mdjpt_demo.png (figure) and mdjpt_demo.csv (scores of each\n"
+        "subject) into the current folder, in place of older ones.  Needs matplotlib\n"
+        "(pip install 'sklearn_mdjpt[plot]').",
+        ["demo"],
+    )
+
+
+def _info(commands):
+    parser = _add(
+        commands,
+        "info",
+        "what a file holds: weights, checkpoint, recording, store of windows",
+        "Say what a file holds, without running anything in it:\n"
+        "- weights of MDJPTEncoder.save, or a released .ckpt: architecture, features,\n"
+        "  whom it was trained on;\n"
+        "- a recording that MNE reads (.edf, .bdf, .fif, .vhdr, .set, .cnt, ...): how\n"
+        "  its channels map onto the 60 canonical ones, rate, annotations;\n"
+        "- a folder of EEGWindows.save: datasets, subjects, windows.",
+        ["info mdjpt.safetensors", "info sub-01.edf"],
+    )
+    parser.add_argument("file", metavar="FILE", help="file, or folder of windows")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON, for other programs"
+    )
+
+
+def _convert(commands):
+    parser = _add(
+        commands,
+        "convert",
+        "a released checkpoint into a .safetensors file",
+        "Write a released checkpoint in the format of MDJPTEncoder.save, which says\n"
+        "what its weights mean and needs no pickle.",
+        [
+            "convert epoch=19.ckpt mdjpt.safetensors",
+            "convert epoch=19.ckpt linear.safetensors --activation none",
+        ],
+    )
+    parser.add_argument("checkpoint", metavar="IN", help="a released .ckpt")
+    parser.add_argument("output", metavar="OUT", help="the new .safetensors file")
+    _activation(parser)
+    _overwrite(parser)
+
+
+def _extract(commands):
+    parser = _add(
+        commands,
+        "extract",
+        "recordings in a folder to features in one table",
+        "Encode all recordings in a folder: one row for each window, its features and\n"
+        "its dataset, subject, session, trial, stimulus, onset, label and file.\n"
+        "\n"
+        "FOLDER holds recordings that MNE reads, or is a folder of EEGWindows.save.\n"
+        "Trials are the annotations that have a duration, or else the whole\n"
+        "recording.  Features are z-scored with each subject's own windows, so say\n"
+        "who is who: in a pattern, {subject} and {session} stand for the parts of the\n"
+        "path that name them, and * for anything.  Without a pattern every file is a\n"
+        "subject of its own.\n"
+        "\n"
+        "OUT ends in .npz (numpy: 'features', 'feature_names', and one array for each\n"
+        "column, with '' where an id is not known) or .parquet (needs pyarrow).",
+        [
+            "extract recordings features.npz --weights mdjpt.safetensors",
+            "extract study features.parquet --weights epoch=19.ckpt \\\n"
+            "      --files 'sub-{subject}/ses-{session}/*.edf' --annotations stimulus",
+        ],
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="where the recordings are")
+    parser.add_argument("output", metavar="OUT", help="features.npz or .parquet")
+    parser.add_argument(
+        "--weights",
+        required=True,
+        metavar="FILE",
+        help="of MDJPTEncoder.save, or a released .ckpt (features then come as they "
+        "are, of the order of 1e-4)",
+    )
+    parser.add_argument(
+        "--files",
+        metavar="PATTERN",
+        help="which files, relative to FOLDER, and what their paths say",
+    )
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="default: the name of the folder"
+    )
+    parser.add_argument(
+        "--annotations",
+        choices=("label", "stimulus"),
+        default="label",
+        help="what annotations name: the emotion, or the clip (default: %(default)s)",
+    )
+    for name, default in (("--window", 5.0), ("--stride", 2.0)):
+        parser.add_argument(
+            name,
+            type=float,
+            default=default,
+            metavar="SECONDS",
+            help="of the windows (default: %(default)s)",
+        )
+    _activation(parser)
+    parser.add_argument(
+        "--device", default="auto", help="such as cpu or cuda (default: %(default)s)"
+    )
+    _overwrite(parser)
+
+
+def _activation(parser):
+    parser.add_argument(
+        "--activation",
+        choices=("relu", "none"),
+        default="relu",
+        help="what follows the spatial mixing of a released checkpoint, which does not "
+        "say it (default: %(default)s)",
+    )
+
+
+def _overwrite(parser):
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace OUT if it is there"
+    )
+
+
+@contextlib.contextmanager
+def _plain_warnings():
+    """Print a warning as one line, without the code that it comes from."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

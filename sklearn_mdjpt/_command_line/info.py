@@ -1,0 +1,126 @@
+"""``info``: what a file holds."""
+
+import json
+from pathlib import Path
+
+from .._validation import home_hint, list_some
+from ._recordings import is_recording, open_raw
+
+
+def run(options):
+    """Print what a file holds."""
+    path = Path(options.file)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no {str(path)!r}.{home_hint(path)}")
+    if path.is_dir():
+        about = _windows(path)
+    elif is_recording(path):
+        about = _recording(path)
+    else:
+        about = _weights(path)
+    if options.json:
+        print(json.dumps(about, indent=2))
+        return
+    width = max(map(len, about))
+    for name, value in about.items():
+        print(f"{name:<{width}}  {_text(value)}")
+
+
+def _weights(path):
+    from .._weights import read_weights
+
+    content = read_weights(path)
+    metadata, config = content.metadata, content.config
+    released = not metadata
+    about = {
+        "file": str(path),
+        "holds": "released checkpoint" if released else "weights of MDJPTEncoder.save",
+        "variant": config["variant"],
+        "parameters": sum(value.numel() for value in content.state_dict.values()),
+        "channels": config["n_chans"],
+        "sfreq (Hz)": 125.0,
+        "features": 4 * config["latent_dim"] * config["n_filters"],
+    }
+    if released:
+        return about | {"architecture": config, "trained on": "not known"}
+    history = metadata["history"]
+    about |= {
+        "architecture": config,
+        **metadata["parameters"],
+        "trained on": _training(metadata),
+        "epochs": len(history["isa"]),
+    }
+    if history["isa"]:
+        about |= {
+            f"{name} loss, first and last": [history[name][0], history[name][-1]]
+            for name in ("isa", "cda")
+        }
+    return about | {"written by": f"sklearn_mdjpt {metadata['package_version']}"}
+
+
+def _training(metadata):
+    names, n = metadata["training_datasets"], metadata["n_training_subjects"]
+    if names is None and n is None:
+        return "not known"
+    subjects = "subjects of an unknown number" if n is None else f"{n} subjects"
+    if names is None:
+        return f"{subjects}, names left out"
+    if not names and not n:
+        return "nobody"
+    return f"{subjects} of {list_some(names) or 'datasets without a name'}"
+
+
+def _recording(path):
+    import mne
+
+    from ..channels import CANONICAL_CHANNELS, canonical_name
+
+    raw = open_raw(path)
+    picks = mne.pick_types(raw.info, eeg=True, exclude=())
+    names = [raw.ch_names[i] for i in picks]
+    other = [name for name in names if canonical_name(name) not in CANONICAL_CHANNELS]
+    marks = {}
+    for text, duration in zip(
+        raw.annotations.description, raw.annotations.duration, strict=True
+    ):
+        count, seconds = marks.get(str(text), (0, 0.0))
+        marks[str(text)] = count + 1, seconds + float(duration)
+    return {
+        "file": str(path),
+        "holds": "recording",
+        "duration (s)": round(raw.n_times / raw.info["sfreq"], 3),
+        "sfreq (Hz)": float(raw.info["sfreq"]),
+        "EEG channels": names,
+        "marked bad": list(raw.info["bads"]),
+        f"of the {len(CANONICAL_CHANNELS)} canonical": len(names) - len(other),
+        "not canonical": other,
+        "annotations": {
+            text: f"{count}, {seconds:g} s in all"
+            for text, (count, seconds) in marks.items()
+        },
+    }
+
+
+def _windows(path):
+    from ..windows import EEGWindows
+
+    X = EEGWindows.open(path)
+    return {
+        "file": str(path),
+        "holds": "EEGWindows",
+        "windows": len(X),
+        "datasets": X._summary().set_index("dataset").to_dict("index"),
+        "columns": list(X.metadata.columns),
+    }
+
+
+def _text(value):
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_text(of)}" for name, of in value.items()) or "none"
+    if isinstance(value, list):
+        return list_some([_text(of) for of in value], 70) or "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "none" if value is None else str(value)
