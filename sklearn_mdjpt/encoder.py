@@ -16,6 +16,7 @@ from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
 from ._checkpoints import Run
 from ._extraction import extract_features, pooled_statistics
 from ._fingerprint import array_digest, fingerprint
+from ._hub import download, push
 from ._inputs import as_windows, is_array
 from ._pairs import PairBatches, make_sampler, pair_columns
 from ._processes import Alone, join_processes
@@ -916,6 +917,111 @@ list of mne.Epochs or braindecode dataset
         encoder.n_training_subjects_ = file.seen.n_subjects
         encoder.n_features_out_ = module.n_features
         return encoder
+
+    def push_to_hub(
+        self,
+        repo_id,
+        *,
+        private=None,
+        revision=None,
+        token=None,
+        license=None,
+        commit_message="Upload an encoder of sklearn_mdjpt",
+        anonymous=True,
+    ):
+        """Upload the fitted encoder to the Hugging Face Hub (extra ``hub``).
+
+        The repository gets the file of `save` and a card (README.md) that says what
+        it is, how it is used, and what it was trained on; it is made if need be.
+
+        Parameters
+        ----------
+        repo_id : str
+            "user/name" of the repository.
+        private : bool, default=None
+            Whether a new repository is closed to others; None leaves it to the
+            account's setting.
+        revision : str, default=None
+            Branch to commit to; None is "main".
+        token : str, default=None
+            Access token; None takes that of ``hf auth login``.
+        license : str, default=None
+            Licence of the weights, for the card, as the Hub abbreviates it
+            ("cc-by-4.0").  Weights that were fine-tuned from or converted from others'
+            are under theirs.
+        commit_message : str, default="Upload an encoder of sklearn_mdjpt"
+            Of the commit.
+        anonymous : bool, default=True
+            As for `save`, and also for the card: what was once published cannot be
+            taken back.  False for public datasets: then whoever uses the encoder is
+            told where test subjects are among those it was trained on.
+
+        Returns
+        -------
+        str
+            Address of the commit.
+
+        Raises
+        ------
+        ImportError
+            Without ``huggingface_hub``.
+        ValueError
+            As for `save`; nothing is uploaded then.
+
+        See Also
+        --------
+        MDJPTEncoder.from_hub : Download it.
+        """
+        check_is_fitted(self, "module_")
+        return push(
+            self,
+            repo_id,
+            private=private,
+            revision=revision,
+            token=token,
+            license=license,
+            message=commit_message,
+            anonymous=anonymous,
+        )
+
+    @classmethod
+    def from_hub(
+        cls, repo_id, *, revision=None, token=None, cache_dir=None, **overrides
+    ):
+        """Download an encoder from the Hugging Face Hub (extra ``hub``), and load it.
+
+        Parameters
+        ----------
+        repo_id : str
+            "user/name" of a repository that `push_to_hub` made.
+        revision : str, default=None
+            Branch, tag or commit; None is the newest.  For results that can be
+            repeated, name the commit.
+        token : str, default=None
+            Access token for closed repositories; None takes that of
+            ``hf auth login``.
+        cache_dir : str or path-like, default=None
+            Where downloads are kept; None is the Hub's cache.
+        **overrides
+            As for `load`.
+
+        Returns
+        -------
+        MDJPTEncoder
+            As from `load`; its ``weights`` are the file in the cache, so that it can
+            be cloned and cross-validated.
+
+        Raises
+        ------
+        ImportError
+            Without ``huggingface_hub``.
+        FileNotFoundError
+            If the repository holds no such file.
+        ValueError
+            As for `load`: nothing in the file is run, whoever made it.
+        """
+        path = download(repo_id, revision=revision, token=token, cache_dir=cache_dir)
+        return cls.load(path, **overrides)
 
     # What pre-training achieved ---------------------------------------------------
 

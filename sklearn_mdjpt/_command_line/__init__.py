@@ -139,7 +139,7 @@ def _extract(commands):
         "subject of its own.\n"
         "\n"
         "OUT ends in .npz (numpy: 'features', 'feature_names', and one array for each\n"
-        "column, with '' where an id is not known) or .parquet (needs pyarrow).",
+        "column, with '' where an id is not known) or .parquet (extra parquet).",
         [
             "extract recordings features.npz --weights mdjpt.safetensors",
             "extract study features.parquet --weights epoch=19.ckpt \\\n"

@@ -100,7 +100,8 @@ def _writer(path):
             import pyarrow  # noqa: F401
         except ImportError as error:
             raise ImportError(
-                "Files of .parquet need pyarrow: pip install pyarrow. Or write .npz."
+                "Files of .parquet need pyarrow: pip install 'sklearn_mdjpt[parquet]'. "
+                "Or write .npz."
             ) from error
         return _write_parquet
     raise ValueError(f"{str(path)!r}: expected a name that ends in .npz or .parquet.")
