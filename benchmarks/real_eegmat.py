@@ -231,12 +231,13 @@ def keep(table):
     """Write what was scored, in the place of what there was of these methods."""
     path = RESULTS / "eegmat.csv"
     table = table[table["metric"].isin(["balanced_accuracy", "roc_auc"])]
+    scored = table
     if path.exists():
         others = pd.read_csv(path, dtype={"subject": str})
         others = others[~others["method"].isin(table["method"].unique())]
         table = pd.concat([others, table])
     table.to_csv(path, index=False, float_format="%.4f")
-    windows = table[table["unit"] == "window"]
+    windows = scored[scored["unit"] == "window"]
     means = windows.groupby(["method", "metric"])["value"].mean().unstack()
     log = RESULTS / "eegmat_log.csv"
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
