@@ -1,9 +1,20 @@
 """The channels that windows of one or several montages have in common."""
 
+import warnings
+
 import numpy as np
 
 from ._validation import check_ch_names, list_some
-from .channels import CANONICAL_CHANNELS, channel_matrix, site_names
+from .channels import (
+    CANONICAL_CHANNELS,
+    canonical_name,
+    channel_matrix,
+    electrode_positions,
+    site_names,
+)
+
+# Electrodes of Neuroscan's 62 (SEED) that the 10-05 system does not name.
+_CEREBELLAR = ("CB1", "CB2")
 
 
 class CommonChannels:
@@ -30,6 +41,8 @@ class CommonChannels:
         one = len({frozenset(site_names(names)) for names in montages}) == 1
         self.maps = channels == "canonical" or not one
         self.names = CANONICAL_CHANNELS if self.maps else montages[0]
+        if not self.maps:
+            _warn_of_other_signals(X.recordings[0])
 
     def matrix(self, source):
         """Return the map (n_names, n_channels) of a recording; None is the identity.
@@ -56,6 +69,24 @@ class CommonChannels:
         if picks == list(range(len(picks))):
             return None
         return np.eye(len(picks))[picks]
+
+
+def _warn_of_other_signals(source):
+    """Warn of channels that are nowhere on the head, beside others that are."""
+    places = electrode_positions(source.ch_names, source.positions)
+    nowhere = [
+        name
+        for name, place in zip(source.ch_names, places, strict=True)
+        if not np.isfinite(place).all() and canonical_name(name) not in _CEREBELLAR
+    ]
+    if nowhere and len(nowhere) < len(source.ch_names):
+        warnings.warn(
+            f"Channels {list_some(nowhere)} have neither a 10-05 name nor a position: "
+            "references or other signals (ECG, EOG) are no EEG, and may give away what "
+            "is to be decoded. They are used all the same; channels='canonical' leaves "
+            "them out, and so does dropping them from the recordings.",
+            stacklevel=4,
+        )
 
 
 class ChosenChannels:

@@ -7,6 +7,7 @@ signal at another rate, and their robust mean and scale.
 """
 
 import copy
+import difflib
 import warnings
 
 import numpy as np
@@ -865,6 +866,7 @@ def check_trials(trials, duration):
         )
     for name in ("trial", "stimulus", "label"):
         if name not in trials:
+            _warn_of_misspelling(name, trials.columns)
             trials[name] = None
     trials["trial"] = [as_id(value) for value in trials["trial"]]
     trials["stimulus"] = [as_id(value) for value in trials["stimulus"]]
@@ -884,6 +886,18 @@ def check_trials(trials, duration):
         )
     first = ["trial", "start", "stop", "stimulus", "label"]
     return trials[first + [name for name in trials if name not in first]]
+
+
+def _warn_of_misspelling(name, columns):
+    """Warn of a column that is nearly called ``name``, where there is none."""
+    spelt = {str(column).lower(): column for column in columns}
+    for close in difflib.get_close_matches(name, spelt, n=1, cutoff=0.75):
+        warnings.warn(
+            f"trials has no column {name!r}, but one called {str(spelt[close])!r}, "
+            "which becomes a column of the metadata only. If it is meant to be "
+            f"{name!r}, rename it.",
+            stacklevel=4,
+        )
 
 
 def number_trials(recordings):

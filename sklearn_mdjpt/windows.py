@@ -752,7 +752,8 @@ class EEGWindows:
         if missing.any():
             raise ValueError(
                 f"{missing.sum()} of {len(self)} windows have no {needed}; the first "
-                f"is window {np.flatnonzero(missing)[0]}."
+                f"is window {np.flatnonzero(missing)[0]}. Pass {needed}= where the "
+                "windows or recordings are made."
             )
         # Each combination is spelled out once, then spread over the windows.
         columns = self._metadata[list(_GROUPS[by])]

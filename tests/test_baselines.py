@@ -20,7 +20,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from braindecode.models import BIOT, EEGNet, ShallowFBCSPNet
 
-from sklearn_mdjpt import EEGWindows, Recording, concat_windows
+from sklearn_mdjpt import (
+    DifferentialEntropy,
+    EEGWindows,
+    Recording,
+    WindowCovariances,
+    concat_windows,
+)
 from sklearn_mdjpt._canonical import CanonicalReader
 from sklearn_mdjpt._montage import CommonChannels
 from sklearn_mdjpt.baselines import (
@@ -723,3 +729,17 @@ def test_bad_arguments_of_pipelines_raise():
     ):
         with pytest.raises((ValueError, TypeError), match=message):
             call()
+
+
+@pytest.mark.parametrize("make", [DifferentialEntropy, WindowCovariances])
+def test_signals_that_are_no_eeg_are_named(make):
+    X = np.random.default_rng(0).standard_normal((6, 4, 256))
+    names = ["Cz", "Pz", "CB1", "ECG"]
+    mixed = EEGWindows.from_arrays(X, ch_names=names, sfreq=128.0)
+    with pytest.warns(UserWarning, match=r"Channels ECG have neither .*canonical"):
+        make().fit(mixed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(channels="canonical").fit(mixed)
+        for names in (["Cz", "Pz", "CB1", "M1"], ["E1", "E2", "E3", "E4"]):
+            make().fit(EEGWindows.from_arrays(X, ch_names=names, sfreq=128.0))

@@ -326,3 +326,18 @@ def test_to_raw_of_a_memory_map_copies(tmp_path):
     raw[:] = np.zeros((2, 500))
     assert (signal == 1).all()
     assert raw.annotations.description.tolist() == ["trial 1"]
+
+
+@pytest.mark.parametrize("wrong", ["Label", "lable", "labels", "stimuli"])
+def test_misspelt_columns_of_trials(wrong):
+    trials = [{"start": 0.0, "stop": 1.0, wrong: "joy"}]
+    with pytest.warns(UserWarning, match=f"one called '{wrong}'.*rename it"):
+        recording = Recording(np.ones((1, 200)), ["Cz"], 100.0, trials=trials)
+    assert list(recording.trials[wrong]) == ["joy"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_further_columns_of_trials_are_welcome():
+    trials = [{"start": 0.0, "stop": 1.0, "label": "joy", "labels": 1, "rating": 3}]
+    recording = Recording(np.ones((1, 200)), ["Cz"], 100.0, trials=trials)
+    assert list(recording.trials["rating"]) == [3]
