@@ -78,7 +78,7 @@ def read_bids(
         folder's where that is missing or blank.
     on_ch_mismatch : {"raise", "reorder", "rename"}, default="raise"
         What happens where ``channels.tsv`` names other channels than the file:
-        `mne_bids.read_raw_bids` explains it.
+        ``mne_bids.read_raw_bids`` explains it.
     window_seconds : float, default=5.0
         Length of a window in seconds.
     stride_seconds : float, default=2.0
