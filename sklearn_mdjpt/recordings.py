@@ -34,6 +34,9 @@ _STACK_CACHE_BYTES = 2**28
 CACHED_SAMPLES = 2**17
 """As many samples, in float64, stay in the processor's cache."""
 
+NO_TRIAL = ("BAD", "EDGE")
+"""How annotations begin, in capitals, that mark no trial."""
+
 OUTLIER_FACTOR = 30.0
 """What counts for the amplitude is below this many times the median magnitude."""
 
@@ -472,13 +475,7 @@ class Recording(_Source):
             raise ValueError(
                 f"description must be 'label' or 'stimulus'; got {description!r}."
             )
-        picks = mne.pick_types(raw.info, eeg=True, exclude="bads")
-        if not len(picks):
-            raise ValueError(
-                "The Raw has no good EEG channel; its channel types are "
-                f"{list_some(sorted(set(raw.get_channel_types())))}, marked bad: "
-                f"{list_some(raw.info['bads']) or 'none'}."
-            )
+        picks = pick_good_eeg(raw)
         trials, bad_spans = read_annotations(raw, trials, description, stacklevel=3)
         good = raw.copy().pick(picks).load_data(verbose="error")
         good.apply_proj(verbose="error")
@@ -529,11 +526,8 @@ class Recording(_Source):
         check_option(description, ("label", "stimulus"), "description")
         import mne
 
-        info = mne.create_info(list(self.ch_names), self.sfreq, "eeg", verbose="error")
+        info = make_info(self)
         raw = mne.io.RawArray(np.array(self.signal, dtype=float), info, verbose="error")
-        montage = head_montage(self.ch_names, self.positions)
-        if montage is not None:
-            raw.set_montage(montage, on_missing="ignore", verbose="error")
         raw.set_annotations(self._annotations(description), verbose="error")
         return raw
 
@@ -727,7 +721,7 @@ def read_annotations(raw, trials=None, description="label", *, stacklevel=2):
     points = [
         str(text)
         for text, duration in zip(marks.description, marks.duration, strict=True)
-        if duration <= 0 and not text.upper().startswith(("BAD", "EDGE"))
+        if duration <= 0 and not text.upper().startswith(NO_TRIAL)
     ]
     if trials is None and points:
         warnings.warn(
@@ -742,9 +736,34 @@ def read_annotations(raw, trials=None, description="label", *, stacklevel=2):
         trials = [
             {"start": a, "stop": min(b, duration), description: text}
             for a, b, text in spans
-            if not text.upper().startswith(("BAD", "EDGE"))
+            if not text.upper().startswith(NO_TRIAL)
         ] or None
     return trials, bad_spans
+
+
+def pick_good_eeg(raw):
+    """Return the places of a Raw's good EEG channels; raise if there is none."""
+    import mne
+
+    picks = mne.pick_types(raw.info, eeg=True, exclude="bads")
+    if not len(picks):
+        raise ValueError(
+            "The Raw has no good EEG channel; its channel types are "
+            f"{list_some(sorted(set(raw.get_channel_types())))}, marked bad: "
+            f"{list_some(raw.info['bads']) or 'none'}."
+        )
+    return picks
+
+
+def make_info(source):
+    """Make an `mne.Info` of a recording's or stack's channels, rate and electrodes."""
+    import mne
+
+    info = mne.create_info(list(source.ch_names), source.sfreq, "eeg", verbose="error")
+    montage = head_montage(source.ch_names, source.positions)
+    if montage is not None:
+        info.set_montage(montage, on_missing="ignore", verbose="error")
+    return info
 
 
 def head_montage(ch_names, positions=None):

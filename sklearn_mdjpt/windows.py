@@ -29,6 +29,7 @@ from .recordings import (
     Recording,
     WindowStack,
     info_positions,
+    make_info,
     number_trials,
     warn_short_trials,
 )
@@ -312,6 +313,10 @@ class EEGWindows:
         -------
         EEGWindows
             In the order of the list and of the epochs in it.
+
+        See Also
+        --------
+        EEGWindows.to_epochs : The way back.
         """
         return cls._from_epochs(
             epochs,
@@ -347,11 +352,10 @@ class EEGWindows:
             if part.info["projs"] and not part.proj:
                 part = part.copy().load_data().apply_proj(verbose="error")
             names = tuple(part.ch_names[i] for i in picks)
+            positions = info_positions(part.info)[picks]
             data = part.get_data(picks=picks, copy=False, verbose="error")
-            key = (names, part.info["sfreq"], data.shape[2])
-            arrays, places, _ = blocks.setdefault(
-                key, ([], [], info_positions(part.info)[picks])
-            )
+            key = (names, positions.tobytes(), part.info["sfreq"], data.shape[2])
+            arrays, places, _ = blocks.setdefault(key, ([], [], positions))
             arrays.append(data)
             places.append(np.arange(first, first + len(data)))
             first += len(data)
@@ -365,7 +369,7 @@ class EEGWindows:
         meta = _make_metadata(len(table), **columns, extra=extra)
 
         windows, order = [], []
-        for (names, sfreq, _), (arrays, places, positions) in blocks.items():
+        for (names, _, sfreq, _), (arrays, places, positions) in blocks.items():
             data = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
             order.append(np.concatenate(places))
             rows = meta.iloc[order[-1]]
@@ -383,6 +387,77 @@ class EEGWindows:
         joined = concat_windows(windows)[np.argsort(np.concatenate(order))]
         joined._metadata = meta
         return joined
+
+    def to_epochs(self):
+        """Make `mne.Epochs` of the windows, one for each montage, rate and length.
+
+        Returns
+        -------
+        list of mne.EpochsArray
+            Copies, float64, in the recordings' unit, which MNE takes for volts; those
+            of the first window come first.  A list even if there is but one.  The
+            metadata are those of the windows, the events' names are the labels
+            ("no label" where there is none), and an event's time, in
+            ``epochs.events[:, 0]``, is the number of the window in X.  Electrodes are
+            at their digitised positions, else where the 10-05 template has them, else
+            nowhere.
+
+        See Also
+        --------
+        EEGWindows.from_epochs : The way back.
+
+        Notes
+        -----
+        ``EEGWindows.from_epochs(X.to_epochs())`` has the same windows and metadata.
+        Where X has several montages, rates or lengths, they are in the order of the
+        list, ``X[np.concatenate([epochs.events[:, 0] for epochs in X.to_epochs()])]``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_mdjpt import EEGWindows
+        >>> X = EEGWindows.from_arrays(
+        ...     1e-5 * np.random.default_rng(0).standard_normal((4, 2, 500)),
+        ...     ch_names=["Fz", "Cz"], sfreq=100.0, subject=1, y=list("abab"))
+        >>> (epochs,) = X.to_epochs()
+        >>> len(epochs["b"])
+        2
+        """
+        import mne
+
+        names = np.array(
+            [
+                "no label" if pd.isna(label) else str(label)
+                for label in self._metadata["label"]
+            ],
+            dtype=object,
+        )
+        # One code for each label in all of the list, so that Epochs can be joined.
+        event_id = {name: k for k, name in enumerate(sorted(set(names)), 1)}
+        cuts = {}
+        for source, rows, starts, n_times in self.blocks():
+            where = None if source.positions is None else source.positions.tobytes()
+            for length in np.unique(n_times):
+                same = n_times == length
+                key = (source.ch_names, where, source.sfreq, int(length))
+                cuts.setdefault(key, []).append((source, rows[same], starts[same]))
+        made = {}
+        for (ch_names, _, _, length), parts in cuts.items():
+            rows = np.sort(np.concatenate([rows for _, rows, _ in parts]))
+            data = np.empty((len(rows), len(ch_names), length))
+            for source, some, starts in parts:
+                data[np.searchsorted(rows, some)] = source.windows(starts, length)
+            codes = [event_id[name] for name in names[rows]]
+            made[rows[0]] = mne.EpochsArray(
+                data,
+                make_info(parts[0][0]),
+                events=np.column_stack([rows, np.zeros_like(rows), codes]),
+                event_id={name: event_id[name] for name in sorted(set(names[rows]))},
+                metadata=self._metadata.iloc[rows].reset_index(drop=True),
+                proj=False,
+                verbose="error",
+            )
+        return [made[first] for first in sorted(made)]
 
     @classmethod
     def from_braindecode(cls, concat_dataset, *, dataset=None):

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
+    GroupKFold,
     LeaveOneGroupOut,
     cross_val_predict,
     cross_val_score,
@@ -331,6 +332,119 @@ def test_from_epochs():
     np.testing.assert_array_equal(np.asarray(single), np.asarray(X))
     with pytest.raises(TypeError, match="got ndarray"):
         EEGWindows.from_epochs([np.ones(3)])
+
+
+def test_from_epochs_of_several_montages_keeps_metadata():
+    columns = ("dataset", "subject", "session", "trial", "stimulus", "label")
+    first = pd.DataFrame({name: [f"{name}1", f"{name}2"] for name in columns})
+    first["onset"], first["valence"] = [0.0, 2.5], [7, 3]
+    second = first.iloc[::-1].replace("dataset.", "other", regex=True)
+    E = [
+        _epochs(("Fz", "Cz"), 100.0, 2, 200, metadata=first),
+        _epochs(("C3", "C4", "Pz"), 128.0, 2, 256, metadata=second),
+    ]
+    X = EEGWindows.from_epochs(E)
+    expected = pd.concat([first, second], ignore_index=True)
+    found = X.metadata[list(expected)]
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    # Without metadata: one dataset of no known subjects, labelled by the events.
+    X = EEGWindows.from_epochs(
+        [_epochs(("Fz",), 100, 2, 9), _epochs(("Pz",), 50, 2, 9)]
+    )
+    assert X.y.tolist() == ["happy", "sad"] * 2
+    assert len(set(X.groups("dataset"))) == 1
+    assert X.metadata["subject"].isna().all()
+
+
+def test_from_epochs_keeps_each_digitisation():
+    """A second subject's electrodes used to lie where the first one's did."""
+    import mne
+
+    E = []
+    for place in (0.05, 0.09):
+        epochs = _epochs(("E1",), 100.0, 2, 200)
+        where = mne.channels.make_dig_montage({"E1": (0, 0, place)}, coord_frame="head")
+        E.append(epochs.set_montage(where, on_missing="ignore"))
+    X = EEGWindows.from_epochs(E, subject=[1, 1, 2, 2])
+    found = [source.positions[0, 2] for source in X.recordings]
+    np.testing.assert_allclose(found, [0.05, 0.09])
+
+
+def test_to_epochs_and_back(mixed_windows, make_windows):
+    lengths = make_windows(("A",), window_seconds=1.5, n_subjects=1)
+    lengths._metadata.loc[:2, "label"] = None
+    lengths._metadata["dataset"] = "D"
+    X = concat_windows([mixed_windows, lengths])
+    X = shuffle(X, random_state=0)
+    E = X.to_epochs()
+    assert sorted((len(e.ch_names), e.info["sfreq"], len(e.times)) for e in E) == [
+        (5, 128.0, 128), (6, 250.0, 250), (8, 200.0, 200), (8, 200.0, 300),
+    ]  # fmt: skip
+    order = np.concatenate([epochs.events[:, 0] for epochs in E])
+    assert order[0] == 0 and sorted(order) == list(range(len(X)))
+    again, X = EEGWindows.from_epochs(E), X[order]
+    pd.testing.assert_frame_equal(again.metadata, X.metadata)
+    for one, other in zip(again, X, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [s.ch_names for s, *_ in again[[0, -1]].blocks()] == [
+        X[[0]].ch_names, X[[-1]].ch_names,
+    ]  # fmt: skip
+    # Names of events are the labels, by one code in all of the list.
+    assert sum("no label" in e.event_id for e in E) == 1
+    codes = {}
+    for epochs in E:
+        names = {code: name for name, code in epochs.event_id.items()}
+        for code, label in zip(
+            epochs.events[:, 2], epochs.metadata["label"], strict=True
+        ):
+            assert names[code] == (label or "no label")
+            assert codes.setdefault(names[code], code) == code
+    assert len(codes) == 4
+    assert mixed_windows[:0].to_epochs() == []
+
+
+def test_to_epochs_knows_electrodes():
+    positions = [[0.01, 0.02, 0.1], [np.nan] * 3, [np.nan] * 3]
+    X = EEGWindows.from_arrays(
+        np.ones((2, 3, 50)), ch_names=["mine", "T3", "none"], sfreq=10,
+        positions=positions,
+    )  # fmt: skip
+    (epochs,) = X.to_epochs()
+    found = [ch["loc"][:3] for ch in epochs.info["chs"]]
+    expected = [[0.01, 0.02, 0.1], [-0.086, 0.0149, 0.0312], [np.nan] * 3]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert epochs.event_id == {"no label": 1}
+    assert EEGWindows.from_epochs(epochs).y is None
+
+
+def test_epochs_are_cross_validated(make_windows):
+    """As windows, as Epochs and as single Epochs of several montages: one result."""
+    from sklearn_mdjpt import MDJPTEncoder
+
+    model = make_pipeline(
+        MDJPTEncoder.small(
+            max_epochs=1, batches_per_epoch=2, batch_size=8, hidden_dim=16,
+            random_state=0,
+        ),
+        LogisticRegression(max_iter=1000),
+    )  # fmt: skip
+    cut = {"n_subjects": 4, "n_stimuli": 3, "window_seconds": 1.0}
+    a, b = make_windows(("A",), **cut), make_windows(("B",), **cut)
+    (epochs,) = a.to_epochs()
+    known = {"groups": a.groups("subject"), "cv": GroupKFold(2)}
+    found = cross_val_predict(model, epochs, a.y, method="predict_proba", **known)
+    X = EEGWindows.from_epochs(epochs)
+    expected = cross_val_predict(model, X, a.y, method="predict_proba", **known)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+    several = concat_windows([a, b]).to_epochs()
+    X = EEGWindows.from_epochs(several)
+    assert len({source.ch_names for source in X.recordings}) == 2
+    known = {"groups": X.groups("subject"), "cv": GroupKFold(2)}
+    scores = cross_val_score(model, X, X.y, **known)
+    assert np.isfinite(scores).all()
+    single = [part[k] for part in several for k in range(len(part))]
+    np.testing.assert_array_equal(cross_val_score(model, single, X.y, **known), scores)
 
 
 @pytest.mark.parametrize("routing", [False, True])

@@ -1,5 +1,6 @@
 """Datasets: readers, simulated recordings and a public sample, as `EEGWindows`."""
 
+from ._bids import read_bids
 from ._deap import read_deap
 from ._eegmat import fetch_eegmat
 from ._emotions import EMOTIONS, valence_of
@@ -12,6 +13,7 @@ __all__ = [
     "MONTAGES",
     "fetch_eegmat",
     "make_emotion_windows",
+    "read_bids",
     "read_deap",
     "read_faced",
     "read_seed",

@@ -19,6 +19,17 @@ from ..windows import EEGWindows
 MICROVOLT = 1e-6
 
 
+def check_root(root, expected):
+    """Return the folder `root` as a Path; raise, saying what was expected, else."""
+    root = check_path(root, "root")
+    if not root.is_dir():
+        what = "is a file, no folder" if root.exists() else "does not exist"
+        raise FileNotFoundError(
+            f"root={str(root)!r} {what}; expected {expected}.{home_hint(root)}"
+        )
+    return root
+
+
 def find_folder(root, name, dataset):
     """Return the folder that a release of a dataset keeps its recordings in.
 
@@ -42,13 +53,7 @@ def find_folder(root, name, dataset):
     ValueError
         If there are several.
     """
-    root = check_path(root, "root")
-    if not root.is_dir():
-        what = "is a file, no folder" if root.exists() else "does not exist"
-        raise FileNotFoundError(
-            f"root={str(root)!r} {what}; expected the folder that holds {name!r} of "
-            f"{dataset}.{home_hint(root)}"
-        )
+    root = check_root(root, f"the folder that holds {name!r} of {dataset}")
     if (root / name).is_dir():
         return root / name
     if root.resolve().name == name:
@@ -171,10 +176,10 @@ def read_all(files, read, *, on_error, window_seconds, stride_seconds):
 
     Parameters
     ----------
-    files : dict of (int, int) to path-like
-        The file of each subject and session.
+    files : dict of tuple to path-like
+        The file of each recording, by what it is: subject and session first.
     read : callable
-        Takes path, subject and session, and returns a `Recording`.
+        Takes the path and what the recording is, and returns a `Recording`.
     on_error : {"raise", "skip"}
         What a file that cannot be read does.  With "skip" each one is read to its end
         now, and left out with a warning; with "raise" damage beyond the header shows
@@ -190,10 +195,10 @@ def read_all(files, read, *, on_error, window_seconds, stride_seconds):
     # One file may hold several sessions, and say the same of each.
     what = "files" if len(set(files.values())) == len(files) else "recordings"
     recordings, problems = [], []
-    for (subject, session), path in files.items():
+    for key, path in files.items():
         try:
             with naming(path):
-                recording = read(path, subject, session)
+                recording = read(path, *key)
             if on_error == "skip":
                 recording.signal  # noqa: B018 - decodes the file
             recordings.append(recording)

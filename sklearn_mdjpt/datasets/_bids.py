@@ -1,0 +1,527 @@
+"""BIDS: EEG datasets of any study in the common form, read through mne-bids.
+
+Trials come from the tables of events, which are read first and for all files: what was
+asked for is found, or the error says what is there.  Signals are decoded later.
+"""
+
+import csv
+import json
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+
+from .._signals import DecodedSignal, naming
+from .._validation import as_id, check_option, list_some
+from ..recordings import (
+    NO_TRIAL,
+    Recording,
+    info_positions,
+    pick_good_eeg,
+    read_annotations,
+)
+from ._reading import check_root, contents, read_all
+
+_EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set")
+# What windows know from elsewhere, and what says when rather than what.
+_NOT_KEPT = {
+    "onset", "duration", "sample", "start", "stop", "dataset", "subject", "session",
+    "task", "run", "trial", "stimulus", "label",
+}  # fmt: skip
+
+
+def read_bids(
+    root,
+    *,
+    subjects=None,
+    sessions=None,
+    tasks=None,
+    trial_types=None,
+    label="trial_type",
+    stimulus=None,
+    duration=None,
+    dataset=None,
+    on_ch_mismatch="raise",
+    window_seconds=5.0,
+    stride_seconds=2.0,
+    on_error="raise",
+):
+    """Read the EEG of a BIDS dataset; trials are events of its ``events.tsv``.
+
+    Opening reads headers and tables, no samples: they are decoded when windows are
+    read, and kept as long as there is room.  Needs mne-bids:
+    ``pip install "sklearn_mdjpt[bids]"``.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder of the dataset, which holds ``sub-01`` and the like.
+    subjects, sessions, tasks : str or sequence of str, default=None
+        Names of the subjects (in the order wanted), sessions and tasks, with or
+        without "sub-", "ses-", "task-".  None: all that are there.
+    trial_types : str or sequence of str, default=None
+        Which events are trials, by the column ``trial_type``.  None: all that have a
+        duration, and do not begin with "BAD" or "EDGE".
+    label, stimulus : str, dict, callable or None, default="trial_type", None
+        What labels and stimuli are.  A str is a column of ``events.tsv``, whose text
+        is taken.  A dict has a name, or None, for each ``trial_type``.  A callable gets
+        the event's row (a Series with numbers where a column holds nothing else) and
+        returns the name or None.  None: there is none.  A stimulus is to be equal
+        across subjects exactly when the clip is.
+    duration : float, default=None
+        Length in seconds of trials whose event has none (n/a or 0).
+    dataset : str, default=None
+        Name of the dataset.  None: that in ``dataset_description.json``, or the
+        folder's where that is missing or blank.
+    on_ch_mismatch : {"raise", "reorder", "rename"}, default="raise"
+        What happens where ``channels.tsv`` names other channels than the file:
+        ``mne_bids.read_raw_bids`` explains it.
+    window_seconds : float, default=5.0
+        Length of a window in seconds.
+    stride_seconds : float, default=2.0
+        Step between windows of a trial in seconds.
+    on_error : {"raise", "skip"}, default="raise"
+        What a recording that cannot be read does.  "skip" leaves it out with one
+        warning that names all such files; for that, all files are read to their end at
+        once.
+
+    Returns
+    -------
+    EEGWindows
+        Windows in volts of the channels that ``channels.tsv`` has as EEG and does not
+        call bad.  A trial is named by its task, its run and the event's row in
+        ``events.tsv``, "task-film_run-1_3", whatever else is read.  Further columns are
+        ``task``, ``run`` and those of ``events.tsv`` (ratings) but for ``sample`` and
+        names that windows have for something else.  No window is cut where an event
+        begins with "BAD".
+
+    Raises
+    ------
+    ValueError
+        If no event is a trial, one that was asked for does not occur or has no
+        duration, trials overlap or lie outside the recording, a column or a
+        `trial_type` in a dict is missing, or a file is damaged (with its name).
+    FileNotFoundError
+        If no recording is found, a subject, session or task that was asked for is not
+        there, or no ``events.tsv`` goes with a recording.
+    ImportError
+        If mne-bids is not installed.
+
+    See Also
+    --------
+    Recording.from_raw : For recordings whose trials are in no table.
+
+    Notes
+    -----
+    Files in ``sub-*/eeg`` and ``sub-*/ses-*/eeg`` are read: BrainVision, EDF, BDF and
+    EEGLAB.  Those in ``derivatives`` are not; give that folder's dataset as `root`.
+    Tables higher up count for what is below, as BIDS has it.  Without a
+    ``channels.tsv``, the file itself says which channels are EEG.
+
+    ``participants.tsv`` is not read: age and sex are properties of subjects, and lie in
+    no column of the windows.
+
+    An event that ends after the recording is cut there, with a warning if it is by
+    more than a sample.
+
+    References
+    ----------
+    Pernet CR, Appelhoff S, Gorgolewski KJ, et al. EEG-BIDS, an extension to the brain
+    imaging data structure for electroencephalography. Scientific Data 2019;6:103,
+    doi:10.1038/s41597-019-0104-8.
+
+    Appelhoff S, Sanderson M, Brooks TL, et al. MNE-BIDS: Organizing
+    electrophysiological data into the BIDS format and facilitating their analysis.
+    Journal of Open Source Software 2019;4(44):1896, doi:10.21105/joss.01896.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt.datasets import read_bids
+    >>> X = read_bids(
+    ...     "ds004", tasks="film", stimulus="stim_file", duration=60.0,
+    ...     trial_types=["joy", "fear"])  # doctest: +SKIP
+    >>> X = read_bids(
+    ...     "ds004", stimulus="stim_file", label=lambda event: (
+    ...         "high" if event["valence"] > 5 else "low"))  # doctest: +SKIP
+    """
+    check_option(on_ch_mismatch, ("raise", "reorder", "rename"), "on_ch_mismatch")
+    check_option(on_error, ("raise", "skip"), "on_error")
+    for rule, name in ((label, "label"), (stimulus, "stimulus")):
+        if not (rule is None or isinstance(rule, str | Mapping) or callable(rule)):
+            raise TypeError(
+                f"{name} must be a column of events.tsv, a dict from trial_type, a "
+                f"callable or None, got {rule!r}."
+            )
+    if duration is not None and (
+        not isinstance(duration, Real) or not 0 < duration < np.inf
+    ):
+        raise ValueError(f"duration must be positive, in seconds, got {duration!r}.")
+    _check_installed()
+    root = check_root(root, "the folder of a BIDS dataset, which holds 'sub-01', ...")
+    files = _find(
+        root,
+        {
+            "task": _wanted(tasks, "tasks", "task-"),
+            "session": _wanted(sessions, "sessions", "ses-"),
+            "subject": _wanted(subjects, "subjects", "sub-"),
+        },
+    )
+    events = {path: _read_events(path) for path in files.values()}
+    chosen = _choose(events, _wanted(trial_types, "trial_types"), duration)
+    trials = {
+        path: _describe(path, events[path], seconds, label, stimulus)
+        for path, seconds in chosen.items()
+    }
+    return read_all(
+        {key: path for key, path in files.items() if path in trials},
+        partial(
+            _read,
+            trials=trials,
+            dataset=_dataset_name(root) if dataset is None else dataset,
+            on_ch_mismatch=on_ch_mismatch,
+        ),
+        on_error=on_error,
+        window_seconds=window_seconds,
+        stride_seconds=stride_seconds,
+    )
+
+
+def _check_installed():
+    try:
+        import mne_bids  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            'read_bids needs mne-bids: pip install "sklearn_mdjpt[bids]".'
+        ) from error
+
+
+def _wanted(values, name, prefix=""):
+    """Return the names that are wanted, without doubles; None where all are."""
+    if values is None:
+        return None
+    if isinstance(values, str) or not np.iterable(values):
+        values = [values]
+    names = [str(as_id(value)).removeprefix(prefix) for value in values]
+    if not names:
+        raise ValueError(f"{name} is empty: expected a name or several, or None.")
+    return list(dict.fromkeys(names))
+
+
+def _dataset_name(root):
+    path = root / "dataset_description.json"
+    name = ""
+    if path.is_file():
+        with naming(path):
+            description = json.loads(path.read_text(encoding="utf-8-sig"))
+            name = str(description.get("Name", "")).strip()
+    # The second is what mne-bids writes where it was told no name.
+    return root.resolve().name if name in ("", "[Unspecified]") else name
+
+
+# Files ---------------------------------------------------------------------------
+
+
+def _entities(path):
+    from mne_bids import get_entities_from_fname
+
+    with naming(path):
+        return get_entities_from_fname(path.name)
+
+
+def _bids_path(path):
+    from mne_bids import get_bids_path_from_fname
+
+    return get_bids_path_from_fname(path, check=False, verbose="error")
+
+
+def _find(root, wanted):
+    """Return the recording of each subject, session and name that is wanted."""
+    found = {}
+    for folder in ("sub-*/eeg", "sub-*/ses-*/eeg"):
+        for path in root.glob(f"{folder}/*_eeg.*"):
+            if path.suffix in _EXTENSIONS:
+                found[path] = _entities(path)
+    if not found:
+        raise FileNotFoundError(
+            f"No EEG recording in {str(root)!r}: looked for sub-01/eeg/*_eeg and "
+            f"sub-01/ses-01/eeg/*_eeg with {list_some(_EXTENSIONS)}; it holds "
+            f"{contents(root)}."
+        )
+    for entity, names in wanted.items():
+        if names is None:
+            continue
+        there = {entities[entity] for entities in found.values()} - {None}
+        absent = [name for name in names if name not in there]
+        if absent:
+            others = [
+                f"{other}s {list_some(chosen)}"
+                for other, chosen in wanted.items()
+                if chosen is not None and other != entity
+            ]
+            of = f" of {' and '.join(others)}" if others else ""
+            raise FileNotFoundError(
+                f"No EEG recording of {entity} {list_some(absent)} in {str(root)!r}: "
+                f"the {entity}s{of} there are {list_some(sorted(there)) or 'none'}."
+            )
+        found = {
+            path: entities
+            for path, entities in found.items()
+            if entities[entity] in names
+        }
+    order = wanted["subject"]
+    keys = {
+        path: (entities["subject"], entities["session"], path.name)
+        for path, entities in found.items()
+    }
+
+    def place(path):
+        subject, session, name = keys[path]
+        return order.index(subject) if order else subject, session or "", name
+
+    return {keys[path]: path for path in sorted(found, key=place)}
+
+
+# Events --------------------------------------------------------------------------
+
+
+def _read_events(path):
+    """Return the events of a recording as texts, None where there is nothing.
+
+    The index counts rows from 1; ``onset`` and ``duration`` are in seconds, NaN where
+    unknown.
+    """
+    with naming(path):
+        sidecar = _bids_path(path).find_matching_sidecar(
+            suffix="events", extension=".tsv", on_error="ignore"
+        )
+    if sidecar is None:
+        raise FileNotFoundError(
+            f"No events.tsv goes with {str(path)!r}; expected "
+            f"{path.stem.removesuffix('eeg')}events.tsv beside it, or one for several "
+            "recordings above. tasks= chooses recordings that have events."
+        )
+    with naming(sidecar):
+        table = pd.read_csv(
+            sidecar,
+            sep="\t",
+            index_col=False,
+            dtype=str,
+            na_values=["n/a", "N/A", ""],
+            keep_default_na=False,
+            quoting=csv.QUOTE_NONE,
+            encoding="utf-8-sig",
+        )
+        table.columns = [str(name).strip() for name in table.columns]
+        table.index = range(1, len(table) + 1)
+        if "onset" not in table:
+            raise ValueError(
+                f"it has no column 'onset', but {list_some(table.columns) or 'none'}"
+            )
+        table = table.astype(object).where(table.notna(), None)
+        if "duration" not in table:
+            table["duration"] = None
+        for name in ("onset", "duration"):
+            seconds = pd.to_numeric(table[name], errors="coerce").astype(float)
+            wrong = seconds.isna() & table[name].notna()
+            if wrong.any():
+                row = wrong.idxmax()
+                raise ValueError(
+                    f"event {row} has the {name} {table[name][row]!r}, expected seconds"
+                )
+            table[name] = seconds
+    return table
+
+
+def _choose(events, trial_types, duration):
+    """Return the rows that are trials, of each recording that has some."""
+    known = sorted(
+        {
+            text
+            for table in events.values()
+            if "trial_type" in table
+            for text in table["trial_type"].dropna()
+        }
+    )
+    there = f"the events have {list_some(known) or 'none'}"
+    absent = [name for name in trial_types or () if name not in known]
+    if absent:
+        raise ValueError(
+            f"No event has the trial_type {list_some(map(repr, absent))}; {there}."
+        )
+    chosen = {}
+    for path, table in events.items():
+        types = table.get("trial_type", pd.Series(None, table.index, dtype=object))
+        seconds = table["duration"].fillna(0.0)
+        if duration is not None:
+            seconds = seconds.where(seconds > 0, float(duration))
+        if trial_types is None:
+            marks = [str(text).upper().startswith(NO_TRIAL) for text in types]
+            is_trial = (seconds > 0) & ~np.array(marks, bool)
+        else:
+            is_trial = types.isin(trial_types)
+            lacking = is_trial & ~(seconds > 0)
+            if lacking.any():
+                raise ValueError(
+                    f"{lacking.sum()} of {is_trial.sum()} trials of {str(path)!r} "
+                    f"({list_some(dict.fromkeys(types[lacking]))}) have no duration in "
+                    "events.tsv; pass duration=, in seconds."
+                )
+        is_trial &= table["onset"].notna()
+        if is_trial.any():
+            chosen[path] = seconds[is_trial]
+    if not chosen:
+        raise ValueError(
+            f"No event of {len(events)} recordings is a trial: none has an onset and a "
+            f"duration. Pass duration=, in seconds, and trial_types=; {there}."
+        )
+    without = [path.name for path in events if path not in chosen]
+    if without:
+        warnings.warn(
+            f"{len(without)} of {len(events)} recordings have no trial and are left "
+            f"out: {list_some(without)}.",
+            stacklevel=3,
+        )
+    return chosen
+
+
+def _describe(path, events, seconds, label, stimulus):
+    """Return the table of trials, whose lengths are given by row of the events."""
+    entities = _entities(path)
+    rows = events.loc[seconds.index]
+    numbers = pd.DataFrame({name: _as_numbers(events[name]) for name in events})
+    numbers = numbers.loc[seconds.index]
+    # What is left of a file's name without sub-, ses- and eeg: task, run, ...
+    parts = [
+        part for part in path.stem.split("_") if not part.startswith(("sub-", "ses-"))
+    ]
+    name = "_".join(parts[:-1])
+    trials = pd.DataFrame(
+        {
+            "trial": [f"{name}_{row}" for row in rows.index],
+            "start": rows["onset"],
+            "stop": rows["onset"] + seconds,
+            "stimulus": _names(stimulus, "stimulus", rows, numbers, path),
+            "label": _names(label, "label", rows, numbers, path),
+        },
+        index=rows.index,
+    )
+    for entity in ("task", "run"):
+        if entities[entity] is not None:
+            trials[entity] = entities[entity]
+    for column in numbers:
+        if column not in _NOT_KEPT:
+            trials[column] = numbers[column]
+    return trials
+
+
+def _as_numbers(column):
+    """Return a column as numbers if it holds nothing else, but for ``trial_type``."""
+    if column.name == "trial_type" or column.isna().all():
+        return column
+    try:
+        return pd.to_numeric(column)
+    except (TypeError, ValueError):
+        return column
+
+
+def _names(rule, what, rows, numbers, path):
+    """Return the label or stimulus of each trial, as an object array."""
+    names = np.empty(len(rows), object)
+    if rule is None:
+        return names
+    if callable(rule):
+        names[:] = [rule(row) for _, row in numbers.astype(object).iterrows()]
+        return names
+    column = rule if isinstance(rule, str) else "trial_type"
+    if column not in rows:
+        raise ValueError(
+            f"The events of {str(path)!r} have no column {column!r} for {what}=, but "
+            f"{list_some(rows.columns)}. With {what}=None there is none."
+        )
+    names[:] = rows[column]
+    if isinstance(rule, str):
+        return names
+    unknown = sorted({repr(name) for name in names if name not in rule})
+    if unknown:
+        raise ValueError(
+            f"{what}= has no name for the trial_type {list_some(unknown)} of "
+            f"{str(path)!r}, only for {list_some(map(repr, rule))}. Map it to None, or "
+            "choose trials with trial_types=."
+        )
+    names[:] = [rule[name] for name in names]
+    return names
+
+
+# Signals -------------------------------------------------------------------------
+
+
+def _open(path, on_ch_mismatch):
+    from mne_bids import read_raw_bids
+
+    return read_raw_bids(
+        _bids_path(path), on_ch_mismatch=on_ch_mismatch, verbose="error"
+    )
+
+
+def _read(path, subject, session, name, *, trials, dataset, on_ch_mismatch):
+    raw = _open(path, on_ch_mismatch)
+    picks = pick_good_eeg(raw)
+    ch_names = [raw.ch_names[pick] for pick in picks]
+    sfreq = raw.info["sfreq"]
+    table = _fit_in(trials[path], raw.n_times / sfreq, sfreq, path)
+    return Recording(
+        DecodedSignal(
+            path,
+            (len(picks), raw.n_times),
+            partial(_decode, ch_names=ch_names, on_ch_mismatch=on_ch_mismatch),
+        ),
+        ch_names,
+        sfreq,
+        dataset=dataset,
+        subject=subject,
+        session=session,
+        trials=table,
+        positions=info_positions(raw.info)[picks],
+        bad_spans=read_annotations(raw, table)[1],
+    )
+
+
+def _decode(path, ch_names, on_ch_mismatch):
+    import mne
+
+    raw = _open(path, on_ch_mismatch)
+    return raw.get_data(picks=mne.pick_channels(raw.ch_names, ch_names, ordered=True))
+
+
+def _fit_in(trials, end, sfreq, path):
+    """Cut trials at the recording's end; raise where two of them overlap."""
+    ordered = trials.sort_values("start", kind="stable")
+    starts, stops = ordered["start"].to_numpy(), ordered["stop"].to_numpy()
+    # A sample of grace: tables hold rounded seconds.
+    clash = np.flatnonzero(starts[1:] < np.maximum.accumulate(stops)[:-1] - 1 / sfreq)
+    if len(clash):
+        later = clash[0] + 1
+        earlier = int(np.argmax(stops[:later]))
+        one, other = (
+            f"event {ordered.index[k]} ({starts[k]:g} to {stops[k]:g} s"
+            + (f", {text}" if (text := ordered.iloc[k].get("trial_type")) else "")
+            + ")"
+            for k in (earlier, later)
+        )
+        raise ValueError(
+            f"its trials overlap: {one} and {other}; choose with trial_types=, or "
+            "check duration="
+        )
+    inside = trials["start"] < end
+    late = trials[inside & (trials["stop"] > end + 1 / sfreq)]
+    if len(late):
+        warnings.warn(
+            f"{str(path)!r}: {len(late)} trials end after the recording of {end:g} s "
+            f"and are cut there (events {list_some(late.index)}).",
+            stacklevel=2,
+        )
+    stop = trials["stop"].where(~inside, trials["stop"].clip(upper=end))
+    return trials.assign(stop=stop)
