@@ -254,6 +254,31 @@ def test_extract_from_windows(X, weights, encoder, tmp_path, capsys):
         )
 
 
+@pytest.mark.parametrize("of", ["label", "stimulus"])
+def test_extract_from_bids(X, weights, encoder, tmp_path, capsys, of):
+    mne_bids = pytest.importorskip("mne_bids")
+    for recording in X.recordings:
+        place = mne_bids.BIDSPath(
+            root=tmp_path / "bids",
+            subject=recording.subject,
+            session=recording.session,
+            task="film",
+        )
+        raw = recording.to_raw()
+        raw.info["line_freq"] = 50
+        mne_bids.write_raw_bids(
+            raw, place, allow_preload=True, format="BrainVision", verbose="error"
+        )
+    output = tmp_path / "x.npz"
+    options = ("--weights", weights, "--annotations", of, "--dataset", "study")
+    said(capsys, "extract", tmp_path / "bids", output, *options)
+    with np.load(output) as file:
+        assert list(file[of]) == list(X.y)
+        assert list(file["session"]) == list(X.metadata["session"])
+        assert set(file["trial"]) == {"task-film_1", "task-film_2"}
+        np.testing.assert_allclose(file["features"], encoder.transform(X), atol=1e-3)
+
+
 def test_extract_with_a_checkpoint(folder, checkpoint, X, tmp_path, capsys):
     output = tmp_path / "x.npz"
     options = ("--weights", checkpoint, "--files", PATTERN, "--dataset", "study")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from .._files import replacing
 from .._weights import read_weights
+from ..datasets import read_bids
 from ..encoder import MDJPTEncoder
 from ..windows import EEGWindows
 from ._options import activation, check_output
@@ -60,6 +61,19 @@ def _subjects(folder, options):
     """Return how many subjects there are, and an iterator of names and windows."""
     if (folder / "index.json").is_file():
         return _by_subject(EEGWindows.open(folder))
+    if (folder / "dataset_description.json").is_file() and options.files is None:
+        label, stimulus = "trial_type", None
+        if options.annotations == "stimulus":
+            label, stimulus = stimulus, label
+        X = read_bids(
+            folder,
+            label=label,
+            stimulus=stimulus,
+            dataset=options.dataset,
+            window_seconds=options.window,
+            stride_seconds=options.stride,
+        )
+        return _by_subject(X)
     found = find_recordings(folder, options.files)
     return len(found), _read_subjects(found, folder, options)
 
