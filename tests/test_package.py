@@ -181,3 +181,32 @@ def test_readme_has_one_test_command_and_ten_lines():
     code = re.search(r"```python\n(.*?)```", section, flags=re.S)[1]
     assert len([line for line in code.splitlines() if line.strip()]) <= 11
     compile(code, "README.md", "exec")
+
+
+def test_oldest_versions_are_those_declared():
+    def versions(lines, sign):
+        return dict(line.split(sign) for line in lines if sign in line)
+
+    project = SETTINGS["project"]
+    declared = versions(
+        [*project["dependencies"], *project["optional-dependencies"]["test"]], ">="
+    )
+    for extra, lines in project["optional-dependencies"].items():
+        for name, version in versions(lines, ">=").items():
+            assert declared.setdefault(name, version) == version, extra
+    path = ROOT / "requirements" / "oldest.txt"
+    oldest = versions(path.read_text(encoding="utf-8").splitlines(), "==")
+    tools = {"pytest", "pytest-xdist", "ruff"}  # of the tests, not of the package
+
+    def whole(version):
+        return [int(part) for part in (version + ".0.0").split(".")[:3]]
+
+    needed = [
+        *project["dependencies"],
+        *project["optional-dependencies"]["test"],
+    ]
+    names = {line.split(">=")[0] for line in needed} - tools
+    assert set(oldest) == names | {"torchaudio"}
+    assert oldest.pop("torchaudio") == oldest["torch"]
+    for name in names:
+        assert whole(oldest[name]) == whole(declared[name]), name

@@ -1,0 +1,27 @@
+"""Sessions beside the default tests: ``pip install nox``, then ``nox -s oldest``."""
+
+import nox
+
+nox.options.sessions = ["newest"]
+nox.options.default_venv_backend = "venv"
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def newest(session):
+    """Run the tests with the newest versions of all dependencies."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def oldest(session):
+    """Run the tests with the oldest versions that pyproject.toml declares."""
+    session.install("-e", ".[test]", "-c", "requirements/oldest.txt")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def upcoming(session):
+    """Run the tests with pre-releases, to see what will break."""
+    session.install("--pre", "-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
