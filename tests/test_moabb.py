@@ -1,0 +1,98 @@
+"""In MOABB: who is who reaches fit, and one trial alone can be decoded."""
+
+import functools
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from sklearn_mdjpt import MDJPTEncoder
+
+moabb = pytest.importorskip("moabb")
+from moabb.datasets.fake import FakeDataset  # noqa: E402
+from moabb.evaluations import CrossSubjectEvaluation  # noqa: E402
+from moabb.paradigms import LeftRightImagery  # noqa: E402
+
+CHANNELS = ("C3", "Cz", "C4")
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What each training gets: the type of X, and the keywords."""
+    calls, fit_transform = [], MDJPTEncoder.fit_transform
+
+    @functools.wraps(fit_transform)
+    def watched(self, X, y=None, **given):
+        calls.append((type(X).__name__, given))
+        return fit_transform(self, X, y, **given)
+
+    monkeypatch.setattr(MDJPTEncoder, "fit_transform", watched)
+    return calls
+
+
+@pytest.fixture
+def dataset(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNE_DATA", str(tmp_path))
+    return FakeDataset(
+        event_list=("left_hand", "right_hand"),
+        n_subjects=3,
+        n_sessions=1,
+        n_runs=1,
+        n_events=12,
+        duration=60,
+        channels=CHANNELS,
+        seed=0,
+    )
+
+
+def evaluate(dataset, folder, *, return_epochs=False, **options):
+    encoder = MDJPTEncoder(
+        hidden_dim=8,
+        latent_dim=1,
+        depth=1,
+        n_heads=1,
+        n_filters=1,
+        patch_size=16,
+        pairing="label",
+        max_epochs=1,
+        batches_per_epoch=2,
+        random_state=0,
+        **({} if return_epochs else {"ch_names": CHANNELS, "sfreq": 128.0}),
+        subject_norm=options.pop("subject_norm", "subject"),
+    )
+    evaluation = CrossSubjectEvaluation(
+        paradigm=LeftRightImagery(resample=128.0),
+        datasets=[dataset],
+        hdf5_path=str(folder),
+        overwrite=True,
+        return_epochs=return_epochs,
+        **options,
+    )
+    return evaluation.process({"mdJPT": make_pipeline(encoder, LogisticRegression())})
+
+
+@pytest.mark.parametrize("return_epochs", [False, True])
+@pytest.mark.filterwarnings("ignore")
+def test_scores_of_every_subject(dataset, seen, tmp_path, return_epochs):
+    before = sklearn.get_config()
+    results = evaluate(dataset, tmp_path / "results", return_epochs=return_epochs)
+    assert sorted(results["subject"].astype(str)) == ["1", "2", "3"]
+    assert np.isfinite(results["score"].astype(float)).all()
+    assert sklearn.get_config() == before
+    # MOABB asks each step what it wants, and ours wants the subjects.
+    assert len(seen) == 3
+    for kind, given in seen:
+        assert ("Epochs" in kind) == return_epochs
+        assert set(given) == {"subjects"}
+        assert len(set(given["subjects"])) == 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_one_trial_at_a_time(dataset, tmp_path):
+    results = evaluate(
+        dataset, tmp_path / "results", cs_mode="train_trialwise", subject_norm="train"
+    )
+    assert len(results) == 3
+    assert np.isfinite(results["score"].astype(float)).all()
