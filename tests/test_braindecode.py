@@ -24,6 +24,7 @@ with warnings.catch_warnings():
     from braindecode.preprocessing import create_windows_from_events
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, concat_windows
+from sklearn_mdjpt.baselines import BraindecodeClassifier
 from sklearn_mdjpt.nn import EncoderOutput, HybridEncoder
 
 NAMES = ["Fz", "Cz", "Pz", "Oz"]
@@ -111,6 +112,18 @@ def test_epochs_bring_channels_and_rate():
     assert [ch["ch_name"] for ch in module.chs_info] == NAMES
     assert (module.n_chans, module.n_times, module.sfreq) == (4, 250, 125.0)
     assert net.predict_proba(epochs).shape == (32, 2)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_learns_in_braindecodeclassifier():
+    X, y = simulate(96)
+    Xt, yt = simulate(60, random_state=1)
+    model = BraindecodeClassifier(
+        HybridEncoder, module_params=SMALL, sfreq=125.0, ch_names=NAMES, lr=3e-3,
+        window_norm=None, batch_size=16, max_epochs=6, random_state=0,
+    )  # fmt: skip
+    assert model.fit(X, y).score(Xt, yt) > 0.9
+    assert_allclose(model.predict_proba(Xt[:1]), model.predict_proba(Xt)[:1], atol=1e-5)
 
 
 # ------------------------------------------------------------------ HybridEncoder alone
