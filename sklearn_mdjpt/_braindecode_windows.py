@@ -47,8 +47,8 @@ def read_parts(concat_dataset):
 
 
 def _read_part(k, part, source, table):
-    in_windows = set(table)
-    for name, value in ({} if part.description is None else part.description).items():
+    description = {} if part.description is None else dict(part.description)
+    for name, value in description.items():
         if name not in table:
             table[name] = [value] * len(table)
     signal = np.stack([np.asarray(part[i][0]) for i in range(len(part))])
@@ -65,12 +65,12 @@ def _read_part(k, part, source, table):
     known = {
         name: table[name]
         for name in (*_DESCRIPTION, *_BY_WINDOW)
-        if name in (in_windows if name in ("trial", "onset") else table)
+        if name in table and not (name in ("trial", "onset") and name in description)
     }
     places = _places_in_trials(table, sfreq)
     known.setdefault("trial", [f"{k}-{trial}" for trial in places[0]])
     known.setdefault("onset", places[1])
-    known["y"] = known.pop("label", table[_TARGET])
+    known["y"] = known.pop("label", table.get(_TARGET))
     other = [
         name
         for name in table
