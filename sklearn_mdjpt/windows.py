@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from ._braindecode_windows import make_dataset, read_parts
 from ._canonical import CanonicalReader
 from ._grouping import combine_groups, rows_of_groups
 from ._store import read_store, write_store
@@ -467,11 +468,13 @@ class EEGWindows:
         ----------
         concat_dataset : braindecode.datasets.BaseConcatDataset
             Windows as ``create_windows_from_events`` and its relatives make them.
-            EEG channels are kept, in the dataset's unit.  ``subject``, ``session`` and
-            ``stimulus`` come from its metadata or description, the label is the
-            target, and trials and onsets follow from the windows' places in them.
+            EEG channels are kept, in the dataset's unit.  ``dataset``, ``subject``,
+            ``session``, ``stimulus`` and ``label`` come from its metadata or
+            description, ``trial`` and ``onset`` (seconds) from its metadata.  Without
+            them the label is the target, and trials and onsets follow from the
+            windows' places.
         dataset : str, default=None
-            Name of the dataset.
+            Name of the dataset; it goes before that in the description.
 
         Returns
         -------
@@ -482,61 +485,64 @@ class EEGWindows:
         ------
         TypeError
             If the dataset holds recordings that are not cut into windows.
+
+        See Also
+        --------
+        EEGWindows.to_braindecode : The way back.
         """
-        if not hasattr(concat_dataset, "datasets"):
-            raise TypeError(
-                "Expected a braindecode BaseConcatDataset, got "
-                f"{type(concat_dataset).__name__}."
-            )
+        unnamed = _new_dataset_name()
         parts = []
-        for k, part in enumerate(concat_dataset.datasets):
-            table = getattr(part, "metadata", None)
-            if table is None:
-                raise TypeError(
-                    "The braindecode dataset is not windowed; cut it with "
-                    "create_windows_from_events or create_fixed_length_windows."
-                )
-            table = table.reset_index(drop=True)
-            for name, value in part.description.items():
-                if name not in table:
-                    table[name] = [value] * len(table)
-            source = part.windows if hasattr(part, "windows") else part.raw
-            signal = np.stack([np.asarray(part[i][0]) for i in range(len(part))])
-            names = np.array(source.ch_names)
-            types = np.array(source.get_channel_types())
-            if signal.shape[1] < len(names):
-                # Channels that hold targets are of type misc and no part of a window.
-                names, types = names[types != "misc"], types[types != "misc"]
-            # Arrays turned into datasets have no channel types.
-            keep = types == "eeg" if "eeg" in types else np.ones(len(types), bool)
-            first = table["i_window_in_trial"].to_numpy() == 0
-            trial = np.cumsum(first)
-            starts = table["i_start_in_trial"].to_numpy(dtype=float)
-            begin = pd.Series(starts).groupby(trial).transform("min").to_numpy()
-            known = {
-                name: table[name] if name in table else None
-                for name in ("subject", "session", "stimulus")
-            }
-            dropped = {*_COLUMNS, "target"} | {
-                name for name in table if name.startswith("i_")
-            }
-            parts.append(
-                cls.from_arrays(
-                    signal[:, keep],
-                    ch_names=names[keep],
-                    sfreq=source.info["sfreq"],
-                    dataset=dataset or "",
-                    trial=[f"{k}-{t}" for t in trial],
-                    onset=(starts - begin) / source.info["sfreq"],
-                    y=table["target"],
-                    extra=table.drop(columns=[n for n in dropped if n in table]),
-                    **known,
-                )
-            )
-        windows = concat_windows(parts)
-        if dataset is None:
-            windows._metadata["dataset"] = _new_dataset_name()
-        return windows
+        for arguments in read_parts(concat_dataset):
+            named = dataset if dataset is not None else arguments.pop("dataset", None)
+            named = unnamed if named is None else named
+            parts.append(cls.from_arrays(**arguments | {"dataset": named}))
+        return concat_windows(parts)
+
+    def to_braindecode(self):
+        """Make a braindecode dataset of the windows, one part for each recording.
+
+        Returns
+        -------
+        braindecode.datasets.BaseConcatDataset
+            Windows in the same order, float32, in the recordings' unit.  Each part
+            holds what follows on each other in X, of one recording and length: an
+            `EEGWindowsDataset` with the whole recording (copied once, in float64, and
+            shared by its parts), or for windows that came as arrays a
+            `WindowsDataset`.  Dataset, subject and session are in its description,
+            the other columns in its metadata, next to those of braindecode.
+            ``target`` numbers the sorted labels of X, with -1 where there is none;
+            labels that are floats (ratings) are the target themselves.
+
+        Raises
+        ------
+        ValueError
+            If there are no windows, or a column of the metadata has a name that means
+            something else in braindecode.
+
+        See Also
+        --------
+        EEGWindows.from_braindecode : The way back.
+
+        Notes
+        -----
+        ``EEGWindows.from_braindecode(X.to_braindecode())`` has the same windows, order
+        and metadata.  But overlaps are copies then, and amplitudes are normalised by
+        the windows of a part, not by the recording: give windows in the order of
+        their recordings.
+
+        Networks of braindecode are made for microvolts, or amplitudes of about 1.
+        ``dataset.transform = lambda x: 1e6 * x`` scales windows of volts as they are
+        read.
+
+        Examples
+        --------
+        >>> from sklearn_mdjpt.datasets import make_emotion_windows
+        >>> X = make_emotion_windows(1, n_subjects=3, n_stimuli=3, random_state=0)
+        >>> dataset = X.to_braindecode()
+        >>> len(dataset) == len(X), len(dataset.datasets)
+        (True, 3)
+        """
+        return make_dataset(self)
 
     # On disk --------------------------------------------------------------------
 

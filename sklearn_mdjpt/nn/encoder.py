@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -11,13 +12,17 @@ from torch.nn import functional as F
 from .channel_encoder import ChannelEncoder
 from .chunks import map_rows
 from .dynamics import DILATIONS, Projector, SpatiotemporalDynamics
-from .norm import NormStatistics, SubjectNorm, group_rows
+from .head import MLPHead
+from .norm import KEEP_STATISTICS, NormStatistics, SubjectNorm, group_rows
 from .precision import as_single
 
 VARIANTS = ("paper", "released", "transformer")
 SUBJECT_NORMS = ("subject", "train", None)
 FEATURES = ("mean", "de")
 _RELEASED_VIRTUAL_CHANNELS = 64
+_N_CHANS, _N_TIMES, _SFREQ = 60, 625, 125.0
+# What the biases add to a patch is about 0.1: below this SD a window hardly counts.
+_SMALLEST_SD = 0.01
 
 
 class EncoderOutput(NamedTuple):
@@ -46,22 +51,36 @@ class EncoderOutput(NamedTuple):
 
 
 class HybridEncoder(nn.Module):
-    r"""Encoder of mdJPT [1]_.
+    r"""Encoder of mdJPT [1]_, and with ``n_outputs`` a classifier of windows.
 
     Each channel alone is encoded by linear attention over overlapping patches; a
     linear map :math:`W_s` mixes channels; dilated convolutions over all channels and
     time give features, weighted by attention.  Latent signals are z-scored by subject
     before the mixing and before the dynamics.
 
+    With ``n_outputs`` the paper's MLP follows, and `forward` returns its logits: a
+    network for `braindecode.EEGClassifier`, which fills in the arguments of
+    braindecode's names.
+
     Parameters
     ----------
-    n_chans : int, default=60
-        Number of channels.
-    n_times : int, default=625
+    n_chans : int, default=None
+        Number of channels.  None: that of ``chs_info``, else 60.
+    n_times : int, default=None
         Time steps of the windows meant for this network.  It is a note for the reader
-        and for tools: `forward` takes any window of at least ``patch_size``.
-    sfreq : float, default=125.0
-        Sampling rate in hertz of these windows; a note likewise.
+        and for tools: `forward` takes any window of at least ``patch_size``.  None:
+        what ``input_window_seconds`` and ``sfreq`` make, else 625.
+    sfreq : float, default=None
+        Sampling rate in hertz of these windows; a note likewise.  None: what
+        ``n_times`` and ``input_window_seconds`` make, else 125.  Weights that were
+        trained at 125 Hz need windows at 125 Hz.
+    n_outputs : int, default=None
+        Number of classes.  None: there is no head, and `forward` returns an
+        `EncoderOutput`.
+    chs_info : list of dict, default=None
+        Channels in MNE's words (``info["chs"]``).  Only their number counts.
+    input_window_seconds : float, default=None
+        Length of these windows in seconds.
     variant : {"paper", "released", "transformer"}, default="paper"
         "paper" has MLLA blocks.  "released" computes what the released checkpoints
         were trained with: per block an input gate without attention, a rectified
@@ -89,12 +108,14 @@ class HybridEncoder(nn.Module):
     feature : {"mean", "de"}, default="mean"
         How time is summed up.  "mean": mean of each weighted feature.  "de":
         :math:`\frac{1}{2} \ln(2 \pi e \sigma^2 + 1)` of its biased variance.
-    subject_norm : {"subject", "train", None}, default="subject"
+    subject_norm : {"auto", "subject", "train", "running", None}, default="auto"
         Z-score inside the network.  "subject": with the statistics of the same
         subject's windows in the batch, or those given to `features_from`.  "train":
         with statistics of the whole batch while training and, in eval mode, with
         those of `set_statistics`, so that each window stands alone; the projector
-        then still z-scores by subject.  None: nowhere.
+        then still z-scores by subject.  "running": the same, with statistics that
+        training keeps, as batch normalisation does.  None: nowhere.  "auto":
+        "running" with ``n_outputs``, "subject" without.
     chunk_size : int, default=16
         Most windows whose activations are held for the gradient; those of the others
         are computed again when it is their turn.  On CPU it is fewer, what a cache
@@ -106,19 +127,36 @@ class HybridEncoder(nn.Module):
     ----------
     spatial : Linear
         The mixing; ``spatial.weight`` is :math:`W_s`.
+    final_layer : MLPHead or None
+        Features to logits; None without ``n_outputs``.
     n_features : int
         Number of features.
     config : dict
-        The arguments that make up the architecture: another ``HybridEncoder(**config)``
-        takes this one's weights.
+        The arguments that make up the encoder: another ``HybridEncoder(**config)``
+        takes its weights, with ``n_outputs`` by `load_encoder`.
 
     Raises
     ------
     ValueError
-        If an argument is out of its range.
+        If an argument is out of its range, or some contradict each other.
+
+    See Also
+    --------
+    sklearn_mdjpt.MDJPTClassifier : Pre-trained encoder and head as an estimator.
+    sklearn_mdjpt.baselines.BraindecodeClassifier : Scales windows and trains networks.
 
     Notes
     -----
+    *Amplitudes.*  Windows should have an SD of about 1, as pre-training gives them;
+    trained from scratch, anything up to microvolts will do.  Volts are too small: next
+    to the biases they vanish.  With ``n_outputs`` a warning says so.
+
+    *Single windows.*  A classifier sees no subjects.  With "running" a prediction
+    depends on its window alone; in training it is the batch's statistics that count,
+    so batches should be shuffled and not too small.  With "subject" and no subjects
+    given, the whole batch counts as one: predictions then depend on what else is in
+    the batch.
+
     The z-score by subject, the ReLU after the attention's convolution and on the
     features, and attention that looks back only are in the released code and not in
     the paper.  "paper" has no biases that the z-score would remove; with "released"
@@ -138,14 +176,24 @@ class HybridEncoder(nn.Module):
     >>> out = encoder(x, subjects=torch.tensor([0, 0, 0, 1, 1, 1]))
     >>> out.spatial.shape, out.features.shape
     (torch.Size([6, 2, 4, 37]), torch.Size([6, 32]))
+
+    The same encoder as a classifier, with these weights:
+
+    >>> classifier = HybridEncoder(**encoder.config, n_outputs=3)
+    >>> classifier = classifier.load_encoder(encoder)
+    >>> classifier(x).shape, classifier(x, return_features=True)["features"].shape
+    (torch.Size([6, 3]), torch.Size([6, 32]))
     """
 
     def __init__(
         self,
-        n_chans=60,
-        n_times=625,
-        sfreq=125.0,
+        n_chans=None,
+        n_times=None,
+        sfreq=None,
         *,
+        n_outputs=None,
+        chs_info=None,
+        input_window_seconds=None,
         variant="paper",
         hidden_dim=128,
         latent_dim=32,
@@ -157,14 +205,18 @@ class HybridEncoder(nn.Module):
         n_virtual_channels=None,
         spatial_activation="auto",
         feature="mean",
-        subject_norm="subject",
+        subject_norm="auto",
         chunk_size=16,
     ):
         super().__init__()
+        n_chans = _count_channels(n_chans, chs_info)
+        n_times, sfreq = _match_times(n_times, sfreq, input_window_seconds)
         _check_option("variant", variant, VARIANTS)
         _check_option("spatial_activation", spatial_activation, ("auto", "relu", None))
         _check_option("feature", feature, FEATURES)
-        _check_option("subject_norm", subject_norm, SUBJECT_NORMS)
+        _check_option("subject_norm", subject_norm, ("auto", *SUBJECT_NORMS, "running"))
+        if subject_norm == "auto":
+            subject_norm = "subject" if n_outputs is None else "running"
         released = variant == "released"
         if n_virtual_channels is None:
             n_virtual_channels = _RELEASED_VIRTUAL_CHANNELS if released else n_chans
@@ -196,8 +248,6 @@ class HybridEncoder(nn.Module):
             raise ValueError(
                 f"n_times must be at least patch_size={patch_size}, got {n_times}."
             )
-        if not sfreq > 0:
-            raise ValueError(f"sfreq must be positive (hertz), got {sfreq!r}.")
         if spatial_activation == "auto":
             spatial_activation = "relu" if released else None
         # All that fixes the weights' shapes and what is computed with them.
@@ -217,6 +267,7 @@ class HybridEncoder(nn.Module):
         self.n_chans = n_chans
         self.n_times = n_times
         self.sfreq = sfreq
+        self.chs_info = chs_info
         self.variant = variant
         self.spatial_activation = spatial_activation
         self.feature = feature
@@ -243,7 +294,7 @@ class HybridEncoder(nn.Module):
         self.projector = Projector(
             self.n_features,
             released=released,
-            subject_norm="subject" if subject_norm == "train" else subject_norm,
+            subject_norm="subject" if subject_norm in KEEP_STATISTICS else subject_norm,
         )
         if released and subject_norm is not None:
             # Removed by the norm after them: nothing to learn, only to be worn down
@@ -251,8 +302,60 @@ class HybridEncoder(nn.Module):
             self.channel_encoder.read_out.bias.requires_grad_(False)
             self.spatial.bias.requires_grad_(spatial_activation == "relu")
 
-    def forward(self, x, subjects=None, *, project=True):
-        """Encode a batch.
+        self.n_outputs, self.final_layer = None, None
+        self._checked_amplitude = False
+        if n_outputs is not None:
+            self.reset_head(n_outputs)
+
+    @property
+    def input_window_seconds(self):
+        """Length in seconds of the windows meant for this network."""
+        return self.n_times / self.sfreq
+
+    def forward(self, x, subjects=None, *, project=True, return_features=False):
+        """Encode a batch, and classify it if there is a head.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, n_chans, n_times)
+            Windows, amplitudes of about 1; at 125 Hz for weights of mdJPT.
+        subjects : array-like of int, shape (B,), default=None
+            Subject of each window.  None: one subject.  Only "subject" and the
+            projector ask for it.
+        project : bool, default=True
+            As for `encode`; a head needs no projection.
+        return_features : bool, default=False
+            Whether to return features in place of what follows, as braindecode's
+            networks do.
+
+        Returns
+        -------
+        EncoderOutput, Tensor or dict
+            Without a head, what `encode` returns.  With one, logits (B, n_outputs).
+            With ``return_features``, a dict with the features (B, n_features) under
+            "features" and None under "cls_token".
+
+        Raises
+        ------
+        ValueError
+            As in `encode`.
+
+        Warns
+        -----
+        UserWarning
+            Once, if there is a head and the windows' SD is below 0.01.
+        """
+        if self.final_layer is None and not return_features:
+            return self.encode(x, subjects, project=project)
+        features = self.encode(x, subjects, project=False).features
+        if return_features:
+            return {"features": features, "cls_token": None}
+        if not self._checked_amplitude:
+            self._check_amplitude(x)
+        return self.final_layer(features)
+
+    def encode(self, x, subjects=None, *, project=True):
+        """Encode a batch, whether or not there is a head.
 
         Parameters
         ----------
@@ -272,11 +375,15 @@ class HybridEncoder(nn.Module):
         ------
         ValueError
             If a shape is wrong or a window is too short: for the patches, or, in
-            "released", for the projector.
+            "released", for the projector.  With ``subject_norm="running"`` in eval
+            mode, if there are no statistics yet; zeros, as tools try networks with,
+            will do.
         """
         self._check_windows(x)
         if project:
             self.check_projectable(x.shape[-1])
+        if not self.training and not self._has_statistics() and x.any():
+            self._raise_no_statistics()
         groups = group_rows(subjects, len(x), x.device)
         z = self.channel_norm(self.channel_encoder(x), *groups)
         p = self._mix_channels(z)
@@ -290,6 +397,74 @@ class HybridEncoder(nn.Module):
             features=self._summarize(dynamics),
             projection=self.projector(dynamics, *groups) if project else None,
         )
+
+    def reset_head(self, n_outputs):
+        """Put a new head on the encoder, in place of the old one if there is one.
+
+        Parameters
+        ----------
+        n_outputs : int
+            Number of classes.
+
+        Returns
+        -------
+        HybridEncoder
+            The network itself; ``subject_norm`` and the encoder stay as they are.
+
+        Raises
+        ------
+        ValueError
+            If ``n_outputs`` is no positive integer.
+        """
+        _check_sizes(n_outputs=n_outputs)
+        self.n_outputs = int(n_outputs)
+        head = MLPHead(self.n_features, self.n_outputs)
+        self.final_layer = head.to(self.spatial.weight).train(self.training)
+        return self
+
+    @torch.no_grad()
+    def load_encoder(self, encoder):
+        """Take over the weights of another network's encoder; the head stays.
+
+        Parameters
+        ----------
+        encoder : HybridEncoder
+            Of the same architecture, such as ``module_`` of a fitted
+            `sklearn_mdjpt.MDJPTEncoder`; with or without a head.
+
+        Returns
+        -------
+        HybridEncoder
+            The network itself.  Statistics come along where both networks keep them.
+
+        Raises
+        ------
+        ValueError
+            If the architectures differ.
+
+        Notes
+        -----
+        ``load_state_dict(..., strict=False)`` would pass over what does not match, and
+        shapes do not tell of ``n_heads``, ``patch_stride`` and ``spatial_activation``.
+        """
+        wrong = [
+            f"{name} is {encoder.config[name]!r}, expected {value!r}"
+            for name, value in self.config.items()
+            if encoder.config[name] != value
+        ]
+        if wrong:
+            raise ValueError(
+                f"The encoder has another architecture: {'; '.join(wrong)}. "
+                "HybridEncoder(**encoder.config, n_outputs=...) makes a network for it."
+            )
+        found = dict(encoder.named_parameters())
+        for name, parameter in self.named_parameters():
+            if not name.startswith("final_layer."):
+                parameter.copy_(found[name])
+        keep = {self.subject_norm, encoder.subject_norm} <= set(KEEP_STATISTICS)
+        if keep and encoder._has_statistics():
+            self.set_statistics(encoder.get_statistics())
+        return self
 
     def empty_output(self, x):
         """Make what `forward` gives, for a batch without windows.
@@ -373,7 +548,7 @@ class HybridEncoder(nn.Module):
         return NormStatistics(*channel, *spatial)
 
     def set_statistics(self, statistics):
-        """Set what ``subject_norm="train"`` z-scores with in eval mode.
+        """Set what "train" and "running" z-score with in eval mode.
 
         Parameters
         ----------
@@ -388,7 +563,7 @@ class HybridEncoder(nn.Module):
         Raises
         ------
         ValueError
-            If ``subject_norm`` is not "train", or a shape is wrong.
+            If ``subject_norm`` is neither "train" nor "running", or a shape is wrong.
         """
         buffers = self.get_statistics()
         for name, buffer, value in zip(
@@ -401,10 +576,13 @@ class HybridEncoder(nn.Module):
                 )
         for buffer, value in zip(buffers, statistics, strict=True):
             buffer.copy_(value)
+        if self.subject_norm == "running":
+            for norm in (self.channel_norm, self.spatial_norm):
+                norm.n_batches.clamp_(min=1)
         return self
 
     def get_statistics(self):
-        """Return what `set_statistics` has set.
+        """Return what `set_statistics` has set, or training has kept.
 
         Returns
         -------
@@ -414,7 +592,7 @@ class HybridEncoder(nn.Module):
         Raises
         ------
         ValueError
-            If ``subject_norm`` is not "train".
+            If ``subject_norm`` is neither "train" nor "running".
         """
         self._check_keeps_statistics()
         return NormStatistics(
@@ -432,8 +610,8 @@ class HybridEncoder(nn.Module):
         z : Tensor of shape (B, n_chans, N, latent_dim)
             Output of `encode_channels`.
         statistics : NormStatistics, default=None
-            Of the subject.  None, with ``subject_norm="train"``: those of
-            `set_statistics`; not looked at with ``subject_norm=None``.
+            Of the subject.  None, with ``subject_norm="train"`` or "running": those
+            of `get_statistics`; not looked at with ``subject_norm=None``.
 
         Returns
         -------
@@ -443,7 +621,7 @@ class HybridEncoder(nn.Module):
         Raises
         ------
         ValueError
-            If ``subject_norm="subject"`` and no statistics are given.
+            If no statistics are given, and none are kept.
         """
         statistics = self._given_or_kept(statistics)
 
@@ -515,11 +693,13 @@ class HybridEncoder(nn.Module):
         """Return the statistics to z-score with, None where nothing is z-scored."""
         if statistics is not None or self.subject_norm is None:
             return statistics
-        if self.subject_norm != "train":
+        if self.subject_norm not in KEEP_STATISTICS:
             raise ValueError(
                 "subject_norm='subject' needs the subject's statistics: pass what "
                 "norm_statistics returns."
             )
+        if not self._has_statistics():
+            self._raise_no_statistics()
         return self.get_statistics()
 
     def _mixed(self, z, statistics):
@@ -548,10 +728,35 @@ class HybridEncoder(nn.Module):
         return 0.5 * torch.log1p(2 * math.pi * math.e * dynamics.var(-1, correction=0))
 
     def _check_keeps_statistics(self):
-        if self.subject_norm != "train":
+        if self.subject_norm not in KEEP_STATISTICS:
             raise ValueError(
-                "Only subject_norm='train' keeps statistics; this network has "
-                f"subject_norm={self.subject_norm!r}."
+                "Only subject_norm='train' and 'running' keep statistics; this network "
+                f"has subject_norm={self.subject_norm!r}."
+            )
+
+    def _has_statistics(self):
+        """Say if what eval mode z-scores with, where it is kept, has been learnt."""
+        return self.subject_norm != "running" or bool(self.channel_norm.n_batches > 0)
+
+    def _raise_no_statistics(self):
+        raise ValueError(
+            "The network has no statistics yet to z-score with in eval mode: train it, "
+            "or set those of some windows, set_statistics(norm_statistics("
+            "[encode_channels(x)])); or use another subject_norm than 'running'."
+        )
+
+    @torch.no_grad()
+    def _check_amplitude(self, x):
+        """Warn, once, of windows next to whose numbers the biases are large."""
+        sd = float(x.float().std(-1).mean())
+        if sd == 0:
+            return  # tools try networks with zeros
+        self._checked_amplitude = True
+        if sd < _SMALLEST_SD:
+            warnings.warn(
+                f"Windows have an SD of {sd:.2g}, and the network expects about 1: it "
+                "hardly sees them. Scale them first; volts times 1e5 are of about 1.",
+                stacklevel=3,
             )
 
     def _check_windows(self, x):
@@ -572,6 +777,37 @@ class HybridEncoder(nn.Module):
 def _check_option(name, value, options):
     if value not in options:
         raise ValueError(f"{name} must be one of {options}, got {value!r}.")
+
+
+def _count_channels(n_chans, chs_info):
+    """Return the number of channels; None and no ``chs_info`` is the paper's."""
+    if chs_info is None:
+        return _N_CHANS if n_chans is None else n_chans
+    if n_chans not in (None, len(chs_info)):
+        raise ValueError(
+            f"n_chans={n_chans!r}, but chs_info has {len(chs_info)} channels."
+        )
+    return len(chs_info)
+
+
+def _match_times(n_times, sfreq, seconds):
+    """Return ``n_times`` and ``sfreq``, worked out where they are None."""
+    for name, value in (("sfreq", sfreq), ("input_window_seconds", seconds)):
+        if value is not None and not value > 0:
+            unit = "hertz" if name == "sfreq" else "seconds"
+            raise ValueError(f"{name} must be positive ({unit}), got {value!r}.")
+    if seconds is None:
+        n_times = _N_TIMES if n_times is None else n_times
+        return n_times, _SFREQ if sfreq is None else sfreq
+    if sfreq is None:
+        sfreq = _SFREQ if n_times is None else n_times / seconds
+    expected = round(seconds * sfreq)
+    if n_times not in (None, expected):
+        raise ValueError(
+            f"n_times={n_times!r}, but input_window_seconds={seconds!r} at "
+            f"sfreq={sfreq!r} are {expected} time steps."
+        )
+    return expected, sfreq
 
 
 def _check_sizes(**sizes):

@@ -7,6 +7,11 @@ from torch import nn
 
 from .precision import as_single
 
+KEEP_STATISTICS = ("train", "running")
+"""Modes of `SubjectNorm` that in eval mode z-score with statistics of the training."""
+
+_MOMENTUM = 0.1
+
 
 class NormStatistics(NamedTuple):
     """Statistics with which one subject's windows are z-scored.
@@ -103,13 +108,15 @@ class SubjectNorm(nn.Module):
     Parameters
     ----------
     shape : tuple of int, default=None
-        Axes other than window and time; needed by ``mode="train"`` for its buffers.
+        Axes other than window and time; needed by "train" and "running" for their
+        buffers.
     time_dim : int, default=-1
         Time axis, counted from the end.
-    mode : {"subject", "train", None}, default="subject"
+    mode : {"subject", "train", "running", None}, default="subject"
         "subject" uses the statistics of the rows of the same subject.  "train" pools
         all rows while training, like batch normalisation, and in eval mode uses the
-        buffers ``mean`` and ``std``.  None returns the input.
+        buffers ``mean`` and ``std``.  "running" does the same, and training keeps the
+        buffers: they follow the statistics of the batches.  None returns the input.
     released : bool, default=False
         Which guard a zero variance gets.  False: the root of the biased variance plus
         1e-5.  True: the unbiased standard deviation, plus 1e-3.
@@ -124,16 +131,18 @@ class SubjectNorm(nn.Module):
         self.time_dim = time_dim
         self.mode = mode
         self.released = released
-        if mode == "train":
+        if mode in KEEP_STATISTICS:
             self.register_buffer("mean", torch.zeros(shape))
             self.register_buffer("std", torch.ones(shape))
+        if mode == "running":
+            self.register_buffer("n_batches", torch.tensor(0))
 
     def forward(self, x, index, counts):
         """Z-score ``x`` (n_windows, ...); ``index``, ``counts`` as of `group_rows`."""
         if self.mode is None:
             return x
         x = as_single(x)
-        if self.mode == "train":
+        if self.mode in KEEP_STATISTICS:
             if not self.training:
                 return self.normalize(x, self.mean, self.std)
             index, counts = group_rows(None, len(x), x.device)
@@ -145,7 +154,21 @@ class SubjectNorm(nn.Module):
         squares = centred.square().mean(self.time_dim, keepdim=True)
         var = group_mean(squares, index, counts)[index]
         n_values = _beside(counts * x.shape[self.time_dim], x)[index]
-        return centred * self._divisor(var, n_values).reciprocal()
+        divisor = self._divisor(var, n_values)
+        if self.mode == "running":
+            self._follow(mean[0], divisor[0])
+        return centred * divisor.reciprocal()
+
+    @torch.no_grad()
+    def _follow(self, mean, divisor):
+        """Move the buffers towards the statistics of a batch."""
+        self.n_batches += 1
+        # The first batches count alike: the buffers' initial values are no estimate.
+        weight = self.n_batches.to(mean).reciprocal().clamp_min(_MOMENTUM)
+        mean, divisor = mean.squeeze(self.time_dim), divisor.squeeze(self.time_dim)
+        self.mean.lerp_(mean.to(self.mean), weight.to(self.mean))
+        var = self.std.square().lerp(divisor.to(self.std).square(), weight.to(self.std))
+        self.std.copy_(var.sqrt())
 
     def normalize(self, x, mean, std):
         """Z-score ``x`` with given statistics (``shape``)."""

@@ -1,0 +1,193 @@
+"""Windows to braindecode's datasets and back."""
+
+import numpy as np
+import pandas as pd
+
+from ._grouping import combine_groups
+from ._validation import list_some
+from .recordings import head_montage, info_positions
+
+# braindecode's columns: where windows lie, and what is to be predicted.
+_PLACES = ("i_window_in_trial", "i_start_in_trial", "i_stop_in_trial")
+_TARGET = "target"
+# What is one for a whole dataset of braindecode goes into its description.
+_DESCRIPTION = ("dataset", "subject", "session")
+_BY_WINDOW = ("trial", "stimulus", "onset", "label")
+
+
+def read_parts(concat_dataset):
+    """Iterate over the datasets of a windowed ``BaseConcatDataset``.
+
+    Yields
+    ------
+    dict
+        Arguments of `EEGWindows.from_arrays`; ``dataset`` may be missing in them.
+
+    Raises
+    ------
+    TypeError
+        If it is no such dataset, or not cut into windows.
+    """
+    if not hasattr(concat_dataset, "datasets"):
+        raise TypeError(
+            "Expected a braindecode BaseConcatDataset, got "
+            f"{type(concat_dataset).__name__}."
+        )
+    for k, part in enumerate(concat_dataset.datasets):
+        # Those made of Epochs have their metadata nowhere else in braindecode 1.3.
+        source = getattr(part, "windows", None)
+        table = getattr(part if source is None else source, "metadata", None)
+        if table is None:
+            raise TypeError(
+                "The braindecode dataset is not windowed; cut it with "
+                "create_windows_from_events or create_fixed_length_windows."
+            )
+        source = part.raw if source is None else source
+        yield _read_part(k, part, source, table.reset_index(drop=True))
+
+
+def _read_part(k, part, source, table):
+    description = {} if part.description is None else dict(part.description)
+    for name, value in description.items():
+        if name not in table:
+            table[name] = [value] * len(table)
+    signal = np.stack([np.asarray(part[i][0]) for i in range(len(part))])
+    names, types = np.array(source.ch_names), np.array(source.get_channel_types())
+    positions = info_positions(source.info)
+    if signal.shape[1] < len(names):
+        # Channels that hold targets are of type misc and no part of a window.
+        window = types != "misc"
+        names, types, positions = names[window], types[window], positions[window]
+    # Arrays turned into datasets have no channel types.
+    keep = types == "eeg" if "eeg" in types else np.ones(len(types), bool)
+    sfreq = source.info["sfreq"]
+    # A trial or an onset that holds for all of a recording says something else.
+    known = {
+        name: table[name]
+        for name in (*_DESCRIPTION, *_BY_WINDOW)
+        if name in table and not (name in ("trial", "onset") and name in description)
+    }
+    places = _places_in_trials(table, sfreq)
+    known.setdefault("trial", [f"{k}-{trial}" for trial in places[0]])
+    known.setdefault("onset", places[1])
+    known["y"] = known.pop("label", table.get(_TARGET))
+    other = [
+        name
+        for name in table
+        if name not in (*_DESCRIPTION, *_BY_WINDOW, _TARGET)
+        and not str(name).startswith("i_")
+    ]
+    return {
+        "X": signal[:, keep],
+        "ch_names": names[keep],
+        "sfreq": sfreq,
+        "positions": positions[keep],
+        "extra": table[other],
+        **known,
+    }
+
+
+def _places_in_trials(table, sfreq):
+    """Return the windows' trials, numbered, and onsets in seconds from their starts."""
+    trial = np.cumsum(table["i_window_in_trial"].to_numpy() == 0)
+    starts = table["i_start_in_trial"].to_numpy(dtype=float)
+    begin = pd.Series(starts).groupby(trial).transform("min").to_numpy()
+    return trial, (starts - begin) / sfreq
+
+
+def make_dataset(X):
+    """Make a ``BaseConcatDataset`` of `EEGWindows`; see `EEGWindows.to_braindecode`."""
+    from braindecode.datasets import (
+        BaseConcatDataset,
+        EEGWindowsDataset,
+        WindowsDataset,
+    )
+
+    if not len(X):
+        raise ValueError("X has no windows; at least one is expected.")
+    metadata = X.metadata
+    reserved = [n for n in metadata if n == _TARGET or str(n).startswith("i_")]
+    if reserved:
+        raise ValueError(
+            f"X.metadata has columns that mean something else in braindecode: "
+            f"{list_some(reserved)}. No column may be called {_TARGET!r} or begin with "
+            "'i_'."
+        )
+    metadata[_TARGET] = _targets(metadata["label"])
+    raws, parts = {}, []
+    for rows, source, starts, n_times in _runs(X):
+        table = metadata.iloc[rows].reset_index(drop=True)
+        description = table.loc[0, list(_DESCRIPTION)].dropna().to_dict()
+        table = _with_places(table, source, starts, n_times)
+        if source.is_continuous:
+            if id(source) not in raws:
+                raws[id(source)] = source.to_raw()
+            parts.append(EEGWindowsDataset(raws[id(source)], table, description))
+        else:
+            epochs = _epochs(source, starts, n_times, table)
+            parts.append(WindowsDataset(epochs, description))
+    return BaseConcatDataset(parts)
+
+
+def _runs(X):
+    """Cut X into stretches of one recording, of windows of one length.
+
+    They are what the datasets are made of: the order of the windows stays.
+    """
+    n = len(X)
+    source_index, starts, n_times = np.empty((3, n), np.int64)
+    sources = []
+    for k, (source, rows, first, length) in enumerate(X.blocks()):
+        sources.append(source)
+        source_index[rows], starts[rows], n_times[rows] = k, first, length
+    table = X.metadata
+    whose = combine_groups(n, *(table[name] for name in _DESCRIPTION))
+    same = np.stack([source_index, n_times, whose])
+    borders = 1 + np.flatnonzero((np.diff(same) != 0).any(axis=0))
+    return [
+        (rows, sources[source_index[rows[0]]], starts[rows], int(n_times[rows[0]]))
+        for rows in np.split(np.arange(n), borders)
+    ]
+
+
+def _targets(labels):
+    """Codes of the sorted labels, -1 where there is none; floats as they are."""
+    kind = pd.api.types.infer_dtype(labels, skipna=True)
+    if kind in ("floating", "mixed-integer-float"):
+        return labels.astype(float)
+    known = labels.dropna().unique()
+    try:
+        known = sorted(known)
+    except TypeError:
+        known = sorted(known, key=lambda label: (type(label).__name__, str(label)))
+    codes = {label: code for code, label in enumerate(known)}
+    return [-1 if pd.isna(label) else codes[label] for label in labels]
+
+
+def _with_places(table, source, starts, n_times):
+    """Add where the windows lie: in samples of the Raw, or of their trial."""
+    trial = table["trial"]
+    # A window of no trial is one by itself.
+    key = trial.where(trial.notna(), pd.Series(range(len(table)), dtype=object))
+    number = key.groupby(key, sort=False).cumcount().to_numpy()
+    if not source.is_continuous:
+        onset = table["onset"].to_numpy(dtype=float)
+        in_order = number * n_times
+        starts = np.where(np.isnan(onset), in_order, np.round(onset * source.sfreq))
+        starts = starts.astype(np.int64)
+    places = dict(zip(_PLACES, (number, starts, starts + n_times), strict=True))
+    columns = [name for name in table if name not in _DESCRIPTION]
+    return pd.DataFrame(places | {name: table[name] for name in columns})
+
+
+def _epochs(source, starts, n_times, table):
+    """Make Epochs, in memory, of windows that came as an array."""
+    import mne
+
+    info = mne.create_info(list(source.ch_names), source.sfreq, "eeg", verbose="error")
+    montage = head_montage(source.ch_names, source.positions)
+    if montage is not None:
+        info.set_montage(montage, on_missing="ignore", verbose="error")
+    return mne.EpochsArray(
+        source.windows(starts, n_times), info, metadata=table, verbose="error"
+    )
