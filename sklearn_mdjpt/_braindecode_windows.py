@@ -5,7 +5,7 @@ import pandas as pd
 
 from ._grouping import combine_groups
 from ._validation import list_some
-from .recordings import head_montage, info_positions
+from .recordings import info_positions, make_info
 
 # braindecode's columns: where windows lie, and what is to be predicted.
 _PLACES = ("i_window_in_trial", "i_start_in_trial", "i_stop_in_trial")
@@ -184,10 +184,9 @@ def _epochs(source, starts, n_times, table):
     """Make Epochs, in memory, of windows that came as an array."""
     import mne
 
-    info = mne.create_info(list(source.ch_names), source.sfreq, "eeg", verbose="error")
-    montage = head_montage(source.ch_names, source.positions)
-    if montage is not None:
-        info.set_montage(montage, on_missing="ignore", verbose="error")
     return mne.EpochsArray(
-        source.windows(starts, n_times), info, metadata=table, verbose="error"
+        source.windows(starts, n_times),
+        make_info(source),
+        metadata=table,
+        verbose="error",
     )
