@@ -1,5 +1,9 @@
 """Windows in two dimensions, coloured by what they belong to."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import pandas as pd
 
@@ -7,10 +11,24 @@ from .._drawing import COLORS, MARKERS, pyplot, several_axes
 from .._validation import check_option
 from ..inspection import Embedding
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
 _MOST_NAMED = 12
 
 
-def plot_embedding(embedding, *, by=("dataset", "subject", "label"), axes=None):
+def plot_embedding(
+    embedding: Embedding,
+    *,
+    by: Sequence[Literal["dataset", "subject", "label"]] = (
+        "dataset",
+        "subject",
+        "label",
+    ),
+    axes: ArrayLike | None = None,
+) -> np.ndarray:
     """Draw features in two dimensions, once for each kind of group.
 
     Parameters
