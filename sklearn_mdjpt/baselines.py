@@ -39,7 +39,7 @@ from .recordings import head_montage
 from .smoothing import LDSSmoother, SubjectScaler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -588,7 +588,7 @@ def differential_entropy(
     *,
     channels: Literal["auto", "canonical"] = "auto",
     sfreq: float | None = None,
-    bands: dict[str, Any] | None = None,
+    bands: Mapping[str, tuple[float, float]] | None = None,
     C: float = 0.1,
     class_weight: ClassWeight = None,
 ) -> Pipeline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
@@ -43,6 +43,32 @@ if TYPE_CHECKING:
 PROTOCOLS: tuple[ProtocolName, ...] = ("few_shot", "zero_shot")
 
 
+@overload
+def leave_subjects_out(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    cv: BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | int | None = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def leave_subjects_out(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    cv: BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | int | None = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def leave_subjects_out(
     models: Models,
     X: EEGWindows,
@@ -142,6 +168,38 @@ def leave_subjects_out(
         )
 
 
+@overload
+def few_shot(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows | None = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def few_shot(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows | None = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def few_shot(
     models: Models,
     X: EEGWindows,
@@ -254,6 +312,34 @@ def few_shot(
         )
 
 
+@overload
+def zero_shot(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows | None = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def zero_shot(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows | None = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def zero_shot(
     models: Models,
     X: EEGWindows,
@@ -355,6 +441,40 @@ def zero_shot(
         )
 
 
+@overload
+def leave_one_dataset_out(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    protocols: Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def leave_one_dataset_out(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    protocols: Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def leave_one_dataset_out(
     models: Models,
     X: EEGWindows,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from sklearn.base import clone
@@ -45,6 +45,44 @@ ABLATIONS = {
 those of the paper's ablations, and an encoder with its initial weights."""
 
 
+@overload
+def ablation(
+    model: BaseEstimator,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows | None = ...,
+    variants: dict[str, dict[str, Any]] | None = ...,
+    protocols: ProtocolName | Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def ablation(
+    model: BaseEstimator,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows | None = ...,
+    variants: dict[str, dict[str, Any]] | None = ...,
+    protocols: ProtocolName | Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def ablation(
     model: BaseEstimator,
     X: EEGWindows,
@@ -159,6 +197,46 @@ def ablation(
         )
 
 
+@overload
+def scaling(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows,
+    sizes: int | Sequence[int] | None = ...,
+    n_repeats: int | None = ...,
+    protocols: ProtocolName | Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def scaling(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows,
+    sizes: int | Sequence[int] | None = ...,
+    n_repeats: int | None = ...,
+    protocols: ProtocolName | Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def scaling(
     models: Models,
     X: EEGWindows,

@@ -1,8 +1,10 @@
 """The network of mdJPT: windows of EEG to features, and to the losses' inputs."""
 
+from __future__ import annotations
+
 import math
 import numbers
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import torch
 from torch import nn
@@ -13,6 +15,11 @@ from .chunks import map_rows
 from .dynamics import DILATIONS, Projector, SpatiotemporalDynamics
 from .norm import NormStatistics, SubjectNorm, group_rows
 from .precision import as_single
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 VARIANTS = ("paper", "released", "transformer")
 SUBJECT_NORMS = ("subject", "train", None)
@@ -142,24 +149,24 @@ class HybridEncoder(nn.Module):
 
     def __init__(
         self,
-        n_chans=60,
-        n_times=625,
-        sfreq=125.0,
+        n_chans: int = 60,
+        n_times: int = 625,
+        sfreq: float = 125.0,
         *,
-        variant="paper",
-        hidden_dim=128,
-        latent_dim=32,
-        depth=2,
-        n_heads=8,
-        patch_size=32,
-        patch_stride=6,
-        n_filters=4,
-        n_virtual_channels=None,
-        spatial_activation="auto",
-        feature="mean",
-        subject_norm="subject",
-        chunk_size=16,
-    ):
+        variant: Literal["paper", "released", "transformer"] = "paper",
+        hidden_dim: int = 128,
+        latent_dim: int = 32,
+        depth: int = 2,
+        n_heads: int = 8,
+        patch_size: int = 32,
+        patch_stride: int = 6,
+        n_filters: int = 4,
+        n_virtual_channels: int | None = None,
+        spatial_activation: Literal["auto", "relu"] | None = "auto",
+        feature: Literal["mean", "de"] = "mean",
+        subject_norm: Literal["subject", "train"] | None = "subject",
+        chunk_size: int = 16,
+    ) -> None:
         super().__init__()
         _check_option("variant", variant, VARIANTS)
         _check_option("spatial_activation", spatial_activation, ("auto", "relu", None))
@@ -201,7 +208,7 @@ class HybridEncoder(nn.Module):
         if spatial_activation == "auto":
             spatial_activation = "relu" if released else None
         # All that fixes the weights' shapes and what is computed with them.
-        self.config = {
+        self.config: dict[str, Any] = {
             "n_chans": n_chans,
             "variant": variant,
             "hidden_dim": hidden_dim,
@@ -251,7 +258,13 @@ class HybridEncoder(nn.Module):
             self.channel_encoder.read_out.bias.requires_grad_(False)
             self.spatial.bias.requires_grad_(spatial_activation == "relu")
 
-    def forward(self, x, subjects=None, *, project=True):
+    def forward(
+        self,
+        x: torch.Tensor,
+        subjects: ArrayLike | None = None,
+        *,
+        project: bool = True,
+    ) -> EncoderOutput:
         """Encode a batch.
 
         Parameters
@@ -291,7 +304,7 @@ class HybridEncoder(nn.Module):
             projection=self.projector(dynamics, *groups) if project else None,
         )
 
-    def empty_output(self, x):
+    def empty_output(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Make what `forward` gives, for a batch without windows.
 
         Parameters
@@ -313,7 +326,7 @@ class HybridEncoder(nn.Module):
             x.new_zeros(0, self.projector.n_outputs(n_patches)),
         )
 
-    def encode_channels(self, x):
+    def encode_channels(self, x: torch.Tensor) -> torch.Tensor:
         """Encode each channel, without the z-score that follows.
 
         For subjects of more windows than one batch holds: encode their windows in
@@ -333,7 +346,7 @@ class HybridEncoder(nn.Module):
         return self.channel_encoder(x)
 
     @torch.no_grad()
-    def norm_statistics(self, encoded):
+    def norm_statistics(self, encoded: Sequence[torch.Tensor]) -> NormStatistics:
         """Take the statistics of one subject, or of one training set.
 
         Parameters
@@ -372,7 +385,7 @@ class HybridEncoder(nn.Module):
         spatial = merged(self.spatial_norm, spatial_statistics)
         return NormStatistics(*channel, *spatial)
 
-    def set_statistics(self, statistics):
+    def set_statistics(self, statistics: NormStatistics) -> Self:
         """Set what ``subject_norm="train"`` z-scores with in eval mode.
 
         Parameters
@@ -403,7 +416,7 @@ class HybridEncoder(nn.Module):
             buffer.copy_(value)
         return self
 
-    def get_statistics(self):
+    def get_statistics(self) -> NormStatistics:
         """Return what `set_statistics` has set.
 
         Returns
@@ -424,7 +437,9 @@ class HybridEncoder(nn.Module):
             self.spatial_norm.std,
         )
 
-    def features_from(self, z, statistics=None):
+    def features_from(
+        self, z: torch.Tensor, statistics: NormStatistics | None = None
+    ) -> torch.Tensor:
         """Compute features of encoded windows, each independent of the others.
 
         Parameters
@@ -456,7 +471,9 @@ class HybridEncoder(nn.Module):
         later = [*self.spatial.parameters(), *self.dynamics.parameters()]
         return self._in_chunks(features, z, later)
 
-    def spatial_from(self, z, statistics=None):
+    def spatial_from(
+        self, z: torch.Tensor, statistics: NormStatistics | None = None
+    ) -> torch.Tensor:
         """Mix the channels of encoded windows, each independent of the others.
 
         Parameters
@@ -478,7 +495,7 @@ class HybridEncoder(nn.Module):
         """
         return self._mixed(z, self._given_or_kept(statistics))
 
-    def check_projectable(self, n_times):
+    def check_projectable(self, n_times: int) -> None:
         """Raise if windows are too short for the projector.
 
         Parameters
