@@ -4,7 +4,7 @@ Modules import these under ``TYPE_CHECKING``, so that they load no package for t
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PathLike: TypeAlias = str | os.PathLike[str]
 RandomState: TypeAlias = "int | np.random.RandomState | None"
-ClassWeight: TypeAlias = Mapping[Any, float] | Literal["balanced"] | None
+ClassWeight: TypeAlias = dict[Any, Any] | Literal["balanced"] | None
 # What estimators take as X.
 Epochs: TypeAlias = "BaseEpochs | Sequence[BaseEpochs]"
 Windows: TypeAlias = "EEGWindows | Epochs | BaseConcatDataset | ArrayLike"

@@ -127,7 +127,7 @@ class LeaveSubjectsOut(_WindowSplitter):
 
     def get_n_splits(
         self,
-        X: EEGWindows | None = None,
+        X: EEGWindows | ArrayLike | None = None,
         y: object = None,
         groups: ArrayLike | None = None,
     ) -> int:
@@ -206,7 +206,7 @@ class LeaveOneDatasetOut(_WindowSplitter):
 
     def get_n_splits(
         self,
-        X: EEGWindows | None = None,
+        X: EEGWindows | ArrayLike | None = None,
         y: object = None,
         groups: ArrayLike | None = None,
     ) -> int:
@@ -471,7 +471,7 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
 
     def get_n_splits(
         self,
-        X: EEGWindows | None = None,
+        X: EEGWindows | ArrayLike | None = None,
         y: object = None,
         groups: ArrayLike | None = None,
     ) -> int:

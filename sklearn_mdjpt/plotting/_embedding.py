@@ -14,7 +14,8 @@ from ..inspection import Embedding
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike
+    from matplotlib.axes import Axes
+
 
 _MOST_NAMED = 12
 
@@ -27,7 +28,7 @@ def plot_embedding(
         "subject",
         "label",
     ),
-    axes: ArrayLike | None = None,
+    axes: Sequence[Axes] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw features in two dimensions, once for each kind of group.
 

@@ -11,7 +11,9 @@ from .._drawing import COLORS, several_axes
 from .._validation import list_some
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
 
     from ..encoder import MDJPTEncoder
 
@@ -26,7 +28,7 @@ def plot_history(
     history: MDJPTEncoder | pd.DataFrame,
     *,
     guessing: float | None = None,
-    axes: ArrayLike | None = None,
+    axes: Sequence[Axes] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw the losses of a pre-training by epoch.
 

@@ -11,8 +11,9 @@ from .._drawing import DIVERGING, SEQUENTIAL, several_axes
 from ..inspection import confusion_matrices, map_correlations
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
 
 _MAX_NUMBERS = 10  # groups, up to which the numbers fit into the cells
 
@@ -21,7 +22,7 @@ def plot_confusion(
     predictions: pd.DataFrame,
     *,
     average: Literal["subject", "pooled"] = "subject",
-    axes: ArrayLike | None = None,
+    axes: Sequence[Axes] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw the confusion matrix of each method.
 
@@ -84,7 +85,9 @@ def plot_confusion(
 
 
 def plot_covariance_distances(
-    distances: pd.DataFrame | dict[str, pd.DataFrame], *, axes: ArrayLike | None = None
+    distances: pd.DataFrame | dict[str, pd.DataFrame],
+    *,
+    axes: Sequence[Axes] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw distances between datasets' (or subjects') mean covariances.
 

@@ -14,13 +14,18 @@ from ..recordings import head_montage
 from ._matrices import row_names
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
 
 _COLUMNS = 5
 
 
 def plot_topographies(
-    maps: pd.DataFrame, *, label: str = "", axes: ArrayLike | None = None
+    maps: pd.DataFrame,
+    *,
+    label: str = "",
+    axes: Sequence[Axes] | np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw values of channels as topographies that share a colour scale.
 
