@@ -21,7 +21,7 @@ _NUMPY_TYPES = {
     )
 }  # fmt: skip
 _SINGLE_VALUES = {"None": None, "NA": pd.NA}
-_NAMES = {
+_NAMES: dict[type, str] = {
     **{t: name for name, t in (_PYTHON_TYPES | _NUMPY_TYPES).items()},
     **{type(value): name for name, value in _SINGLE_VALUES.items()},
 }

@@ -1,8 +1,15 @@
 """Released checkpoints as files of our own format."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 from ._saved import NOT_KNOWN, file_metadata, no_history
 from ._validation import check_option, check_path
 from ._weights import read_weights, write_weights
+
+if TYPE_CHECKING:
+    from ._typing import PathLike
 
 # What a released checkpoint was trained with, as `MDJPTEncoder` names it.  It holds no
 # scale of the features.
@@ -16,7 +23,12 @@ _PARAMETERS = {
 }
 
 
-def convert(checkpoint, path, *, released_activation="relu"):
+def convert(
+    checkpoint: PathLike,
+    path: PathLike,
+    *,
+    released_activation: Literal["relu"] | None = "relu",
+) -> None:
     """Write a released checkpoint in our own format.
 
     The file holds the weights that reach an output, the architecture, the channels and

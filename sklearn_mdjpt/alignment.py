@@ -7,9 +7,12 @@ The pre-training loss that aligns datasets inside the encoder is another thing, 
 `sklearn_mdjpt.nn.cda_loss`.
 """
 
+from __future__ import annotations
+
 import warnings
 from dataclasses import dataclass
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -35,6 +38,13 @@ from ._spd import (
 from ._validation import as_id, check_option, list_some
 from .channels import site_names
 from .windows import EEGWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
+
+    from ._typing import Windows
 
 __all__ = [
     "CovarianceAlignment",
@@ -179,19 +189,26 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        metric="riemann",
-        target="mean",
-        unseen="transductive",
-        dispersion=None,
-        eigenvalue_floor=EIGENVALUE_FLOOR,
-    ):
+        metric: Literal["riemann", "logeuclid", "euclid"] = "riemann",
+        target: str = "mean",
+        unseen: Literal["transductive", "error"] = "transductive",
+        dispersion: Literal["mean"] | float | None = None,
+        eigenvalue_floor: float = EIGENVALUE_FLOOR,
+    ) -> None:
         self.metric = metric
         self.target = target
         self.unseen = unseen
         self.dispersion = dispersion
         self.eigenvalue_floor = eigenvalue_floor
 
-    def fit(self, X, y=None, *, domains=None, sample_domain=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        domains: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
+    ) -> Self:
         """Learn the domains' means and the target.
 
         Parameters
@@ -219,7 +236,14 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
         self._fit(X, _find_domains(len(X), y, domains, sample_domain))
         return self
 
-    def fit_transform(self, X, y=None, *, domains=None, sample_domain=None):
+    def fit_transform(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        domains: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Equal ``fit(X, y, domains=d).transform(X, domains=d)``.
 
         Parameters
@@ -242,7 +266,13 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
         self._fit(X, names)
         return self._align(X, names)
 
-    def transform(self, X, *, domains=None, sample_domain=None):
+    def transform(
+        self,
+        X: ArrayLike,
+        *,
+        domains: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Recentre matrices, each domain by its mean.
 
         Parameters
@@ -418,11 +448,15 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
     (6, 2, 2)
     """
 
-    def __init__(self, estimator="scm", channels="auto"):
+    def __init__(
+        self,
+        estimator: str | Callable[..., Any] = "scm",
+        channels: Literal["auto", "canonical"] = "auto",
+    ) -> None:
         self.estimator = estimator
         self.channels = channels
 
-    def fit(self, X, y=None):
+    def fit(self, X: Windows, y: object = None) -> Self:
         """Learn which channels X has.
 
         Parameters
@@ -443,10 +477,10 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
         X = _check_windows(X)
         self._channels = _common_channels(X, self.channels)
         self.ch_names_ = self._channels.names if self._channels else None
-        self.n_channels_ = len(self.ch_names_) if self._channels else X.shape[1]
+        self.n_channels_ = len(self._channels.names) if self._channels else X.shape[1]
         return self
 
-    def transform(self, X):
+    def transform(self, X: Windows) -> np.ndarray:
         """Return the covariance of each window.
 
         Parameters
@@ -576,13 +610,13 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        metric="euclid",
-        target="identity",
-        unseen="transductive",
-        domain="subject",
-        channels="auto",
-        eigenvalue_floor=EIGENVALUE_FLOOR,
-    ):
+        metric: Literal["euclid", "riemann", "logeuclid"] = "euclid",
+        target: str = "identity",
+        unseen: Literal["transductive", "error"] = "transductive",
+        domain: Literal["subject", "session", "dataset"] = "subject",
+        channels: Literal["auto", "canonical"] = "auto",
+        eigenvalue_floor: float = EIGENVALUE_FLOOR,
+    ) -> None:
         self.metric = metric
         self.target = target
         self.unseen = unseen
@@ -590,7 +624,9 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         self.channels = channels
         self.eigenvalue_floor = eigenvalue_floor
 
-    def fit(self, X, y=None, *, domains=None):
+    def fit(
+        self, X: Windows, y: object = None, *, domains: ArrayLike | None = None
+    ) -> Self:
         """Learn the mean covariance of each domain.
 
         Parameters
@@ -616,7 +652,9 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         self._fit(X, domains)
         return self
 
-    def fit_transform(self, X, y=None, *, domains=None):
+    def fit_transform(
+        self, X: Windows, y: object = None, *, domains: ArrayLike | None = None
+    ) -> EEGWindows | np.ndarray:
         """Equal ``fit(X, domains=d).transform(X, domains=d)``.
 
         Parameters
@@ -635,7 +673,9 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         """
         return self._align(*self._fit(X, domains))
 
-    def transform(self, X, *, domains=None):
+    def transform(
+        self, X: Windows, *, domains: ArrayLike | None = None
+    ) -> EEGWindows | np.ndarray:
         """Align windows, each domain by its mean covariance.
 
         Parameters
@@ -779,7 +819,7 @@ class CovarianceDistance:
     pairs: pd.DataFrame
 
     @property
-    def ratio(self):
+    def ratio(self) -> float:
         """Distance between domains in units of that within them."""
         return self.between / self.within if self.within > 0 else float("nan")
 
@@ -791,8 +831,12 @@ class CovarianceDistance:
 
 
 def covariance_distance(
-    X, domains=None, *, metric="riemann", eigenvalue_floor=EIGENVALUE_FLOOR
-):
+    X: EEGWindows | ArrayLike,
+    domains: ArrayLike | str | None = None,
+    *,
+    metric: Literal["riemann", "logeuclid", "euclid"] = "riemann",
+    eigenvalue_floor: float = EIGENVALUE_FLOOR,
+) -> CovarianceDistance:
     """Measure the gap between domains that alignment is to close.
 
     Parameters

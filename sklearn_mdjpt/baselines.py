@@ -7,8 +7,11 @@ labels, are used together.  Compare like with like: most of `MDJPTEncoder`'s set
 the default ones among them, are transductive.
 """
 
+from __future__ import annotations
+
 import numbers
 import warnings
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -34,6 +37,13 @@ from .compose import WindowFeatures
 from .features import DifferentialEntropy
 from .recordings import head_montage
 from .smoothing import LDSSmoother, SubjectScaler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from ._typing import ClassWeight, PathLike, RandomState, Windows
 
 __all__ = [
     "BraindecodeClassifier",
@@ -174,27 +184,27 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        module="EEGNet",
+        module: str | type = "EEGNet",
         *,
-        module_params=None,
-        channels="auto",
-        ch_names=None,
-        sfreq=None,
-        window_norm="robust",
-        scale=1.0,
-        weights=None,
-        frozen=False,
-        max_epochs=30,
-        lr=1e-3,
-        weight_decay=0.01,
-        batch_size=64,
-        class_weight=None,
-        device="auto",
-        torch_threads=None,
-        callbacks=None,
-        random_state=None,
-        verbose=0,
-    ):
+        module_params: dict[str, Any] | None = None,
+        channels: Literal["auto", "canonical"] | list[str] = "auto",
+        ch_names: Sequence[str] | None = None,
+        sfreq: float | None = None,
+        window_norm: Literal["robust"] | None = "robust",
+        scale: float = 1.0,
+        weights: PathLike | None = None,
+        frozen: bool = False,
+        max_epochs: int = 30,
+        lr: float = 1e-3,
+        weight_decay: float = 0.01,
+        batch_size: int = 64,
+        class_weight: ClassWeight = None,
+        device: str = "auto",
+        torch_threads: int | None = None,
+        callbacks: list[Any] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.module = module
         self.module_params = module_params
         self.channels = channels
@@ -215,7 +225,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None):
+    def fit(self, X: Windows, y: ArrayLike | None = None) -> Self:
         """Build the network and train it.
 
         Parameters
@@ -337,7 +347,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         self.ch_names_, self.n_times_ = names, n_times
         return self
 
-    def predict(self, X):
+    def predict(self, X: Windows) -> np.ndarray:
         """Return the most probable class of each window.
 
         Parameters
@@ -353,7 +363,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Windows) -> np.ndarray:
         """Return the probability of each class.
 
         Parameters
@@ -573,15 +583,15 @@ def _channel_info(channels, windows, sfreq):
 
 
 def differential_entropy(
-    scale=None,
-    smoothing=None,
+    scale: Literal["subject"] | None = None,
+    smoothing: Literal["lds"] | None = None,
     *,
-    channels="auto",
-    sfreq=None,
-    bands=None,
-    C=0.1,
-    class_weight=None,
-):
+    channels: Literal["auto", "canonical"] = "auto",
+    sfreq: float | None = None,
+    bands: Mapping[str, tuple[float, float]] | None = None,
+    C: float = 0.1,
+    class_weight: ClassWeight = None,
+) -> Pipeline:
     """Make a pipeline of differential entropy and logistic regression.
 
     Differential entropy by channel and band [1]_, standardised by the training
@@ -641,14 +651,14 @@ def differential_entropy(
 
 
 def tangent_space(
-    recentre=False,
-    estimator="oas",
+    recentre: bool = False,
+    estimator: str | Callable[..., Any] = "oas",
     *,
-    metric="riemann",
-    channels="auto",
-    C=0.1,
-    class_weight=None,
-):
+    metric: str = "riemann",
+    channels: Literal["auto", "canonical"] = "auto",
+    C: float = 0.1,
+    class_weight: ClassWeight = None,
+) -> Pipeline:
     """Make a pipeline of covariances, their tangent space and logistic regression.
 
     Covariance matrices of the windows are mapped to the tangent space at the mean of
@@ -705,21 +715,22 @@ def tangent_space(
     check_option(recentre, (True, False), "recentre")
     steps = [TangentSpace(metric=metric)]
     if recentre:
-        steps.insert(0, CovarianceAlignment(metric, target="identity"))
+        alignment = CovarianceAlignment(metric, target="identity")  # type: ignore[arg-type]
+        steps.insert(0, alignment)
     extractor = WindowCovariances(estimator, channels=channels)
     return _pipeline(WindowFeatures(extractor, steps), C, class_weight)
 
 
 def make_baselines(
     *,
-    channels="auto",
-    C=0.1,
-    class_weight=None,
-    smoothing=None,
-    networks=(),
-    random_state=None,
-    **network_params,
-):
+    channels: Literal["auto", "canonical"] = "auto",
+    C: float = 0.1,
+    class_weight: ClassWeight = None,
+    smoothing: Literal["lds"] | None = None,
+    networks: Sequence[str | type] = (),
+    random_state: int | None = None,
+    **network_params: Any,
+) -> dict[str, BaseEstimator]:
     """Make the usual baselines by name, for one evaluation of all of them.
 
     Names end in what the estimator is: "(inductive)", which classifies each test
@@ -768,7 +779,7 @@ def make_baselines(
         raise TypeError(
             f"Parameters of networks ({list_some(network_params)}), but no networks."
         )
-    common = {"channels": channels, "class_weight": class_weight}
+    common: dict[str, Any] = {"channels": channels, "class_weight": class_weight}
     classical = common | {"C": C}
     found = {
         "differential entropy (inductive)": differential_entropy(**classical),

@@ -7,14 +7,22 @@ colin27 10-05 template, kept in a table beside this module so that a montage map
 same way whichever version of MNE is installed.
 """
 
+from __future__ import annotations
+
 import csv
 import warnings
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ._validation import check_ch_names, check_option, check_positions, list_some
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 __all__ = [
     "CANONICAL_CHANNELS",
@@ -53,7 +61,7 @@ _RELEASED_FIRST = {"FC3": ("F3", "FC1", "FC5"), "CP3": ("C3", "P3", "CP5")}
 
 
 @cache
-def template_positions():
+def template_positions() -> dict[str, np.ndarray]:
     """Return the template position of every 10-05 name.
 
     Returns
@@ -68,7 +76,7 @@ def template_positions():
         }
 
 
-def canonical_name(name):
+def canonical_name(name: str) -> str:
     """Return a channel's name in upper case, T3/T4/T5/T6 as T7/T8/P7/P8.
 
     Parameters
@@ -85,7 +93,7 @@ def canonical_name(name):
     return ALIASES.get(name, name)
 
 
-def site_names(ch_names):
+def site_names(ch_names: Sequence[str]) -> tuple[str, ...]:
     """Return the canonical spelling of channel names; raise if two name one site.
 
     Parameters
@@ -115,13 +123,13 @@ def site_names(ch_names):
 
 
 def channel_matrix(
-    ch_names,
+    ch_names: Sequence[str],
     *,
-    positions=None,
-    unknown_channels="drop",
-    missing_channels="nearest",
-    neighbours="mne",
-):
+    positions: ArrayLike | None = None,
+    unknown_channels: Literal["drop", "position", "error"] = "drop",
+    missing_channels: Literal["nearest", "error"] = "nearest",
+    neighbours: Literal["mne", "released"] = "mne",
+) -> np.ndarray:
     """Matrix that maps a montage onto the 60 canonical channels.
 
     A canonical channel that is present is copied; a missing one is the plain mean of
@@ -221,7 +229,9 @@ def channel_matrix(
     return matrix
 
 
-def electrode_positions(ch_names, positions=None):
+def electrode_positions(
+    ch_names: Sequence[str], positions: np.ndarray | None = None
+) -> np.ndarray:
     """Return where electrodes are: digitised positions first, else the template's.
 
     Parameters

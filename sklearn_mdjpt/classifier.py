@@ -1,7 +1,10 @@
 """MDJPTClassifier: encoder, smoothing in time, and the paper's head."""
 
+from __future__ import annotations
+
 import copy
 import numbers
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -26,6 +29,13 @@ from ._validation import check_option, list_some
 from .compose import WindowFeatures
 from .encoder import MDJPTEncoder
 from .smoothing import LDSSmoother, RunningNormalizer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from ._typing import ClassWeight, RandomState, Windows
 
 _SMOOTHING = {
     None: (),
@@ -147,23 +157,25 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        encoder=None,
-        smoothing=None,
-        hidden_dim=128,
-        max_epochs=25,
-        lr=5e-4,
-        weight_decay=0.0022,
-        batch_size=256,
-        class_weight=None,
-        early_stopping=False,
-        validation_fraction=0.2,
-        patience=5,
-        device="auto",
-        torch_threads=None,
-        callbacks=None,
-        random_state=None,
-        verbose=0,
-    ):
+        encoder: BaseEstimator | Literal["passthrough"] | None = None,
+        smoothing: Literal["lds", "running+lds"]
+        | Sequence[BaseEstimator]
+        | None = None,
+        hidden_dim: int = 128,
+        max_epochs: int = 25,
+        lr: float = 5e-4,
+        weight_decay: float = 0.0022,
+        batch_size: int = 256,
+        class_weight: ClassWeight = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.2,
+        patience: int = 5,
+        device: str = "auto",
+        torch_threads: int | None = None,
+        callbacks: list[Any] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.encoder = encoder
         self.smoothing = smoothing
         self.hidden_dim = hidden_dim
@@ -182,9 +194,17 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         self.verbose = verbose
 
     def fit(
-        self, X, y=None, *, subjects=None, datasets=None, sessions=None, trials=None,
-        stimuli=None, onsets=None,
-    ):  # fmt: skip
+        self,
+        X: Windows,
+        y: ArrayLike | None = None,
+        *,
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> Self:
         """Fit the encoder and the smoothing, then train the head.
 
         Parameters
@@ -281,9 +301,16 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(
-        self, X, *, subjects=None, datasets=None, sessions=None, trials=None,
-        stimuli=None, onsets=None,
-    ):  # fmt: skip
+        self,
+        X: Windows,
+        *,
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Return the most probable class of each window.
 
         Parameters
@@ -304,9 +331,16 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[best]
 
     def predict_proba(
-        self, X, *, subjects=None, datasets=None, sessions=None, trials=None,
-        stimuli=None, onsets=None,
-    ):  # fmt: skip
+        self,
+        X: Windows,
+        *,
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Return the probability of each class.
 
         Parameters

@@ -5,8 +5,11 @@ uses subjects where it gets them would treat training and test windows different
 nobody would notice. So the metadata is read from X, whenever an X comes.
 """
 
+from __future__ import annotations
+
 import inspect
 from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn import config_context
@@ -16,6 +19,13 @@ from sklearn.utils.validation import check_is_fitted
 from ._metadata import DOMAINS, KEYWORDS, ReadsWindows, keyword_dict, read_metadata
 from ._validation import check_option, list_some
 from .windows import EEGWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from ._typing import Windows
 
 
 class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
@@ -96,15 +106,28 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
     __metadata_request__fit = dict.fromkeys(KEYWORDS, True)
     __metadata_request__transform = dict.fromkeys(KEYWORDS, True)
 
-    def __init__(self, extractor, steps=(), domain="subject"):
+    def __init__(
+        self,
+        extractor: BaseEstimator,
+        steps: Sequence[BaseEstimator | tuple[str, BaseEstimator]] = (),
+        domain: Literal["subject", "session", "dataset"] = "subject",
+    ) -> None:
         self.extractor = extractor
         self.steps = steps
         self.domain = domain
 
     def fit(
-        self, X, y=None, *, subjects=None, datasets=None, sessions=None, trials=None,
-        stimuli=None, onsets=None,
-    ):  # fmt: skip
+        self,
+        X: Windows,
+        y: ArrayLike | None = None,
+        *,
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> Self:
         """Fit the extractor and the steps.
 
         Parameters
@@ -136,9 +159,17 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(
-        self, X, y=None, *, subjects=None, datasets=None, sessions=None, trials=None,
-        stimuli=None, onsets=None,
-    ):  # fmt: skip
+        self,
+        X: Windows,
+        y: ArrayLike | None = None,
+        *,
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Equal ``fit(X, y, ...).transform(X, ...)``, and extract features once.
 
         Parameters
@@ -159,9 +190,16 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
         return self._fit(X, y, subjects, datasets, sessions, trials, stimuli, onsets)
 
     def transform(
-        self, X, *, subjects=None, datasets=None, sessions=None, trials=None,
-        stimuli=None, onsets=None,
-    ):  # fmt: skip
+        self,
+        X: Windows,
+        *,
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Return the features of windows.
 
         Parameters
@@ -239,7 +277,9 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
 
     # scikit-learn ---------------------------------------------------------------
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
         """Return names of the features, as the extractor and the steps give them.
 
         Parameters
@@ -265,7 +305,7 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
                 names = [f"{type(step).__name__.lower()}{i}" for i in range(shape[1])]
         return np.asarray(names, dtype=object)
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return parameters by name.
 
         Parameters
@@ -286,7 +326,7 @@ class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
                 params |= {f"{name}__{key}": value for key, value in nested.items()}
         return params
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, those of steps, or whole steps.
 
         Parameters

@@ -1,9 +1,12 @@
 """MDJPTEncoder: joint pre-training on several datasets, and windows to features."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import numbers
 import warnings
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -48,6 +51,13 @@ from ._validation import (
 from ._weights import load_parameters, write_weights
 from .nn import HybridEncoder, centroid_distances, covariance_centroids
 from .nn.pretraining import JointLoss, JointPretraining
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from ._typing import PathLike, RandomState, Windows
 
 _SMALL = {
     "hidden_dim": 16,
@@ -310,46 +320,46 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        weights=None,
-        finetune=False,
-        variant=None,
-        ch_names=None,
-        sfreq=None,
-        unknown_channels="drop",
-        missing_channels="nearest",
-        window_norm="robust",
-        subject_norm="subject",
-        feature="mean",
-        standardize=True,
-        hidden_dim=128,
-        latent_dim=32,
-        depth=2,
-        n_heads=8,
-        patch_size=32,
-        patch_stride=6,
-        n_filters=4,
-        temperature=0.07,
-        isa_weight=1.0,
-        cda_weight=0.02,
-        cda_scale="trace",
-        pairing="stimulus",
-        max_epochs=20,
-        batches_per_epoch=1024,
-        lr=5e-4,
-        weight_decay=1e-4,
-        batch_size=64,
-        chunk_size=16,
-        compile=False,
-        checkpoint_dir=None,
-        checkpoint_every=200,
-        accelerate=False,
-        device="auto",
-        torch_threads=None,
-        callbacks=None,
-        released_activation="relu",
-        random_state=None,
-        verbose=0,
-    ):
+        weights: PathLike | None = None,
+        finetune: bool = False,
+        variant: Literal["paper", "released", "transformer"] | None = None,
+        ch_names: Sequence[str] | None = None,
+        sfreq: float | None = None,
+        unknown_channels: Literal["drop", "position", "error"] = "drop",
+        missing_channels: Literal["nearest", "error"] = "nearest",
+        window_norm: Literal["robust"] | None = "robust",
+        subject_norm: Literal["subject", "train"] | None = "subject",
+        feature: Literal["mean", "de"] = "mean",
+        standardize: bool = True,
+        hidden_dim: int = 128,
+        latent_dim: int = 32,
+        depth: int = 2,
+        n_heads: int = 8,
+        patch_size: int = 32,
+        patch_stride: int = 6,
+        n_filters: int = 4,
+        temperature: float = 0.07,
+        isa_weight: float = 1.0,
+        cda_weight: float = 0.02,
+        cda_scale: Literal["trace", "none"] = "trace",
+        pairing: Literal["stimulus", "stimulus-any-onset", "label"] = "stimulus",
+        max_epochs: int = 20,
+        batches_per_epoch: int = 1024,
+        lr: float = 5e-4,
+        weight_decay: float = 1e-4,
+        batch_size: int = 64,
+        chunk_size: int = 16,
+        compile: bool = False,
+        checkpoint_dir: PathLike | None = None,
+        checkpoint_every: int = 200,
+        accelerate: bool | dict[str, Any] = False,
+        device: str = "auto",
+        torch_threads: int | None = None,
+        callbacks: list[Any] | None = None,
+        released_activation: Literal["relu"] | None = "relu",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         self.weights = weights
         self.finetune = finetune
         self.variant = variant
@@ -391,7 +401,7 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     @classmethod
-    def small(cls, **overrides):
+    def small(cls, **overrides: Any) -> Self:
         """Return an encoder that pre-trains in minutes on two CPU cores.
 
         ``hidden_dim=16, latent_dim=8, depth=1, n_heads=2``, 128 features, and 10
@@ -413,15 +423,15 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
 
     def fit(
         self,
-        X,
-        y=None,
+        X: Windows,
+        y: ArrayLike | None = None,
         *,
-        subjects=None,
-        datasets=None,
-        sessions=None,
-        stimuli=None,
-        onsets=None,
-    ):
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> Self:
         """Pre-train on X, or load weights; then learn the standardisation.
 
         Parameters
@@ -463,15 +473,15 @@ list of mne.Epochs or braindecode dataset
 
     def fit_transform(
         self,
-        X,
-        y=None,
+        X: Windows,
+        y: ArrayLike | None = None,
         *,
-        subjects=None,
-        datasets=None,
-        sessions=None,
-        stimuli=None,
-        onsets=None,
-    ):
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Equal ``fit(X, y, ...).transform(X)``, and encode X once.
 
         Parameters
@@ -493,7 +503,7 @@ list of mne.Epochs or braindecode dataset
         )
         return self._standardized(features)
 
-    def transform(self, X):
+    def transform(self, X: Windows) -> np.ndarray:
         """Encode windows.
 
         Parameters
@@ -793,7 +803,7 @@ list of mne.Epochs or braindecode dataset
 
     # Files ----------------------------------------------------------------------
 
-    def save(self, path, *, anonymous=False):
+    def save(self, path: PathLike, *, anonymous: bool = False) -> None:
         """Write the fitted encoder to one file, from which nothing is unpickled.
 
         The file holds the weights (as float32, whatever ``module_`` was moved to), the
@@ -852,7 +862,7 @@ list of mne.Epochs or braindecode dataset
         )
 
     @classmethod
-    def load(cls, path, **overrides):
+    def load(cls, path: PathLike, **overrides: Any) -> Self:
         """Read a file of `save`: a fitted encoder that keeps its path as a parameter.
 
         Parameters
@@ -920,15 +930,15 @@ list of mne.Epochs or braindecode dataset
 
     def push_to_hub(
         self,
-        repo_id,
+        repo_id: str,
         *,
-        private=None,
-        revision=None,
-        token=None,
-        license=None,
-        commit_message="Upload an encoder of sklearn_mdjpt",
-        anonymous=True,
-    ):
+        private: bool | None = None,
+        revision: str | None = None,
+        token: str | None = None,
+        license: str | None = None,
+        commit_message: str = "Upload an encoder of sklearn_mdjpt",
+        anonymous: bool = True,
+    ) -> str:
         """Upload the fitted encoder to the Hugging Face Hub (extra ``hub``).
 
         The repository gets the file of `save` and a card (README.md) that says what
@@ -986,8 +996,14 @@ list of mne.Epochs or braindecode dataset
 
     @classmethod
     def from_hub(
-        cls, repo_id, *, revision=None, token=None, cache_dir=None, **overrides
-    ):
+        cls,
+        repo_id: str,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: PathLike | None = None,
+        **overrides: Any,
+    ) -> Self:
         """Download an encoder from the Hugging Face Hub (extra ``hub``), and load it.
 
         Parameters
@@ -1027,17 +1043,17 @@ list of mne.Epochs or braindecode dataset
 
     def pretraining_losses(
         self,
-        X,
-        y=None,
+        X: Windows,
+        y: ArrayLike | None = None,
         *,
-        n_batches=32,
-        random_state=0,
-        subjects=None,
-        datasets=None,
-        sessions=None,
-        stimuli=None,
-        onsets=None,
-    ):
+        n_batches: int = 32,
+        random_state: int = 0,
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> dict[str, float]:
         """Evaluate the pre-training losses on other people's windows.
 
         A training loss says little: compare the losses of held-out subjects with
@@ -1097,7 +1113,7 @@ list of mne.Epochs or braindecode dataset
 
     # scikit-learn ---------------------------------------------------------------
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Return names of the features: "mdjpt0", "mdjpt1", ...
 
         Parameters

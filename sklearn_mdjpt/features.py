@@ -8,9 +8,12 @@ at the borders, needs no padding, and keeps Parseval's theorem, so that the vari
 a window can be read from its coefficients.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Mapping
 from itertools import product
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from scipy.fft import dct, idct, next_fast_len
@@ -22,6 +25,9 @@ from ._montage import CommonChannels
 from ._resampling import bridge_gaps, cache
 from ._validation import check_option, check_sfreq, list_some
 from .windows import EEGWindows
+
+if TYPE_CHECKING:
+    from ._typing import Windows
 
 DEFAULT_BANDS = {
     "delta": (1.0, 4.0),
@@ -125,12 +131,17 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
     (6, 10)
     """
 
-    def __init__(self, bands=None, sfreq=None, channels="auto"):
+    def __init__(
+        self,
+        bands: Mapping[str, tuple[float, float]] | None = None,
+        sfreq: float | None = None,
+        channels: Literal["auto", "canonical"] = "auto",
+    ) -> None:
         self.bands = bands
         self.sfreq = sfreq
         self.channels = channels
 
-    def fit(self, X, y=None):
+    def fit(self, X: Windows, y: object = None) -> Self:
         """Learn which channels X has; check that the bands can be measured in it.
 
         Parameters
@@ -157,7 +168,7 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         self.bands_ = _check_bands(self.bands)
         X = self._check_X(X)
         if isinstance(X, EEGWindows):
-            self._channels = CommonChannels(X, self.channels)
+            self._channels: CommonChannels | None = CommonChannels(X, self.channels)
             self.ch_names_ = self._channels.names
             self.n_channels_ = len(self.ch_names_)
         else:
@@ -171,7 +182,7 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         self.n_features_out_ = self.n_channels_ * len(self.bands_)
         return self
 
-    def transform(self, X):
+    def transform(self, X: Windows) -> np.ndarray:
         """Return the entropies of each window, channel by channel.
 
         Parameters
@@ -212,7 +223,7 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         entropy = 0.5 * np.log(2 * np.pi * np.e * variance)
         return entropy.reshape(len(entropy), self.n_features_out_)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Return names such as "F3_alpha", in the order of the columns.
 
         Parameters

@@ -5,10 +5,13 @@ With `EEGWindows` they read from X whose windows they are, so that ``groups`` ca
 left out, as inside a nested search, which scikit-learn hands no groups.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
 from itertools import combinations, product
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +21,13 @@ from sklearn.utils.multiclass import type_of_target
 
 from ._validation import check_option, list_some
 from .windows import EEGWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from ._typing import RandomState
 
 __all__ = [
     "FewShotSubjects",
@@ -82,11 +92,18 @@ class LeaveSubjectsOut(_WindowSplitter):
     3
     """
 
-    def __init__(self, n_splits=None, *, random_state=None):
+    def __init__(
+        self, n_splits: int | None = None, *, random_state: RandomState = None
+    ) -> None:
         self.n_splits = n_splits
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self,
+        X: EEGWindows | ArrayLike,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield training and test positions.
 
         Parameters
@@ -108,7 +125,12 @@ class LeaveSubjectsOut(_WindowSplitter):
         for fold in _folds(np.unique(subjects), self.n_splits, rng, "n_splits"):
             yield _positions(np.isin(subjects, fold))
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(
+        self,
+        X: EEGWindows | ArrayLike | None = None,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
         """Return the number of splits.
 
         Parameters
@@ -150,7 +172,12 @@ class LeaveOneDatasetOut(_WindowSplitter):
     SimC
     """
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self,
+        X: EEGWindows | ArrayLike,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield training and test positions.
 
         Parameters
@@ -177,7 +204,12 @@ class LeaveOneDatasetOut(_WindowSplitter):
         for name in names:
             yield _positions(datasets == name)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(
+        self,
+        X: EEGWindows | ArrayLike | None = None,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
         """Return the number of datasets.
 
         Parameters
@@ -233,12 +265,23 @@ class FewShotSubjects(_WindowSplitter):
     1 3
     """
 
-    def __init__(self, train_size=0.25, n_splits=6, *, random_state=None):
+    def __init__(
+        self,
+        train_size: float = 0.25,
+        n_splits: int = 6,
+        *,
+        random_state: RandomState = None,
+    ) -> None:
         self.train_size = train_size
         self.n_splits = n_splits
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self,
+        X: EEGWindows | ArrayLike,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield training and test positions.
 
         Parameters
@@ -266,7 +309,8 @@ class FewShotSubjects(_WindowSplitter):
         names, codes = np.unique(subjects, return_inverse=True)
         datasets = np.zeros(len(names), int)
         if groups is None:
-            datasets[codes] = np.unique(X.groups("dataset"), return_inverse=True)[1]
+            found = _groups(X, None, "dataset")
+            datasets[codes] = np.unique(found, return_inverse=True)[1]
         pools = [np.flatnonzero(datasets == k) for k in range(datasets.max() + 1)]
         sizes = [self._train_size(len(pool)) for pool in pools]
         has = _classes_of(codes, len(names), y)
@@ -275,7 +319,9 @@ class FewShotSubjects(_WindowSplitter):
             train = np.isin(codes, chosen)
             yield _positions(~train)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(
+        self, X: object = None, y: object = None, groups: object = None
+    ) -> int:
         """Return the number of splits.
 
         Parameters
@@ -354,13 +400,22 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
     """
 
     def __init__(
-        self, n_subject_splits=None, n_stimulus_splits=3, *, random_state=None
-    ):
+        self,
+        n_subject_splits: int | None = None,
+        n_stimulus_splits: int = 3,
+        *,
+        random_state: RandomState = None,
+    ) -> None:
         self.n_subject_splits = n_subject_splits
         self.n_stimulus_splits = n_stimulus_splits
         self.random_state = random_state
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self,
+        X: EEGWindows | ArrayLike,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield training and test positions.
 
         Parameters
@@ -387,7 +442,8 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
         names, codes = np.unique(stimuli, return_inverse=True)
         strata = np.zeros(len(names), int)
         if groups is None:
-            strata[codes] = np.unique(X.groups("dataset"), return_inverse=True)[1]
+            datasets = _groups(X, None, "dataset")
+            strata[codes] = np.unique(datasets, return_inverse=True)[1]
         classes = _class_codes(y, len(stimuli))
         if classes is not None:
             frequent = pd.Series(classes).groupby(codes).agg(lambda c: c.mode()[0])
@@ -413,7 +469,12 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
                 )
             yield train, np.flatnonzero(test)
 
-    def get_n_splits(self, X=None, y=None, groups=None):
+    def get_n_splits(
+        self,
+        X: EEGWindows | ArrayLike | None = None,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
         """Return the number of splits.
 
         Parameters
@@ -465,7 +526,13 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
         ]
 
 
-def assert_disjoint(train, test, *, by=("subject", "trial"), on_overlap="raise"):
+def assert_disjoint(
+    train: EEGWindows | ArrayLike,
+    test: EEGWindows | ArrayLike,
+    *,
+    by: str | Sequence[str] = ("subject", "trial"),
+    on_overlap: Literal["raise", "warn"] = "raise",
+) -> list[str]:
     """Check that training and test windows share no subject, trial, ...
 
     Parameters

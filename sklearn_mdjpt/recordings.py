@@ -6,9 +6,12 @@ windows of one subject and session.  Both know how to cut a window, how to give 
 signal at another rate, and their robust mean and scale.
 """
 
+from __future__ import annotations
+
 import copy
 import difflib
 import warnings
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -27,6 +30,14 @@ from ._validation import (
 )
 from .channels import electrode_positions, site_names
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import mne
+    from numpy.typing import ArrayLike
+
+    from ._typing import Trials
+
 _MEDIAN_SAMPLES = 2**21
 _CHUNK_SAMPLES = 2**22
 # A stack this small, in bytes at the new rate, is resampled once and kept.
@@ -44,6 +55,8 @@ OUTLIER_FACTOR = 30.0
 class _Source:
     """Channels, rate and robust statistics of a signal that windows are cut from."""
 
+    _mix: Callable[[np.ndarray], None]
+
     def __init__(self, signal, ch_names, sfreq, positions):
         self._signal = signal
         self.sfreq = check_sfreq(sfreq)
@@ -52,18 +65,18 @@ class _Source:
         self._statistics = {}
 
     @property
-    def signal(self):
+    def signal(self) -> np.ndarray:
         """The samples: an array, or what is read from a file when it is asked for."""
         if isinstance(self._signal, SignalInFile):
             return self._signal.open()
         return self._signal
 
     @property
-    def n_channels(self):
+    def n_channels(self) -> int:
         """Number of channels."""
         return len(self.ch_names)
 
-    def robust_statistics(self, picks):
+    def robust_statistics(self, picks: Sequence[int]) -> tuple[np.ndarray, float]:
         """Centre of each picked channel and one scale for them all.
 
         After each channel's mean is removed, mean and SD are taken over the samples
@@ -135,7 +148,9 @@ class _Source:
         scale = np.sqrt(max(second / n - shift**2, 0.0))
         return mean + shift, float(scale) if scale > 0 else 1.0
 
-    def mixed(self, matrix, ch_names, *, keep_sites=False):
+    def mixed(
+        self, matrix: np.ndarray, ch_names: Sequence[str], *, keep_sites: bool = False
+    ) -> Self:
         """Return a copy with channels mixed linearly, ``matrix @ signal`` (float32).
 
         Parameters
@@ -169,12 +184,12 @@ class _Source:
             state["_signal"] = reference
         return state
 
-    def close_file(self):
+    def close_file(self) -> None:
         """Let go of a memory map; the file is mapped anew when it is read."""
         self._signal = signal_in_file(self._signal) or self._signal
 
     @property
-    def filename(self):
+    def filename(self) -> str | None:
         """The file that the signal is read from; None for an array in memory."""
         if isinstance(self._signal, SignalInFile):
             return self._signal.filename
@@ -240,16 +255,16 @@ class Recording(_Source):
 
     def __init__(
         self,
-        signal,
-        ch_names,
-        sfreq,
-        dataset=None,
-        subject=None,
-        session=None,
-        trials=None,
-        positions=None,
-        bad_spans=(),
-    ):
+        signal: ArrayLike,
+        ch_names: Sequence[str],
+        sfreq: float,
+        dataset: str | int | None = None,
+        subject: str | int | None = None,
+        session: str | int | None = None,
+        trials: Trials | None = None,
+        positions: ArrayLike | None = None,
+        bad_spans: Sequence[tuple[float, float]] = (),
+    ) -> None:
         if not isinstance(signal, np.ndarray | SignalInFile):
             signal = np.asarray(signal)
         if signal.ndim != 2:
@@ -266,16 +281,16 @@ class Recording(_Source):
         self.bad_spans = tuple((float(a), float(b)) for a, b in bad_spans)
 
     @property
-    def n_times(self):
+    def n_times(self) -> int:
         """Number of samples."""
         return self._signal.shape[1]
 
     @property
-    def duration(self):
+    def duration(self) -> float:
         """Length in seconds."""
         return self.n_times / self.sfreq
 
-    def windows(self, starts, n_times):
+    def windows(self, starts: np.ndarray, n_times: int) -> np.ndarray:
         """Cut windows.
 
         Parameters
@@ -292,7 +307,13 @@ class Recording(_Source):
         """
         return _all_cuts(self.signal, n_times).swapaxes(0, 1)[np.asarray(starts)]
 
-    def windows_at(self, starts, n_times, sfreq, picks=None):
+    def windows_at(
+        self,
+        starts: np.ndarray,
+        n_times: int,
+        sfreq: float,
+        picks: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Cut windows at another rate; starts and n_times in samples of this one.
 
         The recording is resampled as a whole, once, and kept as long as it lives if
@@ -337,7 +358,9 @@ class Recording(_Source):
             )
         return _gather(_all_cuts(signal, n_new), new_starts, picks)
 
-    def window_flaws(self, starts, n_times, picks=slice(None)):
+    def window_flaws(
+        self, starts: np.ndarray, n_times: int, picks: np.ndarray | slice = slice(None)
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Say which windows are not finite, and which are constant in all channels.
 
         Parameters
@@ -379,7 +402,7 @@ class Recording(_Source):
         constant = n_change[stops] - n_change[starts + 1] == 0
         return n_bad[stops] - n_bad[starts] > 0, constant
 
-    def flat_channels(self):
+    def flat_channels(self) -> list[str]:
         """Return the names of channels that are constant over all trials.
 
         Returns
@@ -395,7 +418,7 @@ class Recording(_Source):
                 break
         return [self.ch_names[i] for i in flat]
 
-    def parts(self):
+    def parts(self) -> Iterator[np.ndarray]:
         """Iterate over the whole signal: here a single array.
 
         Yields
@@ -430,14 +453,14 @@ class Recording(_Source):
     @classmethod
     def from_raw(
         cls,
-        raw,
+        raw: mne.io.BaseRaw,
         *,
-        trials=None,
-        dataset=None,
-        subject=None,
-        session=None,
-        description="label",
-    ):
+        trials: Trials | None = None,
+        dataset: str | int | None = None,
+        subject: str | int | None = None,
+        session: str | int | None = None,
+        description: Literal["label", "stimulus"] = "label",
+    ) -> Self:
         """Make a recording from an `mne.io.Raw`.
 
         EEG channels are kept, bad ones and other types are left out, projections are
@@ -491,7 +514,9 @@ class Recording(_Source):
             bad_spans=bad_spans,
         )
 
-    def to_raw(self, *, description="label"):
+    def to_raw(
+        self, *, description: Literal["label", "stimulus"] = "label"
+    ) -> mne.io.RawArray:
         """Make an `mne.io.Raw` of the recording.
 
         Parameters
@@ -559,7 +584,7 @@ class Recording(_Source):
         durations = [stop - start for start, stop, _ in rows]
         return mne.Annotations(onsets, durations, [text for _, _, text in rows])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         n_trials = len(self.trials)
         text = (
             f"<Recording: {self.n_channels} channels, {self.duration:.1f} s at "

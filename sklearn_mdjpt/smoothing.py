@@ -5,9 +5,12 @@ n_features). They need to know which window belongs to which subject, session an
 trial: keywords of both ``fit`` and ``transform``, with one entry a window.
 """
 
+from __future__ import annotations
+
 import math
 import numbers
 import warnings
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from scipy.linalg import solveh_banded
@@ -17,6 +20,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._grouping import check_groups, combine_groups, rows_of_groups, time_order
 from ._validation import check_onsets, check_option, list_some
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 VARIANCE_OFFSET = 1e-10
 """What `RunningNormalizer` adds to each variance, in squared units of the feature."""
@@ -32,7 +38,9 @@ _READ = {"dtype": (np.float64, np.float32), "order": "C"}
 class _FeatureStep(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """What the three transformers share: keywords in fit_transform, float32 kept."""
 
-    def fit_transform(self, X, y=None, **metadata):
+    def fit_transform(
+        self, X: ArrayLike, y: object = None, **metadata: Any
+    ) -> np.ndarray:
         """Fit to X and transform it, with the same keywords.
 
         Parameters
@@ -131,12 +139,19 @@ class SubjectScaler(_FeatureStep):
     __metadata_request__fit = {"subjects": True}
     __metadata_request__transform = {"subjects": True}
 
-    def __init__(self, unseen="transductive", with_mean=True, with_std=True):
+    def __init__(
+        self,
+        unseen: Literal["transductive", "pooled", "error"] = "transductive",
+        with_mean: bool = True,
+        with_std: bool = True,
+    ) -> None:
         self.unseen = unseen
         self.with_mean = with_mean
         self.with_std = with_std
 
-    def fit(self, X, y=None, *, subjects=None):
+    def fit(
+        self, X: ArrayLike, y: object = None, *, subjects: ArrayLike | None = None
+    ) -> Self:
         """Learn the mean and SD of each subject, and of all windows.
 
         Parameters
@@ -172,7 +187,9 @@ class SubjectScaler(_FeatureStep):
         self.mean_, self.scale_ = pooled
         return self
 
-    def transform(self, X, *, subjects=None):
+    def transform(
+        self, X: ArrayLike, *, subjects: ArrayLike | None = None
+    ) -> np.ndarray:
         """Standardise windows, subject by subject.
 
         Parameters
@@ -260,7 +277,16 @@ class _TimedStep(_FeatureStep):
         ("subjects", "sessions", "trials", "onsets"), True
     )
 
-    def fit(self, X, y=None, *, subjects=None, sessions=None, trials=None, onsets=None):
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        *,
+        subjects: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> Self:
         """Check parameters and keywords; learn the fitted attributes, if there are any.
 
         Parameters
@@ -296,7 +322,15 @@ default=None
             setattr(self, name, value)
         return self
 
-    def transform(self, X, *, subjects=None, sessions=None, trials=None, onsets=None):
+    def transform(
+        self,
+        X: ArrayLike,
+        *,
+        subjects: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> np.ndarray:
         """Run through the windows in the order of time.
 
         Parameters
@@ -398,7 +432,7 @@ class RunningNormalizer(_TimedStep):
 
     _apart = ("subjects", "sessions")
 
-    def __init__(self, decay=0.99):
+    def __init__(self, decay: float = 0.99) -> None:
         self.decay = decay
 
     def _check_parameters(self):
@@ -497,8 +531,11 @@ class LDSSmoother(_TimedStep):
     _apart = ("subjects", "sessions", "trials")
 
     def __init__(
-        self, transition_noise=1e-4, observation_noise=1.0, initial_variance=0.01
-    ):
+        self,
+        transition_noise: float = 1e-4,
+        observation_noise: float = 1.0,
+        initial_variance: float = 0.01,
+    ) -> None:
         self.transition_noise = transition_noise
         self.observation_noise = observation_noise
         self.initial_variance = initial_variance

@@ -6,9 +6,12 @@ is (its dataset, subject, session, trial, stimulus, onset and label) travels ins
 and cuts windows from the recordings only when they are read.
 """
 
+from __future__ import annotations
+
 import html
 import uuid
 import warnings
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 import pandas as pd
@@ -34,6 +37,15 @@ from .recordings import (
     number_trials,
     warn_short_trials,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import mne
+    from braindecode.datasets import BaseConcatDataset
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from ._typing import Epochs, PathLike
 
 _COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
 # What makes an id unique across datasets: "SEED/03" is not "FACED/03".
@@ -101,7 +113,14 @@ class EEGWindows:
 
     ndim = 1
 
-    def __init__(self, sources, source_index, starts, n_times, metadata):
+    def __init__(
+        self,
+        sources: Sequence[Recording | WindowStack],
+        source_index: np.ndarray,
+        starts: np.ndarray,
+        n_times: np.ndarray,
+        metadata: pd.DataFrame,
+    ) -> None:
         self._sources = sources
         self._source_index = source_index
         self._starts = starts
@@ -111,7 +130,13 @@ class EEGWindows:
     # Construction ---------------------------------------------------------------
 
     @classmethod
-    def from_recordings(cls, recordings, *, window_seconds=5.0, stride_seconds=2.0):
+    def from_recordings(
+        cls,
+        recordings: Recording | Sequence[Recording],
+        *,
+        window_seconds: float = 5.0,
+        stride_seconds: float = 2.0,
+    ) -> Self:
         """Cut windows from recordings; none crosses a trial's border.
 
         Parameters
@@ -134,18 +159,7 @@ class EEGWindows:
             If no trial is long enough for a window, or a trial id appears twice in a
             session.
         """
-        if isinstance(recordings, Recording) or hasattr(recordings, "get_data"):
-            recordings = [recordings]
-        recordings = list(recordings)
-        if not recordings:
-            raise ValueError("No recordings were given.")
-        for recording in recordings:
-            if not isinstance(recording, Recording):
-                raise TypeError(
-                    "recordings must be Recording objects, got "
-                    f"{type(recording).__name__}; Recording.from_raw makes one of a "
-                    "Raw."
-                )
+        recordings = _list_recordings(recordings)
         for value, name in (
             (window_seconds, "window_seconds"),
             (stride_seconds, "stride_seconds"),
@@ -209,20 +223,20 @@ class EEGWindows:
     @classmethod
     def from_arrays(
         cls,
-        X,
+        X: ArrayLike,
         *,
-        ch_names,
-        sfreq,
-        subject=None,
-        dataset=None,
-        session=None,
-        trial=None,
-        stimulus=None,
-        onset=None,
-        y=None,
-        extra=None,
-        positions=None,
-    ):
+        ch_names: Sequence[str],
+        sfreq: float,
+        subject: ArrayLike | None = None,
+        dataset: ArrayLike | None = None,
+        session: ArrayLike | None = None,
+        trial: ArrayLike | None = None,
+        stimulus: ArrayLike | None = None,
+        onset: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+        extra: dict[str, Any] | pd.DataFrame | None = None,
+        positions: ArrayLike | None = None,
+    ) -> Self:
         """Take windows that are already cut.
 
         Parameters
@@ -285,16 +299,16 @@ class EEGWindows:
     @classmethod
     def from_epochs(
         cls,
-        epochs,
+        epochs: Epochs,
         *,
-        dataset=None,
-        subject=None,
-        session=None,
-        trial=None,
-        stimulus=None,
-        onset=None,
-        y=None,
-    ):
+        dataset: ArrayLike | None = None,
+        subject: ArrayLike | None = None,
+        session: ArrayLike | None = None,
+        trial: ArrayLike | None = None,
+        stimulus: ArrayLike | None = None,
+        onset: ArrayLike | None = None,
+        y: ArrayLike | None = None,
+    ) -> Self:
         """Take the windows of `mne.Epochs`.
 
         Parameters
@@ -389,7 +403,7 @@ class EEGWindows:
         joined._metadata = meta
         return joined
 
-    def to_epochs(self):
+    def to_epochs(self) -> list[mne.EpochsArray]:
         """Make `mne.Epochs` of the windows, one for each montage, rate and length.
 
         Returns
@@ -461,7 +475,9 @@ class EEGWindows:
         return [made[first] for first in sorted(made)]
 
     @classmethod
-    def from_braindecode(cls, concat_dataset, *, dataset=None):
+    def from_braindecode(
+        cls, concat_dataset: BaseConcatDataset, *, dataset: str | None = None
+    ) -> EEGWindows:
         """Take the windows of a windowed braindecode dataset.
 
         Parameters
@@ -498,7 +514,7 @@ class EEGWindows:
             parts.append(cls.from_arrays(**arguments | {"dataset": named}))
         return concat_windows(parts)
 
-    def to_braindecode(self):
+    def to_braindecode(self) -> BaseConcatDataset:
         """Make a braindecode dataset of the windows, one part for each recording.
 
         Returns
@@ -546,7 +562,7 @@ class EEGWindows:
 
     # On disk --------------------------------------------------------------------
 
-    def save(self, folder, *, overwrite=False):
+    def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
         """Write the windows to a folder, from which `open` maps them into memory.
 
         Each recording in use is kept whole, once, whatever the overlap of its windows;
@@ -608,7 +624,7 @@ class EEGWindows:
         )
 
     @classmethod
-    def open(cls, folder, *, verify=False):
+    def open(cls, folder: PathLike, *, verify: bool = False) -> Self:
         """Open a folder written by `save`; signals stay on disk until they are read.
 
         What is read is mapped into memory, and the system takes it out of the memory
@@ -648,13 +664,20 @@ class EEGWindows:
 
     # The sequence ---------------------------------------------------------------
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._starts)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int]:
         """``(n_windows,)``."""
         return (len(self),)
+
+    @overload
+    def __getitem__(self, index: int | np.integer) -> np.ndarray: ...
+    @overload
+    def __getitem__(
+        self, index: slice | Sequence[int] | np.ndarray | pd.Series
+    ) -> EEGWindows: ...
 
     def __getitem__(self, index):
         if isinstance(index, tuple):
@@ -712,10 +735,12 @@ class EEGWindows:
             self._sources, self._source_index, self._starts, self._n_times, metadata
         )
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> np.ndarray:
         shapes = {
             (source.ch_names, source.sfreq, int(n))
             for source, _, _, n_times in self.blocks()
@@ -728,7 +753,9 @@ class EEGWindows:
             )
         return np.array(list(self), dtype=dtype)
 
-    def blocks(self):
+    def blocks(
+        self,
+    ) -> Iterator[tuple[Recording | WindowStack, np.ndarray, np.ndarray, np.ndarray]]:
         """Iterate over the recordings in use and what is cut from each.
 
         Yields
@@ -783,12 +810,12 @@ class EEGWindows:
     # Metadata -------------------------------------------------------------------
 
     @property
-    def metadata(self):
+    def metadata(self) -> pd.DataFrame:
         """One row for each window; a copy."""
         return self._metadata.copy()
 
     @property
-    def y(self):
+    def y(self) -> np.ndarray | None:
         """Labels (n_windows,), or None if no window has one."""
         labels = self._metadata["label"].to_numpy(dtype=object)
         missing = pd.isna(labels)
@@ -801,7 +828,9 @@ class EEGWindows:
             return np.array(labels.tolist())
         return labels
 
-    def groups(self, by):
+    def groups(
+        self, by: Literal["dataset", "subject", "session", "trial", "stimulus"]
+    ) -> np.ndarray:
         """Return one group name for each window, unique across datasets.
 
         Parameters
@@ -847,12 +876,12 @@ class EEGWindows:
         return np.array(names, dtype=str)[codes]
 
     @property
-    def recordings(self):
+    def recordings(self) -> list[Recording | WindowStack]:
         """The recordings (or stacks of windows) in use."""
         return list(self._sources)
 
     @property
-    def ch_names(self):
+    def ch_names(self) -> tuple[str, ...]:
         """Channel names, if all windows share them."""
         found = {source.ch_names for source in self._sources}
         if len(found) != 1:
@@ -863,7 +892,7 @@ class EEGWindows:
         return found.pop()
 
     @property
-    def sfreq(self):
+    def sfreq(self) -> float:
         """Sampling rate in hertz, if all windows share it."""
         found = sorted({source.sfreq for source in self._sources})
         if len(found) != 1:
@@ -875,7 +904,7 @@ class EEGWindows:
 
     # The canonical form ---------------------------------------------------------
 
-    def to_canonical(self, sfreq=125.0):
+    def to_canonical(self, sfreq: float = 125.0) -> np.ndarray:
         """Return all windows on the 60 canonical channels at one rate.
 
         Recordings are resampled with anti-aliasing, each once and as a whole (windows
@@ -933,7 +962,7 @@ class EEGWindows:
             )
         return pd.DataFrame(rows)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if not len(self):
             return "<EEGWindows: 0 windows>"
         table = self._summary()
@@ -956,7 +985,7 @@ class EEGWindows:
         )
 
 
-def concat_windows(windows):
+def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEGWindows:
     """Put windows of several datasets into one `EEGWindows`.
 
     Parameters
@@ -1031,6 +1060,22 @@ def concat_windows(windows):
         np.concatenate([part._n_times for part in parts]),
         metadata,
     )
+
+
+def _list_recordings(recordings):
+    if isinstance(recordings, Recording) or hasattr(recordings, "get_data"):
+        recordings = [recordings]
+    recordings = list(recordings)
+    if not recordings:
+        raise ValueError("No recordings were given.")
+    for recording in recordings:
+        if not isinstance(recording, Recording):
+            raise TypeError(
+                "recordings must be Recording objects, got "
+                f"{type(recording).__name__}; Recording.from_raw makes one of a "
+                "Raw."
+            )
+    return recordings
 
 
 def _warn_of_shared_trials(parts):

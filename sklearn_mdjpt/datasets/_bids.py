@@ -4,12 +4,15 @@ Trials come from the tables of events, which are read first and for all files: w
 asked for is found, or the error says what is there.  Signals are decoded later.
 """
 
+from __future__ import annotations
+
 import csv
 import json
 import warnings
 from collections.abc import Mapping
 from functools import partial
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,6 +28,12 @@ from ..recordings import (
 )
 from ._reading import check_root, contents, read_all
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .._typing import PathLike
+    from ..windows import EEGWindows
+
 _EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set")
 # What windows know from elsewhere, and what says when rather than what.
 _NOT_KEPT = {
@@ -34,21 +43,21 @@ _NOT_KEPT = {
 
 
 def read_bids(
-    root,
+    root: PathLike,
     *,
-    subjects=None,
-    sessions=None,
-    tasks=None,
-    trial_types=None,
-    label="trial_type",
-    stimulus=None,
-    duration=None,
-    dataset=None,
-    on_ch_mismatch="raise",
-    window_seconds=5.0,
-    stride_seconds=2.0,
-    on_error="raise",
-):
+    subjects: str | Sequence[str] | None = None,
+    sessions: str | Sequence[str] | None = None,
+    tasks: str | Sequence[str] | None = None,
+    trial_types: str | Sequence[str] | None = None,
+    label: str | Mapping[str, Any] | Callable[..., Any] | None = "trial_type",
+    stimulus: str | Mapping[str, Any] | Callable[..., Any] | None = None,
+    duration: float | None = None,
+    dataset: str | None = None,
+    on_ch_mismatch: Literal["raise", "reorder", "rename"] = "raise",
+    window_seconds: float = 5.0,
+    stride_seconds: float = 2.0,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> EEGWindows:
     """Read the EEG of a BIDS dataset; trials are events of its ``events.tsv``.
 
     Opening reads headers and tables, no samples: they are decoded when windows are

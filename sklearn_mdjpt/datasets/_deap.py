@@ -1,8 +1,11 @@
 """DEAP: 32 subjects who watched 40 music videos and rated each one."""
 
+from __future__ import annotations
+
 import re
 from functools import partial
 from numbers import Real
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +23,12 @@ from ._reading import (
     read_all,
 )
 from ._unpickling import PickledArray, read_pickle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._typing import PathLike
+    from ..windows import EEGWindows
 
 _N_SUBJECTS = 32
 _N_VIDEOS = 40
@@ -45,18 +54,18 @@ _STATUS_NAMES = ("STATUS", "", "-0", "-1")
 
 
 def read_deap(
-    root,
+    root: PathLike,
     *,
-    subjects=None,
-    source="preprocessed",
-    label="valence",
-    threshold=5.0,
-    at_threshold="high",
-    baseline=False,
-    window_seconds=5.0,
-    stride_seconds=2.0,
-    on_error="raise",
-):
+    subjects: int | Sequence[int] | None = None,
+    source: Literal["preprocessed", "raw"] = "preprocessed",
+    label: Literal["valence", "arousal", "dominance", "quadrant"] = "valence",
+    threshold: float | Literal["median"] = 5.0,
+    at_threshold: Literal["high", "low"] = "high",
+    baseline: bool = False,
+    window_seconds: float = 5.0,
+    stride_seconds: float = 2.0,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> EEGWindows:
     """Read DEAP: 32 subjects, 40 music videos, 32 channels.
 
     Samples are decoded when windows are read, and kept as long as there is room.

@@ -1,5 +1,7 @@
 """Rest and mental arithmetic: a small public set of real recordings (eegmat)."""
 
+from __future__ import annotations
+
 import csv
 import hashlib
 import os
@@ -8,12 +10,18 @@ from functools import cache
 from importlib.resources import files
 from numbers import Integral
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..channels import ALIASES
 from ..recordings import Recording
 from ..windows import EEGWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._typing import PathLike
 
 _URL = "https://physionet.org/files/eegmat/1.0.0/"
 _N_SUBJECTS = 36
@@ -29,13 +37,13 @@ _digests = {}
 
 
 def fetch_eegmat(
-    data_home=None,
-    subjects=None,
-    download=True,
+    data_home: PathLike | None = None,
+    subjects: int | Sequence[int] | None = None,
+    download: bool = True,
     *,
-    window_seconds=5.0,
-    stride_seconds=2.0,
-):
+    window_seconds: float = 5.0,
+    stride_seconds: float = 2.0,
+) -> EEGWindows:
     """Load rest and mental arithmetic of 36 subjects, downloading what is missing.
 
     Recordings of Zyma et al. (2019): 19 channels at 500 Hz, linked ears, cleaned with

@@ -5,12 +5,17 @@ fear in SEED-V and disgust in FACED.  So readers label windows with words, one w
 one emotion whatever a dataset calls it, and `valence_of` turns words into numbers.
 """
 
+from __future__ import annotations
+
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .._validation import list_some
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Emotion(NamedTuple):
@@ -65,7 +70,7 @@ def common_word(word):
     return _SYNONYMS.get(word, word)
 
 
-def valence_of(labels):
+def valence_of(labels: ArrayLike) -> np.ndarray:
     """Return the valence of emotion words: -1, 0 or 1.
 
     With it, windows of datasets that name different emotions get labels that can be

@@ -1,8 +1,11 @@
 """FACED: 123 subjects who watched 28 clips of nine emotions."""
 
+from __future__ import annotations
+
 import re
 import warnings
 from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +26,12 @@ from ._reading import (
     read_all,
 )
 from ._unpickling import PickledArray, read_pickle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._typing import PathLike
+    from ..windows import EEGWindows
 
 _N_SUBJECTS = 123
 _PROCESSED_SFREQ = 250.0
@@ -57,15 +66,15 @@ _SCORES = (
 
 
 def read_faced(
-    root,
+    root: PathLike,
     *,
-    subjects=None,
-    source="preprocessed",
-    n_classes=9,
-    window_seconds=5.0,
-    stride_seconds=2.0,
-    on_error="raise",
-):
+    subjects: int | Sequence[int] | None = None,
+    source: Literal["preprocessed", "raw"] = "preprocessed",
+    n_classes: Literal[9, 3, 2] = 9,
+    window_seconds: float = 5.0,
+    stride_seconds: float = 2.0,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> EEGWindows:
     """Read FACED: 123 subjects, 28 clips, nine emotions, 30 channels.
 
     Opening reads no samples: they are decoded when windows are read, and kept as long

@@ -5,6 +5,8 @@ variable for each trial, and Neuroscan files at 1000 Hz.  What differs is how fi
 are named, and which clip evoked which emotion.
 """
 
+from __future__ import annotations
+
 import csv
 import os
 import re
@@ -12,6 +14,7 @@ import warnings
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -45,20 +48,26 @@ from ._seed_tables import (
     VIDEOS_PER_SESSION,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._typing import PathLike
+    from ..windows import EEGWindows
+
 _MAT_SFREQ = 200.0
 _POINTS_PER_SECOND = 1000  # of the times in SEED's time.txt
 
 
 def read_seed(
-    root,
+    root: PathLike,
     *,
-    subjects=None,
-    sessions=None,
-    source="preprocessed",
-    window_seconds=5.0,
-    stride_seconds=2.0,
-    on_error="raise",
-):
+    subjects: int | Sequence[int] | None = None,
+    sessions: int | Sequence[int] | None = None,
+    source: Literal["preprocessed", "raw"] = "preprocessed",
+    window_seconds: float = 5.0,
+    stride_seconds: float = 2.0,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> EEGWindows:
     """Read SEED: 15 subjects who watched the same 15 film clips in three sessions.
 
     Each session is one recording of 62 channels.  Files are opened by their headers;
@@ -167,14 +176,14 @@ def read_seed(
 
 
 def read_seed_iv(
-    root,
+    root: PathLike,
     *,
-    subjects=None,
-    sessions=None,
-    window_seconds=5.0,
-    stride_seconds=2.0,
-    on_error="raise",
-):
+    subjects: int | Sequence[int] | None = None,
+    sessions: int | Sequence[int] | None = None,
+    window_seconds: float = 5.0,
+    stride_seconds: float = 2.0,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> EEGWindows:
     """Read SEED-IV: 15 subjects, three sessions of 24 film clips, four emotions.
 
     Each session is one recording of 62 channels at 200 Hz, its trials one after the
@@ -267,14 +276,14 @@ def read_seed_iv(
 
 
 def read_seed_v(
-    root,
+    root: PathLike,
     *,
-    subjects=None,
-    sessions=None,
-    window_seconds=5.0,
-    stride_seconds=2.0,
-    on_error="raise",
-):
+    subjects: int | Sequence[int] | None = None,
+    sessions: int | Sequence[int] | None = None,
+    window_seconds: float = 5.0,
+    stride_seconds: float = 2.0,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> EEGWindows:
     """Read SEED-V: 16 subjects, three sessions of 15 film clips, five emotions.
 
     Each session is one continuous raw recording of 62 channels at 1000 Hz, with what
@@ -365,15 +374,15 @@ def read_seed_v(
 
 
 def read_seed_vii(
-    root,
+    root: PathLike,
     *,
-    subjects=None,
-    sessions=None,
-    source="preprocessed",
-    window_seconds=5.0,
-    stride_seconds=2.0,
-    on_error="raise",
-):
+    subjects: int | Sequence[int] | None = None,
+    sessions: int | Sequence[int] | None = None,
+    source: Literal["preprocessed", "raw"] = "preprocessed",
+    window_seconds: float = 5.0,
+    stride_seconds: float = 2.0,
+    on_error: Literal["raise", "skip"] = "raise",
+) -> EEGWindows:
     """Read SEED-VII: 20 subjects, four sessions of 20 film clips, seven emotions.
 
     Each session is one recording of 62 channels.  Files are opened by their headers;

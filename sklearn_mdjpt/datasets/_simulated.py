@@ -6,9 +6,11 @@ distort it (montage, rate, gain, reference, source strengths), subjects who dist
 it further, and stimuli that drive band power in the same way in all who watch.
 """
 
+from __future__ import annotations
+
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfftfreq
@@ -17,6 +19,11 @@ from sklearn.utils import check_random_state
 from ..channels import CANONICAL_CHANNELS, template_positions
 from ..recordings import Recording
 from ..windows import EEGWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._typing import RandomState
 
 MONTAGES = {
     "canonical60": CANONICAL_CHANNELS,
@@ -110,29 +117,29 @@ _DATASET, _SUBJECT, _STIMULUS, _LABELS = range(4)
 
 
 def make_emotion_windows(
-    n_datasets=3,
+    n_datasets: int = 3,
     *,
-    n_subjects=6,
-    n_stimuli=9,
-    n_emotions=3,
-    trial_seconds=15.0,
-    break_seconds=3.0,
-    window_seconds=5.0,
-    stride_seconds=2.0,
-    montages=None,
-    sfreqs=None,
-    references=None,
-    emotion_strength=0.6,
-    stimulus_strength=0.8,
-    subject_variability=1.0,
-    trial_variability=0.25,
-    dataset_shift=1.0,
-    noise_level=10.0,
-    alpha_level=8.0,
-    n_sources=96,
-    shared_stimuli=False,
-    random_state=None,
-):
+    n_subjects: int | Sequence[int] = 6,
+    n_stimuli: int | Sequence[int] = 9,
+    n_emotions: int = 3,
+    trial_seconds: float = 15.0,
+    break_seconds: float = 3.0,
+    window_seconds: float = 5.0,
+    stride_seconds: float = 2.0,
+    montages: Sequence[str | Sequence[str]] | None = None,
+    sfreqs: Sequence[float] | None = None,
+    references: Sequence[str] | None = None,
+    emotion_strength: float = 0.6,
+    stimulus_strength: float = 0.8,
+    subject_variability: float = 1.0,
+    trial_variability: float = 0.25,
+    dataset_shift: float = 1.0,
+    noise_level: float = 10.0,
+    alpha_level: float = 8.0,
+    n_sources: int = 96,
+    shared_stimuli: bool = False,
+    random_state: RandomState = None,
+) -> EEGWindows:
     r"""Simulate emotional EEG of several datasets.
 
     **These signals are simulated.** They serve to try code, to teach and to test what

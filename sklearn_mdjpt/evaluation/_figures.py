@@ -1,6 +1,9 @@
 """Figures of scores: by subject, by number of source datasets, and of ablations."""
 
+from __future__ import annotations
+
 import textwrap
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -8,10 +11,19 @@ import pandas as pd
 from .._drawing import COLORS, MARKERS, one_axes
 from ._summary import compare, scores_of_groups, subject_means, summary
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _BASELINES = ("chance", "majority")
 
 
-def plot_scores(table, *, metric="balanced_accuracy", unit="window", ax=None):
+def plot_scores(
+    table: pd.DataFrame,
+    *,
+    metric: str = "balanced_accuracy",
+    unit: Literal["window", "trial"] = "window",
+    ax: Axes | None = None,
+) -> Axes:
     """Draw the score of each subject and the mean of each method with its interval.
 
     Parameters
@@ -80,8 +92,13 @@ def plot_scores(table, *, metric="balanced_accuracy", unit="window", ax=None):
 
 
 def plot_ablation(
-    table, *, reference="full", metric="balanced_accuracy", unit="window", ax=None
-):
+    table: pd.DataFrame,
+    *,
+    reference: str = "full",
+    metric: str = "balanced_accuracy",
+    unit: Literal["window", "trial"] = "window",
+    ax: Axes | None = None,
+) -> Axes:
     """Draw how the score changes with each change to the encoder.
 
     Parameters
@@ -149,7 +166,13 @@ def plot_ablation(
     return ax
 
 
-def plot_scaling(table, *, metric="balanced_accuracy", unit="window", ax=None):
+def plot_scaling(
+    table: pd.DataFrame,
+    *,
+    metric: str = "balanced_accuracy",
+    unit: Literal["window", "trial"] = "window",
+    ax: Axes | None = None,
+) -> Axes:
     """Draw the score against the number of datasets that encoders were trained on.
 
     Parameters

@@ -1,8 +1,11 @@
 """The mdJPT encoders inside models: whom they have seen, and their pre-training."""
 
+from __future__ import annotations
+
 import hashlib
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from sklearn.base import clone, is_clusterer, is_regressor
 from sklearn.frozen import FrozenEstimator
@@ -14,6 +17,11 @@ from .._validation import list_some
 from ..classifier import MDJPTClassifier
 from ..encoder import MDJPTEncoder
 from ..model_selection import LeakageWarning
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+    from ..windows import EEGWindows
 
 _RESERVED = ("chance", "majority")
 # What makes no difference to a model but in speed and in what it says.
@@ -199,7 +207,9 @@ def training_key(encoder, source):
     return fingerprint(parameters, pair_columns(source), source, labels)
 
 
-def assert_unseen(model, X, *, on_leak="raise"):
+def assert_unseen(
+    model: BaseEstimator, X: EEGWindows, *, on_leak: Literal["raise", "warn"] = "raise"
+) -> str:
     """Check that no encoder inside a model was pre-trained on the subjects of X.
 
     Parameters

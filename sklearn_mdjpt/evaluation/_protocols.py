@@ -1,6 +1,9 @@
 """The protocols: leave subjects out, few-shot, zero-shot, leave one dataset out."""
 
+from __future__ import annotations
+
 import warnings
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
@@ -26,21 +29,58 @@ from ._models import (
 )
 from ._runs import Study
 
-PROTOCOLS = ("few_shot", "zero_shot")
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+    from sklearn.model_selection import BaseCrossValidator
+
+    from .._typing import Models, PathLike, ProtocolName
+    from ..windows import EEGWindows
+
+PROTOCOLS: tuple[ProtocolName, ...] = ("few_shot", "zero_shot")
 
 
+@overload
 def leave_subjects_out(
-    models,
-    X,
-    y=None,
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
     *,
-    cv=None,
-    on_leak="raise",
-    return_predictions=False,
-    n_jobs=None,
-    cache_dir=None,
-    verbose=0,
-):
+    cv: BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | int | None = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def leave_subjects_out(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    cv: BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | int | None = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
+def leave_subjects_out(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = None,
+    *,
+    cv: BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | int | None = None,
+    on_leak: Literal["raise", "warn"] = "raise",
+    return_predictions: bool = False,
+    n_jobs: int | None = None,
+    cache_dir: PathLike | None = None,
+    verbose: int = 0,
+) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
     """Train on some subjects and test on others, all within X.
 
     Each model is fitted anew on the training windows of each split: an `MDJPTEncoder`
@@ -128,21 +168,53 @@ def leave_subjects_out(
         )
 
 
+@overload
 def few_shot(
-    models,
-    X,
-    y=None,
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
     *,
-    source=None,
-    train_size=0.25,
-    n_splits=6,
-    random_state=0,
-    on_leak="raise",
-    return_predictions=False,
-    n_jobs=None,
-    cache_dir=None,
-    verbose=0,
-):
+    source: EEGWindows | None = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def few_shot(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows | None = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
+def few_shot(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = None,
+    *,
+    source: EEGWindows | None = None,
+    train_size: float = 0.25,
+    n_splits: int = 6,
+    random_state: int = 0,
+    on_leak: Literal["raise", "warn"] = "raise",
+    return_predictions: bool = False,
+    n_jobs: int | None = None,
+    cache_dir: PathLike | None = None,
+    verbose: int = 0,
+) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
     """Train heads on a few subjects of a dataset, and test on all others.
 
     The paper's few-shot transfer [1]_: encoders are pre-trained on other datasets and
@@ -240,19 +312,47 @@ def few_shot(
         )
 
 
+@overload
 def zero_shot(
-    models,
-    X,
-    y=None,
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
     *,
-    source=None,
-    exclude="subject",
-    on_leak="raise",
-    return_predictions=False,
-    n_jobs=None,
-    cache_dir=None,
-    verbose=0,
-):
+    source: EEGWindows | None = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def zero_shot(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows | None = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
+def zero_shot(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = None,
+    *,
+    source: EEGWindows | None = None,
+    exclude: Literal["subject", "trial", "window"] = "subject",
+    on_leak: Literal["raise", "warn"] = "raise",
+    return_predictions: bool = False,
+    n_jobs: int | None = None,
+    cache_dir: PathLike | None = None,
+    verbose: int = 0,
+) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
     """Give each window the label of its nearest neighbour, without training a head.
 
     The paper's zero-shot transfer [1]_: the neighbour is that of the highest cosine
@@ -341,22 +441,56 @@ def zero_shot(
         )
 
 
+@overload
 def leave_one_dataset_out(
-    models,
-    X,
-    y=None,
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
     *,
-    protocols=PROTOCOLS,
-    train_size=0.25,
-    n_splits=6,
-    exclude="subject",
-    random_state=0,
-    on_leak="raise",
-    return_predictions=False,
-    n_jobs=None,
-    cache_dir=None,
-    verbose=0,
-):
+    protocols: Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def leave_one_dataset_out(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    protocols: Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
+def leave_one_dataset_out(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = None,
+    *,
+    protocols: Sequence[ProtocolName] = PROTOCOLS,
+    train_size: float = 0.25,
+    n_splits: int = 6,
+    exclude: Literal["subject", "trial", "window"] = "subject",
+    random_state: int = 0,
+    on_leak: Literal["raise", "warn"] = "raise",
+    return_predictions: bool = False,
+    n_jobs: int | None = None,
+    cache_dir: PathLike | None = None,
+    verbose: int = 0,
+) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
     """Pre-train on all datasets but one, and transfer to that one; each in turn.
 
     The paper's main evaluation [1]_: for each dataset, encoders are pre-trained on all
@@ -430,7 +564,14 @@ def leave_one_dataset_out(
         )
 
 
-def pretrain(models, source, cache_dir, *, n_jobs=None, verbose=0):
+def pretrain(
+    models: Models,
+    source: EEGWindows,
+    cache_dir: PathLike,
+    *,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> dict[str, BaseEstimator]:
     """Pre-train the encoders inside models, and keep their weights.
 
     What `few_shot` and the others do first: for models that are to be used, or looked

@@ -1,6 +1,9 @@
 """Studies of the encoder: what its parts contribute, and what more datasets do."""
 
+from __future__ import annotations
+
 from itertools import combinations
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from sklearn.base import clone
@@ -18,6 +21,16 @@ from ._models import (
 from ._protocols import check_protocols, transfer_cases
 from ._runs import Study
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from .._typing import Models, PathLike, ProtocolName
+    from ..windows import EEGWindows
+
 ABLATIONS = {
     "full": {},
     "without ISA": {"isa_weight": 0.0},
@@ -32,24 +45,62 @@ ABLATIONS = {
 those of the paper's ablations, and an encoder with its initial weights."""
 
 
+@overload
 def ablation(
-    model,
-    X,
-    y=None,
+    model: BaseEstimator,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
     *,
-    source=None,
-    variants=None,
-    protocols="few_shot",
-    train_size=0.25,
-    n_splits=6,
-    exclude="subject",
-    random_state=0,
-    on_leak="raise",
-    return_predictions=False,
-    n_jobs=None,
-    cache_dir=None,
-    verbose=0,
-):
+    source: EEGWindows | None = ...,
+    variants: dict[str, dict[str, Any]] | None = ...,
+    protocols: ProtocolName | Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def ablation(
+    model: BaseEstimator,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows | None = ...,
+    variants: dict[str, dict[str, Any]] | None = ...,
+    protocols: ProtocolName | Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
+def ablation(
+    model: BaseEstimator,
+    X: EEGWindows,
+    y: ArrayLike | None = None,
+    *,
+    source: EEGWindows | None = None,
+    variants: dict[str, dict[str, Any]] | None = None,
+    protocols: ProtocolName | Sequence[ProtocolName] = "few_shot",
+    train_size: float = 0.25,
+    n_splits: int = 6,
+    exclude: Literal["subject", "trial", "window"] = "subject",
+    random_state: int = 0,
+    on_leak: Literal["raise", "warn"] = "raise",
+    return_predictions: bool = False,
+    n_jobs: int | None = None,
+    cache_dir: PathLike | None = None,
+    verbose: int = 0,
+) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
     """Score variants of the encoder inside a model, all else being equal.
 
     Parameters
@@ -146,25 +197,65 @@ def ablation(
         )
 
 
+@overload
 def scaling(
-    models,
-    X,
-    y=None,
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
     *,
-    source,
-    sizes=None,
-    n_repeats=None,
-    protocols="few_shot",
-    train_size=0.25,
-    n_splits=6,
-    exclude="subject",
-    random_state=0,
-    on_leak="raise",
-    return_predictions=False,
-    n_jobs=None,
-    cache_dir=None,
-    verbose=0,
-):
+    source: EEGWindows,
+    sizes: int | Sequence[int] | None = ...,
+    n_repeats: int | None = ...,
+    protocols: ProtocolName | Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[False] = ...,
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> pd.DataFrame: ...
+@overload
+def scaling(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = ...,
+    *,
+    source: EEGWindows,
+    sizes: int | Sequence[int] | None = ...,
+    n_repeats: int | None = ...,
+    protocols: ProtocolName | Sequence[ProtocolName] = ...,
+    train_size: float = ...,
+    n_splits: int = ...,
+    exclude: Literal["subject", "trial", "window"] = ...,
+    random_state: int = ...,
+    on_leak: Literal["raise", "warn"] = ...,
+    return_predictions: Literal[True],
+    n_jobs: int | None = ...,
+    cache_dir: PathLike | None = ...,
+    verbose: int = ...,
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
+def scaling(
+    models: Models,
+    X: EEGWindows,
+    y: ArrayLike | None = None,
+    *,
+    source: EEGWindows,
+    sizes: int | Sequence[int] | None = None,
+    n_repeats: int | None = None,
+    protocols: ProtocolName | Sequence[ProtocolName] = "few_shot",
+    train_size: float = 0.25,
+    n_splits: int = 6,
+    exclude: Literal["subject", "trial", "window"] = "subject",
+    random_state: int = 0,
+    on_leak: Literal["raise", "warn"] = "raise",
+    return_predictions: bool = False,
+    n_jobs: int | None = None,
+    cache_dir: PathLike | None = None,
+    verbose: int = 0,
+) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
     """Score encoders that were pre-trained on more and more datasets.
 
     Parameters

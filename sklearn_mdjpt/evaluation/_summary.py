@@ -1,5 +1,9 @@
 """What tables of scores say: means with intervals, and differences."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap, wilcoxon
@@ -15,7 +19,13 @@ _NOT_A_GROUP = (
 _BASELINES = ("chance", "majority")
 
 
-def summary(table, *, metric="balanced_accuracy", unit="window", confidence=0.95):
+def summary(
+    table: pd.DataFrame,
+    *,
+    metric: str = "balanced_accuracy",
+    unit: Literal["window", "trial"] = "window",
+    confidence: float = 0.95,
+) -> pd.DataFrame:
     """Summarise scores over subjects, with bootstrap intervals.
 
     A subject counts once: what it scored in several splits is averaged first.  Windows
@@ -82,8 +92,13 @@ def summary(table, *, metric="balanced_accuracy", unit="window", confidence=0.95
 
 
 def compare(
-    table, reference, *, metric="balanced_accuracy", unit="window", confidence=0.95
-):  # fmt: skip
+    table: pd.DataFrame,
+    reference: str,
+    *,
+    metric: str = "balanced_accuracy",
+    unit: Literal["window", "trial"] = "window",
+    confidence: float = 0.95,
+) -> pd.DataFrame:
     """Compare each method with one of them, subject by subject.
 
     Parameters

@@ -1,8 +1,11 @@
 """Integrated gradients: what of a window's signal its score comes from."""
 
+from __future__ import annotations
+
 import copy
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,12 @@ from .._validation import check_option, list_some
 from ..channels import CANONICAL_CHANNELS
 from ..compose import _takes
 from ._models import encoded_windows, read_windows, split_model
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from .._typing import Windows
 
 _INCOMPLETE = 0.05
 
@@ -42,11 +51,13 @@ class Attributions:
     groups: pd.DataFrame
 
     @property
-    def residuals(self):
+    def residuals(self) -> np.ndarray:
         """What the sum over channels lacks of the difference of the two scores."""
         return self.scores - self.baseline_scores - self.values.sum(axis=1)
 
-    def mean(self, by="dataset"):
+    def mean(
+        self, by: Literal["dataset", "subject"] | None = "dataset"
+    ) -> pd.DataFrame:
         """Average over windows, then over subjects, for each class.
 
         Parameters
@@ -81,7 +92,14 @@ class Attributions:
         )
 
 
-def integrated_gradients(model, X, y=None, *, n_steps=32, batch_size=32):
+def integrated_gradients(
+    model: BaseEstimator,
+    X: Windows,
+    y: ArrayLike | None = None,
+    *,
+    n_steps: int = 32,
+    batch_size: int = 32,
+) -> Attributions:
     r"""Attribute the scores of windows to the channels of their signals.
 
     For a window x and the score f of a class, the contribution of a channel c is the
@@ -223,7 +241,7 @@ def integrated_gradients(model, X, y=None, *, n_steps=32, batch_size=32):
     return result
 
 
-def map_correlations(maps):
+def map_correlations(maps: pd.DataFrame) -> pd.DataFrame:
     """Correlate topographies, such as those of an emotion in several datasets.
 
     Parameters

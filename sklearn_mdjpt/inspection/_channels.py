@@ -1,5 +1,9 @@
 """Which channels an encoder listens to: its spatial filters, and what it misses."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import pandas as pd
 import torch
@@ -9,8 +13,15 @@ from .._validation import check_option
 from ..channels import CANONICAL_CHANNELS
 from ._models import encoded_windows, read_windows, split_model
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
-def spatial_filters(encoder, n_filters=None):
+    from .._typing import Windows
+
+
+def spatial_filters(
+    encoder: BaseEstimator, n_filters: int | None = None
+) -> pd.DataFrame:
     r"""Return the rows of the spatial mixing :math:`W_s`, the largest first.
 
     Parameters
@@ -66,7 +77,13 @@ def spatial_filters(encoder, n_filters=None):
     return pd.DataFrame(weight[order], index, list(CANONICAL_CHANNELS))
 
 
-def channel_importance(encoder, X, *, by="dataset", batch_size=32):
+def channel_importance(
+    encoder: BaseEstimator,
+    X: Windows,
+    *,
+    by: Literal["dataset", "subject"] | None = "dataset",
+    batch_size: int = 32,
+) -> pd.DataFrame:
     r"""Measure how much an encoder's features change without a channel.
 
     For the features :math:`\phi` of windows x, and x without channel c (its signal set

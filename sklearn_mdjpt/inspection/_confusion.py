@@ -1,5 +1,9 @@
 """Which classes are taken for which."""
 
+from __future__ import annotations
+
+from typing import Any, Literal
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
@@ -7,7 +11,9 @@ from sklearn.metrics import confusion_matrix
 from .._validation import check_option
 
 
-def confusion_matrices(predictions, *, average="subject"):
+def confusion_matrices(
+    predictions: pd.DataFrame, *, average: Literal["subject", "pooled"] = "subject"
+) -> dict[Any, pd.DataFrame]:
     """Return the confusion matrix of each method, rows adding up to 1.
 
     Parameters

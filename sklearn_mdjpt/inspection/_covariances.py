@@ -1,5 +1,9 @@
 """How far datasets, or subjects, lie apart inside an encoder."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import pandas as pd
 import torch
 
@@ -9,8 +13,19 @@ from .._validation import check_option, list_some
 from ..nn import centroid_distances, covariance_centroids
 from ._models import encoded_windows, read_windows
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
-def covariance_distances(encoder, X, *, by="dataset", batch_size=32):
+    from .._typing import Windows
+
+
+def covariance_distances(
+    encoder: BaseEstimator,
+    X: Windows,
+    *,
+    by: Literal["dataset", "subject"] = "dataset",
+    batch_size: int = 32,
+) -> pd.DataFrame:
     r"""Measure the gaps between datasets that covariance alignment is to close.
 
     The encoder's signals after the spatial mixing, of which the CDA loss is made, have

@@ -1,6 +1,9 @@
 """Features in two dimensions, and how clearly groups of windows are apart in them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,6 +13,12 @@ from sklearn.metrics import silhouette_score
 
 from .._inputs import as_windows
 from .._validation import check_option
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
+
+    from .._typing import Windows
 
 _COLORED_BY = ("dataset", "subject", "label")
 
@@ -42,7 +51,14 @@ class Embedding:
         return f"<Embedding: {len(self.table)} windows, silhouettes: {scores}>"
 
 
-def embed(features, X, *, method="pca", max_windows=2000, random_state=0):
+def embed(
+    features: ArrayLike | BaseEstimator,
+    X: Windows,
+    *,
+    method: Literal["pca", "tsne"] = "pca",
+    max_windows: int = 2000,
+    random_state: int = 0,
+) -> Embedding:
     """Show features in two dimensions, and measure how groups are apart.
 
     Parameters

@@ -1,5 +1,9 @@
 """What the inter-subject alignment loss is when nothing is known."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import torch
 
@@ -9,8 +13,20 @@ from .._pairs import make_sampler, pair_columns
 from .._validation import check_option
 from ..nn import isa_loss, label_isa_loss
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def isa_of_guessing(X, y=None, *, pairing="stimulus", n_batches=200, random_state=0):
+    from .._typing import Windows
+
+
+def isa_of_guessing(
+    X: Windows,
+    y: ArrayLike | None = None,
+    *,
+    pairing: Literal["stimulus", "stimulus-any-onset", "label"] = "stimulus",
+    n_batches: int = 200,
+    random_state: int = 0,
+) -> float:
     r"""Return the ISA loss of projections that tell no window from another.
 
     For pairs by stimulus it is the sum over datasets of :math:`\log(2n - 1)`, with n

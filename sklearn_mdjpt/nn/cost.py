@@ -1,8 +1,15 @@
 """What a window costs: arithmetic and memory traffic of each stage of the encoder."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from .dynamics import DILATIONS, FILTER_TAPS, SMOOTHING
+
+if TYPE_CHECKING:
+    from .encoder import HybridEncoder
 
 _BYTES = 4  # float32
 _CONV_TAPS = 3
@@ -20,7 +27,7 @@ _PASSES = {
 }
 
 
-def encoder_cost(encoder, n_times=625):
+def encoder_cost(encoder: HybridEncoder, n_times: int = 625) -> pd.DataFrame:
     """Count the arithmetic and the memory traffic of one window, forward.
 
     Parameters

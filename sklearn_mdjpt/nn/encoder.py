@@ -1,9 +1,11 @@
 """The network of mdJPT: windows of EEG to features, and to the losses' inputs."""
 
+from __future__ import annotations
+
 import math
 import numbers
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import torch
 from torch import nn
@@ -15,6 +17,11 @@ from .dynamics import DILATIONS, Projector, SpatiotemporalDynamics
 from .head import MLPHead
 from .norm import KEEP_STATISTICS, NormStatistics, SubjectNorm, group_rows
 from .precision import as_single
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 VARIANTS = ("paper", "released", "transformer")
 SUBJECT_NORMS = ("subject", "train", None)
@@ -187,27 +194,27 @@ class HybridEncoder(nn.Module):
 
     def __init__(
         self,
-        n_chans=None,
-        n_times=None,
-        sfreq=None,
+        n_chans: int | None = None,
+        n_times: int | None = None,
+        sfreq: float | None = None,
         *,
-        n_outputs=None,
-        chs_info=None,
-        input_window_seconds=None,
-        variant="paper",
-        hidden_dim=128,
-        latent_dim=32,
-        depth=2,
-        n_heads=8,
-        patch_size=32,
-        patch_stride=6,
-        n_filters=4,
-        n_virtual_channels=None,
-        spatial_activation="auto",
-        feature="mean",
-        subject_norm="auto",
-        chunk_size=16,
-    ):
+        n_outputs: int | None = None,
+        chs_info: Sequence[Any] | None = None,
+        input_window_seconds: float | None = None,
+        variant: Literal["paper", "released", "transformer"] = "paper",
+        hidden_dim: int = 128,
+        latent_dim: int = 32,
+        depth: int = 2,
+        n_heads: int = 8,
+        patch_size: int = 32,
+        patch_stride: int = 6,
+        n_filters: int = 4,
+        n_virtual_channels: int | None = None,
+        spatial_activation: Literal["auto", "relu"] | None = "auto",
+        feature: Literal["mean", "de"] = "mean",
+        subject_norm: Literal["auto", "subject", "train", "running"] | None = "auto",
+        chunk_size: int | None = 16,
+    ) -> None:
         super().__init__()
         n_chans = _count_channels(n_chans, chs_info)
         n_times, sfreq = _match_times(n_times, sfreq, input_window_seconds)
@@ -251,7 +258,7 @@ class HybridEncoder(nn.Module):
         if spatial_activation == "auto":
             spatial_activation = "relu" if released else None
         # All that fixes the weights' shapes and what is computed with them.
-        self.config = {
+        self.config: dict[str, Any] = {
             "n_chans": n_chans,
             "variant": variant,
             "hidden_dim": hidden_dim,
@@ -302,17 +309,25 @@ class HybridEncoder(nn.Module):
             self.channel_encoder.read_out.bias.requires_grad_(False)
             self.spatial.bias.requires_grad_(spatial_activation == "relu")
 
-        self.n_outputs, self.final_layer = None, None
+        self.n_outputs: int | None = None
+        self.final_layer: MLPHead | None = None
         self._checked_amplitude = False
         if n_outputs is not None:
             self.reset_head(n_outputs)
 
     @property
-    def input_window_seconds(self):
+    def input_window_seconds(self) -> float:
         """Length in seconds of the windows meant for this network."""
         return self.n_times / self.sfreq
 
-    def forward(self, x, subjects=None, *, project=True, return_features=False):
+    def forward(
+        self,
+        x: torch.Tensor,
+        subjects: ArrayLike | None = None,
+        *,
+        project: bool = True,
+        return_features: bool = False,
+    ) -> EncoderOutput | torch.Tensor | dict[str, torch.Tensor | None]:
         """Encode a batch, and classify it if there is a head.
 
         Parameters
@@ -345,16 +360,23 @@ class HybridEncoder(nn.Module):
         UserWarning
             Once, if there is a head and the windows' SD is below 0.01.
         """
-        if self.final_layer is None and not return_features:
+        if return_features:
+            features = self.encode(x, subjects, project=False).features
+            return {"features": features, "cls_token": None}
+        if self.final_layer is None:
             return self.encode(x, subjects, project=project)
         features = self.encode(x, subjects, project=False).features
-        if return_features:
-            return {"features": features, "cls_token": None}
         if not self._checked_amplitude:
             self._check_amplitude(x)
         return self.final_layer(features)
 
-    def encode(self, x, subjects=None, *, project=True):
+    def encode(
+        self,
+        x: torch.Tensor,
+        subjects: ArrayLike | None = None,
+        *,
+        project: bool = True,
+    ) -> EncoderOutput:
         """Encode a batch, whether or not there is a head.
 
         Parameters
@@ -398,7 +420,7 @@ class HybridEncoder(nn.Module):
             projection=self.projector(dynamics, *groups) if project else None,
         )
 
-    def reset_head(self, n_outputs):
+    def reset_head(self, n_outputs: int) -> Self:
         """Put a new head on the encoder, in place of the old one if there is one.
 
         Parameters
@@ -417,13 +439,13 @@ class HybridEncoder(nn.Module):
             If ``n_outputs`` is no positive integer.
         """
         _check_sizes(n_outputs=n_outputs)
+        head = MLPHead(self.n_features, int(n_outputs))
         self.n_outputs = int(n_outputs)
-        head = MLPHead(self.n_features, self.n_outputs)
         self.final_layer = head.to(self.spatial.weight).train(self.training)
         return self
 
     @torch.no_grad()
-    def load_encoder(self, encoder):
+    def load_encoder(self, encoder: HybridEncoder) -> Self:
         """Take over the weights of another network's encoder; the head stays.
 
         Parameters
@@ -466,7 +488,7 @@ class HybridEncoder(nn.Module):
             self.set_statistics(encoder.get_statistics())
         return self
 
-    def empty_output(self, x):
+    def empty_output(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Make what `forward` gives, for a batch without windows.
 
         Parameters
@@ -488,7 +510,7 @@ class HybridEncoder(nn.Module):
             x.new_zeros(0, self.projector.n_outputs(n_patches)),
         )
 
-    def encode_channels(self, x):
+    def encode_channels(self, x: torch.Tensor) -> torch.Tensor:
         """Encode each channel, without the z-score that follows.
 
         For subjects of more windows than one batch holds: encode their windows in
@@ -508,7 +530,7 @@ class HybridEncoder(nn.Module):
         return self.channel_encoder(x)
 
     @torch.no_grad()
-    def norm_statistics(self, encoded):
+    def norm_statistics(self, encoded: Sequence[torch.Tensor]) -> NormStatistics:
         """Take the statistics of one subject, or of one training set.
 
         Parameters
@@ -547,7 +569,7 @@ class HybridEncoder(nn.Module):
         spatial = merged(self.spatial_norm, spatial_statistics)
         return NormStatistics(*channel, *spatial)
 
-    def set_statistics(self, statistics):
+    def set_statistics(self, statistics: NormStatistics) -> Self:
         """Set what "train" and "running" z-score with in eval mode.
 
         Parameters
@@ -581,7 +603,7 @@ class HybridEncoder(nn.Module):
                 norm.n_batches.clamp_(min=1)
         return self
 
-    def get_statistics(self):
+    def get_statistics(self) -> NormStatistics:
         """Return what `set_statistics` has set, or training has kept.
 
         Returns
@@ -602,7 +624,9 @@ class HybridEncoder(nn.Module):
             self.spatial_norm.std,
         )
 
-    def features_from(self, z, statistics=None):
+    def features_from(
+        self, z: torch.Tensor, statistics: NormStatistics | None = None
+    ) -> torch.Tensor:
         """Compute features of encoded windows, each independent of the others.
 
         Parameters
@@ -634,7 +658,9 @@ class HybridEncoder(nn.Module):
         later = [*self.spatial.parameters(), *self.dynamics.parameters()]
         return self._in_chunks(features, z, later)
 
-    def spatial_from(self, z, statistics=None):
+    def spatial_from(
+        self, z: torch.Tensor, statistics: NormStatistics | None = None
+    ) -> torch.Tensor:
         """Mix the channels of encoded windows, each independent of the others.
 
         Parameters
@@ -656,7 +682,7 @@ class HybridEncoder(nn.Module):
         """
         return self._mixed(z, self._given_or_kept(statistics))
 
-    def check_projectable(self, n_times):
+    def check_projectable(self, n_times: int) -> None:
         """Raise if windows are too short for the projector.
 
         Parameters

@@ -1,5 +1,7 @@
 """The classifier that the paper puts on the encoder's features."""
 
+from __future__ import annotations
+
 from torch import nn
 
 
@@ -22,7 +24,7 @@ class MLPHead(nn.Sequential):
     layer has no bias, since batch norm takes the mean away and adds a bias of its own.
     """
 
-    def __init__(self, n_features, n_outputs, hidden_dim=128):
+    def __init__(self, n_features: int, n_outputs: int, hidden_dim: int = 128) -> None:
         super().__init__(
             nn.Linear(n_features, hidden_dim, bias=False),
             nn.BatchNorm1d(hidden_dim),

@@ -3,14 +3,26 @@
 They are computed in float32 at least: half precision is cast, and autocast off.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import torch
 from torch.nn import functional as F
 
 from .norm import group_mean, group_rows
 from .precision import as_single, no_autocast
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-def isa_loss(za, zb, temperature=0.07, reduction="mean"):
+
+def isa_loss(
+    za: torch.Tensor,
+    zb: torch.Tensor,
+    temperature: float = 0.07,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> torch.Tensor:
     r"""Inter-subject alignment: NT-Xent between partner windows of two subjects.
 
     Row i of ``za`` and of ``zb`` were recorded at the same moment of the same
@@ -64,7 +76,13 @@ def isa_loss(za, zb, temperature=0.07, reduction="mean"):
     return F.cross_entropy(logits, partner, reduction=reduction)
 
 
-def label_isa_loss(z, subjects, labels, temperature=0.07, reduction="mean"):
+def label_isa_loss(
+    z: torch.Tensor,
+    subjects: ArrayLike,
+    labels: ArrayLike,
+    temperature: float = 0.07,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> torch.Tensor:
     r"""Alignment of two subjects by label, for data without shared stimuli.
 
     Supervised, unlike the paper's loss [1]_, which `isa_loss` is.  The positives P of
@@ -134,7 +152,11 @@ def label_isa_loss(z, subjects, labels, temperature=0.07, reduction="mean"):
     return losses.mean() if reduction == "mean" else losses.sum()
 
 
-def cda_loss(spatial, subjects, scale="trace"):
+def cda_loss(
+    spatial: torch.Tensor,
+    subjects: ArrayLike,
+    scale: Literal["trace", "none"] = "trace",
+) -> torch.Tensor:
     r"""Cross-dataset covariance alignment.
 
     Distance between the mean channel covariances of all subjects of a batch [1]_: the
@@ -167,7 +189,9 @@ def cda_loss(spatial, subjects, scale="trace"):
     return centroid_dispersion(covariance_centroids(spatial, subjects), scale)
 
 
-def covariance_centroids(spatial, subjects):
+def covariance_centroids(
+    spatial: torch.Tensor, subjects: ArrayLike | None
+) -> torch.Tensor:
     r"""Mean covariance between channels of each subject.
 
     Windows of different length cannot share a tensor: call this for each dataset and
@@ -205,7 +229,9 @@ def covariance_centroids(spatial, subjects):
     return group_mean(covariance, index, counts)
 
 
-def centroid_dispersion(centroids, scale="trace"):
+def centroid_dispersion(
+    centroids: torch.Tensor, scale: Literal["trace", "none"] = "trace"
+) -> torch.Tensor:
     r"""How far the covariances of subjects lie apart.
 
     .. math::
@@ -247,7 +273,7 @@ def centroid_dispersion(centroids, scale="trace"):
     return torch.log1p(len(centroids) * centred.square().sum())
 
 
-def centroid_distances(centroids):
+def centroid_distances(centroids: torch.Tensor) -> torch.Tensor:
     r"""Measure distances between the shapes of covariances, whatever their scale.
 
     .. math::

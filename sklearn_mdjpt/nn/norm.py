@@ -126,6 +126,10 @@ class SubjectNorm(nn.Module):
     Half precision comes out as float32: its moments would have few digits, or none.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+    n_batches: torch.Tensor
+
     def __init__(self, shape=None, *, time_dim=-1, mode="subject", released=False):
         super().__init__()
         self.time_dim = time_dim

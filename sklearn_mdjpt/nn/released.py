@@ -1,8 +1,14 @@
 """Names and shapes of the released checkpoints, mapped onto `HybridEncoder`'s."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _ANCHOR = "uni_mlp.fc.weight"
 _BLOCK = re.compile(r"MLLA\.encoder\.blocks\.(\d+)\.")
@@ -74,8 +80,12 @@ _TAIL = (
 
 
 def released_to_state_dict(
-    released, *, n_heads=8, patch_stride=6, spatial_activation="relu"
-):
+    released: Mapping[str, torch.Tensor],
+    *,
+    n_heads: int = 8,
+    patch_stride: int = 6,
+    spatial_activation: Literal["relu"] | None = "relu",
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Map the weights of a released checkpoint onto `HybridEncoder`.
 
     All tensors of the checkpoint must be there, and of matching shapes.  More than a
@@ -157,14 +167,14 @@ def released_to_state_dict(
 
 def released_shapes(
     *,
-    n_chans=60,
-    n_virtual_channels=64,
-    hidden_dim=128,
-    latent_dim=32,
-    depth=2,
-    patch_size=32,
-    n_filters=4,
-):
+    n_chans: int = 60,
+    n_virtual_channels: int = 64,
+    hidden_dim: int = 128,
+    latent_dim: int = 32,
+    depth: int = 2,
+    patch_size: int = 32,
+    n_filters: int = 4,
+) -> dict[str, tuple[int, ...]]:
     """Return the tensors of a released checkpoint by name, with their shapes.
 
     Parameters

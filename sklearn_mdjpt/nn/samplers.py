@@ -1,8 +1,13 @@
 """Which windows a batch of joint pre-training holds: two subjects of each dataset."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 # A pair that shares a single stimulus takes this many of its moments, as negatives.
 _MAX_ONSETS = 8
@@ -64,7 +69,7 @@ class _PairSampler:
             self.datasets.append(name)
             self._decks[name] = _Deck(windows, pairs, self.rng)
 
-    def draw(self):
+    def draw(self) -> list[PairBatch]:
         """Draw a batch: the next pair of subjects of each usable dataset.
 
         Returns
@@ -86,7 +91,7 @@ class _PairSampler:
             for name, deck in self._decks.items()
         ]
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return where the sampler stands, in JSON's types.
 
         Returns
@@ -106,7 +111,7 @@ class _PairSampler:
             ],
         }
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where another sampler of the same windows stood.
 
         Parameters
@@ -186,8 +191,16 @@ class StimulusPairSampler(_PairSampler):
     """
 
     def __init__(
-        self, datasets, subjects, sessions, stimuli, onsets, *, aligned=True, rng
-    ):
+        self,
+        datasets: ArrayLike,
+        subjects: ArrayLike,
+        sessions: ArrayLike,
+        stimuli: ArrayLike,
+        onsets: ArrayLike,
+        *,
+        aligned: bool = True,
+        rng: int | np.random.Generator,
+    ) -> None:
         onsets = np.asarray(onsets, dtype=float)
         if not aligned:
             onsets = np.zeros_like(onsets)  # all of a stimulus is one moment
@@ -236,7 +249,15 @@ class LabelPairSampler(_PairSampler):
         If the arguments differ in length, or ``n_windows`` is less than 2.
     """
 
-    def __init__(self, datasets, subjects, labels, *, n_windows=16, rng):
+    def __init__(
+        self,
+        datasets: ArrayLike,
+        subjects: ArrayLike,
+        labels: ArrayLike,
+        *,
+        n_windows: int = 16,
+        rng: int | np.random.Generator,
+    ) -> None:
         if n_windows < 2:
             raise ValueError(
                 f"n_windows must be at least 2, for two labels; got {n_windows!r}."

@@ -1,5 +1,9 @@
 """Windows in two dimensions, coloured by what they belong to."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import pandas as pd
 
@@ -7,10 +11,25 @@ from .._drawing import COLORS, MARKERS, pyplot, several_axes
 from .._validation import check_option
 from ..inspection import Embedding
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+
 _MOST_NAMED = 12
 
 
-def plot_embedding(embedding, *, by=("dataset", "subject", "label"), axes=None):
+def plot_embedding(
+    embedding: Embedding,
+    *,
+    by: Sequence[Literal["dataset", "subject", "label"]] = (
+        "dataset",
+        "subject",
+        "label",
+    ),
+    axes: Sequence[Axes] | np.ndarray | None = None,
+) -> np.ndarray:
     """Draw features in two dimensions, once for each kind of group.
 
     Parameters

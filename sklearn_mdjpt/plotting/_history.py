@@ -1,10 +1,21 @@
 """Losses of a pre-training by epoch."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from .._drawing import COLORS, several_axes
 from .._validation import list_some
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from ..encoder import MDJPTEncoder
 
 _PANELS = {
     "isa": "ISA loss (nats)",
@@ -13,7 +24,12 @@ _PANELS = {
 }
 
 
-def plot_history(history, *, guessing=None, axes=None):
+def plot_history(
+    history: MDJPTEncoder | pd.DataFrame,
+    *,
+    guessing: float | None = None,
+    axes: Sequence[Axes] | np.ndarray | None = None,
+) -> np.ndarray:
     """Draw the losses of a pre-training by epoch.
 
     Parameters

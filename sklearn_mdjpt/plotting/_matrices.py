@@ -1,15 +1,29 @@
 """Matrices as images: confusions, distances, correlations."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 import pandas as pd
 
 from .._drawing import DIVERGING, SEQUENTIAL, several_axes
 from ..inspection import confusion_matrices, map_correlations
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
 _MAX_NUMBERS = 10  # groups, up to which the numbers fit into the cells
 
 
-def plot_confusion(predictions, *, average="subject", axes=None):
+def plot_confusion(
+    predictions: pd.DataFrame,
+    *,
+    average: Literal["subject", "pooled"] = "subject",
+    axes: Sequence[Axes] | np.ndarray | None = None,
+) -> np.ndarray:
     """Draw the confusion matrix of each method.
 
     Parameters
@@ -70,7 +84,11 @@ def plot_confusion(predictions, *, average="subject", axes=None):
     return axes
 
 
-def plot_covariance_distances(distances, *, axes=None):
+def plot_covariance_distances(
+    distances: pd.DataFrame | dict[str, pd.DataFrame],
+    *,
+    axes: Sequence[Axes] | np.ndarray | None = None,
+) -> np.ndarray:
     """Draw distances between datasets' (or subjects') mean covariances.
 
     Parameters
@@ -122,7 +140,7 @@ def plot_covariance_distances(distances, *, axes=None):
     return axes
 
 
-def plot_map_correlations(maps, *, ax=None):
+def plot_map_correlations(maps: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the correlations of topographies across datasets.
 
     Parameters

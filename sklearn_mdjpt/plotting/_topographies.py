@@ -1,5 +1,9 @@
 """Weights, importances and attributions of channels, on the head."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -9,10 +13,20 @@ from ..channels import template_positions
 from ..recordings import head_montage
 from ._matrices import row_names
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
 _COLUMNS = 5
 
 
-def plot_topographies(maps, *, label="", axes=None):
+def plot_topographies(
+    maps: pd.DataFrame,
+    *,
+    label: str = "",
+    axes: Sequence[Axes] | np.ndarray | None = None,
+) -> np.ndarray:
     """Draw values of channels as topographies that share a colour scale.
 
     Parameters

@@ -1,6 +1,9 @@
 """Bad channels of a trial: how they are found, and what stands in for them."""
 
+from __future__ import annotations
+
 from numbers import Real
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -9,6 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_ch_names, check_positions, list_some
 from ..channels import canonical_name, electrode_positions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
 
 AMPLITUDE_RULES = ((3.0, 0.4), (30.0, 0.01))
 """Pairs (m, n) of the paper: too many samples are m times as large as the median."""
@@ -23,8 +31,13 @@ N_NEIGHBOURS = 3
 
 
 def find_bad_channels(
-    x, ch_names, *, amplitude_rules=AMPLITUDE_RULES, flat=FLAT, spare=()
-):
+    x: ArrayLike,
+    ch_names: Sequence[str],
+    *,
+    amplitude_rules: Sequence[tuple[float, float]] = AMPLITUDE_RULES,
+    flat: float | None = FLAT,
+    spare: Sequence[str] = (),
+) -> pd.DataFrame:
     r"""Find the bad channels of one trial.
 
     A channel is *large* if the share of its samples with
@@ -114,8 +127,13 @@ def find_bad_channels(
 
 
 def interpolate_channels(
-    x, bads, ch_names, *, positions=None, n_neighbours=N_NEIGHBOURS
-):
+    x: np.ndarray,
+    bads: Sequence[str],
+    ch_names: Sequence[str],
+    *,
+    positions: ArrayLike | None = None,
+    n_neighbours: int = N_NEIGHBOURS,
+) -> np.ndarray:
     """Replace bad channels by the mean of the nearest good ones.
 
     Parameters
@@ -239,14 +257,14 @@ class BadChannelInterpolator(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        ch_names,
+        ch_names: Sequence[str],
         *,
-        positions=None,
-        amplitude_rules=AMPLITUDE_RULES,
-        flat=FLAT,
-        spare=(),
-        n_neighbours=N_NEIGHBOURS,
-    ):
+        positions: ArrayLike | None = None,
+        amplitude_rules: Sequence[tuple[float, float]] = AMPLITUDE_RULES,
+        flat: float | None = FLAT,
+        spare: Sequence[str] = (),
+        n_neighbours: int = N_NEIGHBOURS,
+    ) -> None:
         self.ch_names = ch_names
         self.positions = positions
         self.amplitude_rules = amplitude_rules
@@ -254,7 +272,7 @@ class BadChannelInterpolator(TransformerMixin, BaseEstimator):
         self.spare = spare
         self.n_neighbours = n_neighbours
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Check the parameters.
 
         Parameters
@@ -278,7 +296,7 @@ class BadChannelInterpolator(TransformerMixin, BaseEstimator):
         self.n_channels_ = len(names)
         return self
 
-    def find(self, X):
+    def find(self, X: ArrayLike) -> list[pd.DataFrame]:
         """Return the bad channels of each trial.
 
         Parameters
@@ -294,7 +312,7 @@ class BadChannelInterpolator(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return [self._find(trial) for trial in self._check(X)]
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Interpolate the bad channels of each trial.
 
         Parameters

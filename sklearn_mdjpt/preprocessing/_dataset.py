@@ -1,5 +1,7 @@
 """Cleaning of all recordings of a dataset, kept on disk recording by recording."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import json
@@ -8,6 +10,7 @@ import shutil
 import time
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,12 +25,25 @@ from ..windows import EEGWindows
 from ._recording import check_parameters, clean_recording
 from ._report import CleaningReport
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._typing import PathLike
+
 # To be raised when the same recording and parameters begin to give another result.
 _METHOD_VERSION = 1
 _REPORT = ".json"
 
 
-def clean_dataset(X, cache_dir, *, n_jobs=1, on_error="raise", verbose=0, **parameters):
+def clean_dataset(
+    X: EEGWindows | Sequence[Recording],
+    cache_dir: PathLike,
+    *,
+    n_jobs: int = 1,
+    on_error: Literal["raise", "skip"] = "raise",
+    verbose: int = 0,
+    **parameters: Any,
+) -> EEGWindows:
     """Clean the recordings of a dataset as the paper of mdJPT does, and keep them.
 
     Each recording goes through `clean_recording` and is written to ``cache_dir``, with
@@ -144,7 +160,7 @@ def clean_dataset(X, cache_dir, *, n_jobs=1, on_error="raise", verbose=0, **para
     return _cleaned_windows(X, blocks, {k: folder / name for k, name in done.items()})
 
 
-def read_reports(X):
+def read_reports(X: EEGWindows) -> list[CleaningReport]:
     """Return what cleaning did to the recordings of windows.
 
     Parameters

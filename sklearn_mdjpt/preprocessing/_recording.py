@@ -1,9 +1,12 @@
 """Cleaning of one continuous recording with MNE and ICLabel."""
 
+from __future__ import annotations
+
 import importlib.util
 import inspect
 import warnings
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -30,6 +33,13 @@ from ._bad_channels import (
 )
 from ._report import CleaningReport
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import mne
+
+    from .._typing import Trials
+
 # What ICLabel was trained on.
 _ICLABEL_BAND = (1.0, 100.0)
 _ICLABEL_SFREQ = 200.0
@@ -40,23 +50,23 @@ _RANK_TOLERANCE = 1e-8
 
 
 def clean_recording(
-    raw,
+    raw: mne.io.BaseRaw,
     *,
-    trials=None,
-    l_freq=0.5,
-    h_freq=47.0,
-    sfreq=125.0,
-    amplitude_rules=AMPLITUDE_RULES,
-    flat=FLAT,
-    spare=SPARED,
-    n_neighbours=N_NEIGHBOURS,
-    ica="infomax",
-    remove=("eye", "muscle"),
-    threshold=0.8,
-    max_ica_samples=300_000,
-    max_ica_iter=500,
-    random_state=0,
-):
+    trials: Trials | None = None,
+    l_freq: float = 0.5,
+    h_freq: float = 47.0,
+    sfreq: float | None = 125.0,
+    amplitude_rules: Sequence[tuple[float, float]] = AMPLITUDE_RULES,
+    flat: float | None = FLAT,
+    spare: Sequence[str] = SPARED,
+    n_neighbours: int = N_NEIGHBOURS,
+    ica: Literal["infomax", "picard"] | None = "infomax",
+    remove: Sequence[str] = ("eye", "muscle"),
+    threshold: float = 0.8,
+    max_ica_samples: int = 300_000,
+    max_ica_iter: int = 500,
+    random_state: int = 0,
+) -> tuple[mne.io.RawArray, CleaningReport]:
     """Clean a continuous recording as the paper of mdJPT does.
 
     1. Band-pass.

@@ -1,12 +1,18 @@
 """What cleaning did to a recording."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 
 from .._validation import check_option, list_some
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FORMAT = "sklearn_mdjpt cleaning report"
 _CHANNEL_COLUMNS = ("trial", "channel", "step", "rule", "value", "made_of")
@@ -67,7 +73,9 @@ class CleaningReport:
     parameters: dict = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
 
-    def to_frame(self, what="channels"):
+    def to_frame(
+        self, what: Literal["channels", "components"] = "channels"
+    ) -> pd.DataFrame:
         """Return a table of the interpolated channels or of the components.
 
         Parameters
@@ -86,7 +94,7 @@ class CleaningReport:
             return pd.DataFrame(self.channels, columns=list(_CHANNEL_COLUMNS))
         return pd.DataFrame(self.components, columns=list(_COMPONENT_COLUMNS))
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return all of it as dicts, lists, texts and numbers.
 
         Returns
@@ -97,7 +105,7 @@ class CleaningReport:
         return {"format": _FORMAT, "format_version": 1} | asdict(self)
 
     @classmethod
-    def from_dict(cls, content):
+    def from_dict(cls, content: dict[str, Any]) -> Self:
         """Make a report of what `to_dict` gave.
 
         Parameters
@@ -130,7 +138,7 @@ class CleaningReport:
             )
         return cls(**{name: content[name] for name in names})
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Return the report as a JSON text.
 
         Returns
@@ -141,7 +149,7 @@ class CleaningReport:
         return json.dumps(self.to_dict(), indent=1)
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str | bytes) -> Self:
         """Make a report of what `to_json` gave.
 
         Parameters
@@ -156,7 +164,7 @@ class CleaningReport:
         return cls.from_dict(json.loads(text))
 
     @property
-    def removed(self):
+    def removed(self) -> list[int]:
         """Numbers of the components that were removed."""
         return [row["component"] for row in self.components if row["removed"]]
 
@@ -173,7 +181,7 @@ class CleaningReport:
             f"interpolated, {ica}>"
         )
 
-    def plot(self):
+    def plot(self) -> Figure:
         """Draw which channels were interpolated in which trial, and the components.
 
         Returns
@@ -204,7 +212,7 @@ class CleaningReport:
         if not with_components:
             self._plot_channels(figure.subplots())
             return figure
-        left, right = figure.subfigures(1, 2, width_ratios=[width, 6.5])
+        left, right = figure.subfigures(1, 2, width_ratios=[width, 6.5])  # type: ignore[misc]
         self._plot_channels(left.subplots())
         self._plot_components(right)
         return figure
