@@ -15,6 +15,7 @@ RUN = (
     "getting_started",
     "your_data",
     "routing",
+    "ecosystem",
     pytest.param("settings", marks=pytest.mark.slow),
 )
 
