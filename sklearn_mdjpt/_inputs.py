@@ -1,12 +1,22 @@
 """Whatever a user passes as X, as EEGWindows."""
 
 import sys
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from ._validation import check_numeric, check_sfreq, list_some, name_windows
 from .channels import CANONICAL_CHANNELS
 from .windows import EEGWindows
+
+if TYPE_CHECKING:
+    from braindecode.datasets import BaseConcatDataset
+    from numpy.typing import ArrayLike
+
+    from ._typing import Epochs
+
+# What estimators take as X, for type checkers.
+Windows: TypeAlias = "EEGWindows | Epochs | BaseConcatDataset | ArrayLike"
 
 
 def as_windows(X, *, ch_names=None, sfreq=None, per_window=False):

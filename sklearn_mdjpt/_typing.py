@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from braindecode.datasets import BaseConcatDataset
     from mne import BaseEpochs
-    from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
-
-    from .windows import EEGWindows
 
 PathLike: TypeAlias = str | os.PathLike[str]
 RandomState: TypeAlias = "int | np.random.RandomState | None"
 ClassWeight: TypeAlias = dict[Any, Any] | Literal["balanced"] | None
-# What estimators take as X.
 Epochs: TypeAlias = "BaseEpochs | Sequence[BaseEpochs]"
-Windows: TypeAlias = "EEGWindows | Epochs | BaseConcatDataset | ArrayLike"
 # Trials of a recording: a row, a dict or a tuple for each.
 Trials: TypeAlias = "pd.DataFrame | Sequence[dict[str, Any]] | Sequence[tuple]"
 ProtocolName: TypeAlias = Literal["few_shot", "zero_shot"]

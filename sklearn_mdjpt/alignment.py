@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from ._typing import Windows
+    from ._inputs import Windows
 
 __all__ = [
     "CovarianceAlignment",

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from ._typing import ClassWeight, PathLike, RandomState, Windows
+    from ._inputs import Windows
+    from ._typing import ClassWeight, PathLike, RandomState
 
 __all__ = [
     "BraindecodeClassifier",

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from ._typing import ClassWeight, RandomState, Windows
+    from ._inputs import Windows
+    from ._typing import ClassWeight, RandomState
 
 _SMOOTHING = {
     None: (),

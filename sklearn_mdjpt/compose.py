@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from ._typing import Windows
+    from ._inputs import Windows
 
 
 class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):

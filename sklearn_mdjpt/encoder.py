@@ -57,7 +57,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from ._typing import PathLike, RandomState, Windows
+    from ._inputs import Windows
+    from ._typing import PathLike, RandomState
 
 _SMALL = {
     "hidden_dim": 16,

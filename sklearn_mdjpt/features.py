@@ -27,7 +27,7 @@ from ._validation import check_option, check_sfreq, list_some
 from .windows import EEGWindows
 
 if TYPE_CHECKING:
-    from ._typing import Windows
+    from ._inputs import Windows
 
 DEFAULT_BANDS = {
     "delta": (1.0, 4.0),

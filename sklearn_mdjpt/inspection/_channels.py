@@ -16,7 +16,7 @@ from ._models import encoded_windows, read_windows, split_model
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-    from .._typing import Windows
+    from .._inputs import Windows
 
 
 def spatial_filters(

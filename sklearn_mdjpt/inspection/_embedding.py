@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
 
-    from .._typing import Windows
+    from .._inputs import Windows
 
 _COLORED_BY = ("dataset", "subject", "label")
 

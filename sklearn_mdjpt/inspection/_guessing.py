@@ -16,7 +16,7 @@ from ..nn import isa_loss, label_isa_loss
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .._typing import Windows
+    from .._inputs import Windows
 
 
 def isa_of_guessing(
