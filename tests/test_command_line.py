@@ -252,6 +252,9 @@ def test_extract_from_windows(X, weights, encoder, tmp_path, capsys):
         np.testing.assert_allclose(
             file["features"], encoder.transform(expected), atol=1e-5
         )
+    options = ("--weights", weights, "--files", PATTERN, "--overwrite")
+    error = said(capsys, "extract", tmp_path / "store", output, *options, status=2).err
+    assert "leave out --files" in error
 
 
 @pytest.mark.parametrize("of", ["label", "stimulus"])

@@ -159,7 +159,8 @@ def _extract(commands):
     parser.add_argument(
         "--files",
         metavar="PATTERN",
-        help="which files, relative to FOLDER, and what their paths say",
+        help="which files, relative to FOLDER, and what their paths say; * and the "
+        "names stand for anything but a slash",
     )
     parser.add_argument(
         "--dataset", metavar="NAME", help="default: the name of the folder"

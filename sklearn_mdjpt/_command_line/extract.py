@@ -60,6 +60,11 @@ def _load_encoder(options):
 def _subjects(folder, options):
     """Return how many subjects there are, and an iterator of names and windows."""
     if (folder / "index.json").is_file():
+        if options.files is not None:
+            raise ValueError(
+                f"{str(folder)!r} holds EEGWindows, which know their subjects; leave "
+                "out --files."
+            )
         return _by_subject(EEGWindows.open(folder))
     if (folder / "dataset_description.json").is_file() and options.files is None:
         label, stimulus = "trial_type", None
