@@ -605,8 +605,8 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
     <EEGWindows: 72 windows of 5 s, 2 datasets (...), 4 subjects, 60 channels at ...>
     """
 
-    __metadata_request__fit = {"domains": True}
-    __metadata_request__transform = {"domains": True}
+    __metadata_request__fit = {"domains": True, "sample_domain": True}
+    __metadata_request__transform = {"domains": True, "sample_domain": True}
 
     def __init__(
         self,
@@ -625,7 +625,12 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         self.eigenvalue_floor = eigenvalue_floor
 
     def fit(
-        self, X: Windows, y: object = None, *, domains: ArrayLike | None = None
+        self,
+        X: Windows,
+        y: object = None,
+        *,
+        domains: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
     ) -> Self:
         """Learn the mean covariance of each domain.
 
@@ -635,8 +640,9 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
             Windows in any unit.
         y : None
             Ignored.
-        domains : array-like of shape (n_windows,), default=None
-            Domain of each window. None: see ``domain``; arrays are one domain.
+        domains, sample_domain : array-like of shape (n_windows,), default=None
+            Domain of each window, under one of two names. None: see ``domain``; arrays
+            are one domain.
 
         Returns
         -------
@@ -649,11 +655,16 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
             Windows that hold NaN or inf or are constant in every channel, domains that
             are not known, a target that is no domain of X.
         """
-        self._fit(X, domains)
+        self._fit(X, domains, sample_domain)
         return self
 
     def fit_transform(
-        self, X: Windows, y: object = None, *, domains: ArrayLike | None = None
+        self,
+        X: Windows,
+        y: object = None,
+        *,
+        domains: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
     ) -> EEGWindows | np.ndarray:
         """Equal ``fit(X, domains=d).transform(X, domains=d)``.
 
@@ -663,7 +674,7 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
             As for `fit`.
         y : None
             Ignored.
-        domains : array-like of shape (n_windows,), default=None
+        domains, sample_domain : array-like of shape (n_windows,), default=None
             As for `fit`.
 
         Returns
@@ -671,10 +682,14 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
             Aligned windows.
         """
-        return self._align(*self._fit(X, domains))
+        return self._align(*self._fit(X, domains, sample_domain))
 
     def transform(
-        self, X: Windows, *, domains: ArrayLike | None = None
+        self,
+        X: Windows,
+        *,
+        domains: ArrayLike | None = None,
+        sample_domain: ArrayLike | None = None,
     ) -> EEGWindows | np.ndarray:
         """Align windows, each domain by its mean covariance.
 
@@ -682,7 +697,7 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         ----------
         X : EEGWindows, mne.Epochs or array-like (n_windows, n_channels, n_times)
             Windows; an array after a fit on an array, with as many channels.
-        domains : array-like of shape (n_windows,), default=None
+        domains, sample_domain : array-like of shape (n_windows,), default=None
             As for `fit`. Where an array's domains were given in ``fit`` and are not
             given now, X is taken for one unseen domain.
 
@@ -698,8 +713,8 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
             an error; a montage not seen in ``fit``, unless the target is the identity.
         """
         check_is_fitted(self)
-        X, names = self._check(X, domains)
-        if isinstance(X, EEGWindows) and (domains is not None) != self._given:
+        X, names, given = self._check(X, domains, sample_domain)
+        if isinstance(X, EEGWindows) and given != self._given:
             raise ValueError(
                 f"fit was given {'domains' if self._given else 'no domains'}, and "
                 f"transform {'none' if self._given else 'some'}: windows would be "
@@ -714,18 +729,20 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    def _check(self, X, domains):
+    def _check(self, X, domains, sample_domain):
+        """Return X, its domains, and whether these were given by keyword."""
         X = _check_windows(X)
-        names = check_groups(domains, len(X), "domains")
-        if names is None and isinstance(X, EEGWindows):
+        names = _given_domains(len(X), domains, sample_domain)
+        given = names is not None
+        if not given and isinstance(X, EEGWindows):
             names = X.groups(self.domain)
-        return X, names
+        return X, names, given
 
-    def _fit(self, X, domains):
+    def _fit(self, X, domains, sample_domain):
         """Fit; return X, its domains and its covariances by montage."""
         check_option(self.channels, ("auto", "canonical"), "channels")
         check_option(self.domain, ("subject", "session", "dataset"), "domain")
-        X, names = self._check(X, domains)
+        X, names, given = self._check(X, domains, sample_domain)
         channels = _common_channels(X, self.channels)
         parts = _by_montage(X, names)
         if len(parts) > 1 and self.target not in ("identity", "mean"):
@@ -745,7 +762,7 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         self._channels = channels
         self.ch_names_ = channels.names if channels else None
         self.alignments_ = alignments
-        self._given = domains is not None
+        self._given = given
         return X, names, parts
 
     def _align(self, X, names, parts):
@@ -939,16 +956,20 @@ def _shared_covariances(X):
     return matrices
 
 
-def _find_domains(n_rows, y, domains, sample_domain):
-    """Return the domain of each row as str, None where none are known."""
+def _given_domains(n_rows, domains, sample_domain):
+    """Return the domain of each row as str, by whichever name it came."""
     if domains is not None and sample_domain is not None:
         raise ValueError("domains and sample_domain are two names of one thing.")
-    if domains is not None:
-        return check_groups(domains, n_rows, "domains")
     if sample_domain is not None:
         return check_groups(sample_domain, n_rows, "sample_domain")
-    if y is None:
-        return None
+    return check_groups(domains, n_rows, "domains")
+
+
+def _find_domains(n_rows, y, domains, sample_domain):
+    """Return the domain of each row as str, None where none are known."""
+    names = _given_domains(n_rows, domains, sample_domain)
+    if names is not None or y is None:
+        return names
     labels = list(y)
     if len(labels) != n_rows:
         raise ValueError(f"y has {len(labels)} labels for {n_rows} matrices.")

@@ -9,12 +9,24 @@ import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from pyriemann.estimation import Covariances
 from pyriemann.tangentspace import TangentSpace
-from pyriemann.transfer import TLCenter, TLScale, encode_domains
+from pyriemann.transfer import (
+    TLCenter,
+    TLClassifier,
+    TLRegressor,
+    TLScale,
+    TLSplitter,
+    encode_domains,
+)
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import (
+    LeaveOneGroupOut,
+    StratifiedKFold,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from threadpoolctl import ThreadpoolController
 
@@ -552,7 +564,7 @@ def test_fit_forgets_and_a_failed_fit_changes_nothing():
 # In a pipeline ------------------------------------------------------------------------
 
 
-def shifted_classes(n_subjects=6, n=20, seed=3):
+def shifted_signals(n_subjects=6, n=20, seed=3):
     """Two classes that differ in one source, behind each subject's own mixing."""
     rng = np.random.default_rng(seed)
     X, y, names = [], [], []
@@ -561,11 +573,16 @@ def shifted_classes(n_subjects=6, n=20, seed=3):
         for k in range(n):
             power = np.ones(4)
             power[0] = 3.0 if k % 2 else 1 / 3
-            signal = np.sqrt(power)[:, None] * rng.standard_normal((4, 200))
-            X.append(mixing @ (signal @ signal.T / 200) @ mixing.T)
+            X.append(mixing @ (np.sqrt(power)[:, None] * rng.standard_normal((4, 200))))
             y.append("high" if k % 2 else "low")
             names.append(f"s{s}")
     return np.stack(X), np.array(y), np.array(names)
+
+
+def shifted_classes(n_subjects=6):
+    """Matrices of these signals, with labels and subjects."""
+    X, y, names = shifted_signals(n_subjects)
+    return X @ X.transpose(0, 2, 1) / X.shape[2], y, names
 
 
 @pytest.mark.parametrize("routing", [False, True])
@@ -599,6 +616,69 @@ def test_test_labels_and_test_data_stay_outside():
     state = pickle.dumps(model)
     model.predict(X[test] * 3.0)
     assert pickle.dumps(model) == state
+
+
+# In pipelines of pyriemann ------------------------------------------------------------
+
+
+def decoder(align, last):
+    """Return signals to decisions, by way of matrices that are aligned."""
+    steps = [Covariances("oas"), align, TangentSpace(), last]
+    return make_pipeline(*[step for step in steps if step is not None])
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_between_covariances_and_tangent_space(routing):
+    X, y, names = shifted_signals()
+    folds = list(LeaveOneGroupOut().split(X, y, names))
+    params = {"domains" if routing else "covariancealignment__domains": names}
+    model = decoder(CovarianceAlignment("euclid", "identity"), LogisticRegression())
+    with sklearn.config_context(enable_metadata_routing=routing):
+        aligned = cross_val_score(model, X, y, cv=folds, params=params).mean()
+    plain = cross_val_score(decoder(None, LogisticRegression()), X, y, cv=folds).mean()
+    assert aligned > 0.9
+    assert aligned > plain + 0.1
+
+
+@pytest.mark.filterwarnings("ignore:The labels in y are taken for")
+@pytest.mark.filterwarnings("ignore:fit was given domains, and transform is not")
+def test_a_test_fold_of_the_target_domain_is_recentred_by_its_own_mean():
+    X, y, names = shifted_classes(3)
+    X, y_enc = encode_domains(X, y, names)
+    model = make_pipeline(
+        CovarianceAlignment(target="identity"),
+        TLClassifier("s2", make_pipeline(TangentSpace(), LogisticRegression())),
+    )
+    train, test = next(TLSplitter("s2", StratifiedKFold(2)).split(X, y_enc))
+    model.fit(X[train], y_enc[train])
+    assert set(model[0].means_) == {"s0", "s1", "s2"}
+    assert list(model[1].estimator.classes_) == ["high", "low"]
+    centred = model[0].transform(X[test])
+    assert relative(spd_mean(centred, "riemann"), np.eye(4)) < 1e-8
+    assert_array_equal(model.predict(X[test]), model[1].predict(centred))
+
+
+@pytest.mark.filterwarnings("ignore:The labels in y are taken for")
+@pytest.mark.filterwarnings("ignore:fit was given domains, and transform is not")
+def test_numbers_as_labels_of_domains_reach_a_regressor():
+    X, y, names = shifted_signals(3)
+    X, y_enc = encode_domains(X, (y == "high") * 1.5, names)
+    model = decoder(CovarianceAlignment(), TLRegressor("s1", Ridge()))
+    folds = list(TLSplitter("s1", StratifiedKFold(2)).split(X, y_enc))
+    test = np.concatenate([rows for _, rows in folds])
+    predicted = np.empty(len(X))
+    for train, rows in folds:
+        predicted[rows] = model.fit(X[train], y_enc[train]).predict(X[rows])
+    high = y[test] == "high"
+    assert predicted[test][high].min() > predicted[test][~high].max()
+
+
+def test_inside_the_wrapper_no_domains_are_left():
+    X, y, names = shifted_classes(3)
+    X, y_enc = encode_domains(X, y, names)
+    inside = make_pipeline(CovarianceAlignment(), TangentSpace(), LogisticRegression())
+    with pytest.warns(UserWarning, match="No domains were given"):
+        TLClassifier("s2", inside).fit(X, y_enc)
 
 
 # The measure --------------------------------------------------------------------------
@@ -882,6 +962,10 @@ def test_arrays_stay_arrays(make_windows):
     assert_allclose(one.transform(X), one.fit_transform(X))
     fold = WindowAlignment().fit(X[who != "A/01"], domains=who[who != "A/01"])
     assert_allclose(fold.transform(X[who == "A/01"]), aligned[who == "A/01"], rtol=1e-4)
+    by_other_name = WindowAlignment().fit(X, sample_domain=who)
+    assert_array_equal(by_other_name.transform(X, sample_domain=who), aligned)
+    with pytest.raises(ValueError, match="two names of one thing"):
+        one.transform(X, domains=who, sample_domain=who)
     with pytest.raises(ValueError, match="fit was given an array, .* given EEGWindows"):
         one.transform(windows)
     with pytest.raises(ValueError, match="fit was given EEGWindows, .* an array"):

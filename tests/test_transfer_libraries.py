@@ -5,6 +5,7 @@ import pytest
 import sklearn
 from pyriemann.classification import MDM
 from pyriemann.datasets import make_matrices
+from pyriemann.estimation import Covariances
 from pyriemann.tangentspace import TangentSpace
 from pyriemann.transfer import (
     TLClassifier,
@@ -15,10 +16,10 @@ from pyriemann.transfer import (
 )
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from sklearn_mdjpt import CovarianceAlignment
+from sklearn_mdjpt import CovarianceAlignment, MDJPTEncoder, WindowAlignment
 
 N = 20  # matrices of each domain and class
 
@@ -110,3 +111,67 @@ def test_in_a_pipeline_of_skada(data, skada):
             scores[name] = np.mean(predicted == (y[~source] == "joy"))
     assert scores["aligned"] > 0.9
     assert scores["aligned"] > scores["not aligned"] + 0.1
+
+
+@pytest.fixture
+def routed(skada):
+    """Skada, with metadata routing on, which its import alone does only once."""
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield skada
+
+
+def shifted_signals():
+    """Two classes in three source domains and one target, -4, of other mixings."""
+    rng = np.random.default_rng(3)
+    X, y = [], np.tile([0, 1], 40)
+    domains = np.repeat([1, 2, 3, -4], 20)
+    for domain in (1, 2, 3, -4):
+        mixing = np.eye(4) + 0.8 * rng.standard_normal((4, 4))
+        power = np.ones((20, 4))
+        power[:, 0] = np.where(y[domains == domain], 3.0, 1 / 3)
+        sources = np.sqrt(power)[:, :, None] * rng.standard_normal((20, 4, 200))
+        X.append(mixing @ sources)
+    return np.concatenate(X), y, domains
+
+
+def test_signals_in_a_pipeline_of_skada(routed):
+    X, y, domains = shifted_signals()
+    target = domains < 0
+    model = routed.make_da_pipeline(
+        WindowAlignment(), Covariances("oas"), TangentSpace(), LogisticRegression()
+    )
+    # It masks the target's labels in the array that it is given.
+    model.fit(X, y.copy(), sample_domain=domains)
+    predicted = model.predict(X[target], sample_domain=domains[target])
+    assert (predicted == y[target]).mean() > 0.9
+    alignment = model[0].base_estimator_.alignments_[None]
+    assert set(alignment.means_) == {"1", "2", "3", "-4"}
+
+
+def test_domains_of_skada_in_cross_validation(routed):
+    X, y, domains = shifted_signals()
+    model = routed.make_da_pipeline(
+        Covariances("oas"),
+        CovarianceAlignment(target="identity", unseen="error"),
+        TangentSpace(),
+        LogisticRegression(),
+    )
+    cv = routed.model_selection.SourceTargetShuffleSplit(n_splits=2, random_state=0)
+    scores = cross_val_score(
+        model, X, y, cv=cv, params={"sample_domain": domains}, error_score="raise"
+    )
+    assert (scores > 0.9).all()
+
+
+def test_encoder_in_a_pipeline_of_skada(routed, make_windows):
+    X = make_windows(("A", "B"), n_subjects=2)
+    y = np.unique(X.y, return_inverse=True)[1]
+    domains = np.where(X.groups("dataset") == "A", 1, -2)
+    encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=1, random_state=0)
+    model = routed.make_da_pipeline(encoder, LogisticRegression(max_iter=1000))
+    model.fit(X, y.copy(), sample_domain=domains)
+    # Who saw what comes from the windows, whatever a domain is to skada.
+    assert len(model[0].base_estimator_.training_subjects_) == 4
+    target = domains < 0
+    predicted = model.predict(X[target], sample_domain=domains[target])
+    assert predicted.shape == (target.sum(),)
