@@ -5,10 +5,16 @@ import functools
 import numpy as np
 import pytest
 import sklearn
+from pyriemann.tangentspace import TangentSpace
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from sklearn_mdjpt import MDJPTEncoder
+from sklearn_mdjpt import (
+    CovarianceAlignment,
+    MDJPTEncoder,
+    WindowCovariances,
+    WindowFeatures,
+)
 
 moabb = pytest.importorskip("moabb")
 from moabb.datasets.fake import FakeDataset  # noqa: E402
@@ -47,21 +53,28 @@ def dataset(tmp_path, monkeypatch):
     )
 
 
-def evaluate(dataset, folder, *, return_epochs=False, **options):
-    encoder = MDJPTEncoder(
+def tiny(**parameters):
+    return MDJPTEncoder(
         hidden_dim=8,
         latent_dim=1,
         depth=1,
         n_heads=1,
         n_filters=1,
         patch_size=16,
-        pairing="label",
         max_epochs=1,
         batches_per_epoch=2,
         random_state=0,
-        **({} if return_epochs else {"ch_names": CHANNELS, "sfreq": 128.0}),
-        subject_norm=options.pop("subject_norm", "subject"),
+        **parameters,
     )
+
+
+def evaluate(dataset, folder, *, return_epochs=False, model=None, **options):
+    if model is None:
+        model = tiny(
+            pairing="label",
+            **({} if return_epochs else {"ch_names": CHANNELS, "sfreq": 128.0}),
+            subject_norm=options.pop("subject_norm", "subject"),
+        )
     evaluation = CrossSubjectEvaluation(
         paradigm=LeftRightImagery(resample=128.0),
         datasets=[dataset],
@@ -70,7 +83,7 @@ def evaluate(dataset, folder, *, return_epochs=False, **options):
         return_epochs=return_epochs,
         **options,
     )
-    return evaluation.process({"mdJPT": make_pipeline(encoder, LogisticRegression())})
+    return evaluation.process({"mdJPT": make_pipeline(model, LogisticRegression())})
 
 
 @pytest.mark.parametrize("return_epochs", [False, True])
@@ -93,6 +106,40 @@ def test_scores_of_every_subject(dataset, seen, tmp_path, return_epochs):
 def test_one_trial_at_a_time(dataset, tmp_path):
     results = evaluate(
         dataset, tmp_path / "results", cs_mode="train_trialwise", subject_norm="train"
+    )
+    assert len(results) == 3
+    assert np.isfinite(results["score"].astype(float)).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_subjects_come_because_they_are_asked_for(dataset, seen, tmp_path):
+    with sklearn.config_context(enable_metadata_routing=True):
+        encoder = tiny(ch_names=CHANNELS, sfreq=128.0).set_fit_request(subjects=False)
+    with pytest.warns(UserWarning, match="No subjects are known"):
+        evaluate(dataset, tmp_path / "results", model=encoder)
+    assert [given for _, given in seen] == [{}, {}, {}]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_weights_from_elsewhere_are_not_trained_again(
+    dataset, make_windows, tmp_path, recwarn
+):
+    path = tmp_path / "encoder.safetensors"
+    tiny().fit(make_windows(("A", "B"), n_subjects=2)).save(path)
+    results = evaluate(
+        dataset, tmp_path / "results", model=MDJPTEncoder(weights=path),
+        return_epochs=True, cs_mode="train_trialwise",
+    )  # fmt: skip
+    assert len(results) == 3
+    assert not any("No stimuli are known" in str(w.message) for w in recwarn)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_steps_that_need_subjects_read_them_from_epochs(dataset, tmp_path):
+    steps = [CovarianceAlignment(target="identity"), TangentSpace()]
+    features = WindowFeatures(WindowCovariances("oas"), steps)
+    results = evaluate(
+        dataset, tmp_path / "results", model=features, return_epochs=True
     )
     assert len(results) == 3
     assert np.isfinite(results["score"].astype(float)).all()
