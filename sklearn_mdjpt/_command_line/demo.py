@@ -18,7 +18,7 @@ from ..smoothing import LDSSmoother
 
 _FIGURE, _TABLE = "mdjpt_demo.png", "mdjpt_demo.csv"
 _NEW = "SimC"
-_TRAINING = {"max_epochs": 4, "batches_per_epoch": 12}
+_TRAINING = {"max_epochs": 5, "batches_per_epoch": 25}
 _N_SUBJECTS = 8
 _TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 
