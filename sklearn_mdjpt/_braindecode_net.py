@@ -15,13 +15,16 @@ from ._tensor_files import cut, read_state_dict
 from ._validation import copy_callbacks, list_some
 
 _FINAL = "final_layer"  # braindecode's name for what turns features into classes
+_FOR_PROGRAMMERS = (FutureWarning, DeprecationWarning)
 
 
 def find_class(module):
     """Return the class of a network, given by itself or by its name in braindecode."""
     if isinstance(module, str):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of MNE, for braindecode
+            # What braindecode's import has to say is meant for its developers.
+            for category in _FOR_PROGRAMMERS:
+                warnings.simplefilter("ignore", category)
             import braindecode.models
 
         found = getattr(braindecode.models, module, None)
@@ -52,7 +55,7 @@ def build(cls, arguments, *, again=False):
     ``again``: without its other warnings, which were given when it was built first.
     """
     with warnings.catch_warnings(), contextlib.ExitStack() as quiet:
-        for category in (Warning,) if again else (FutureWarning, DeprecationWarning):
+        for category in (Warning,) if again else _FOR_PROGRAMMERS:
             warnings.simplefilter("ignore", category)
         if "mne" in sys.modules:
             # braindecode warns by MNE's means, which log all of it once more.

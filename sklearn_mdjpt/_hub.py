@@ -4,16 +4,17 @@ import tempfile
 from pathlib import Path
 
 from . import __version__
-from ._validation import list_some
 
 _WEIGHTS = "mdjpt.safetensors"
 _CARD = "README.md"
 
 
-def push(encoder, repo_id, *, private, revision, token, license, message, anonymous):
+def push(
+    encoder, seen, repo_id, *, private, revision, token, license, message, anonymous
+):
     """Upload a fitted encoder and its card as one commit; return the commit's address.
 
-    Parameters are those of `MDJPTEncoder.push_to_hub`.
+    Parameters are those of `MDJPTEncoder.push_to_hub`, and whom the encoder has seen.
     """
     api = _import_hub().HfApi(
         token=token, library_name="sklearn_mdjpt", library_version=__version__
@@ -21,7 +22,7 @@ def push(encoder, repo_id, *, private, revision, token, license, message, anonym
     with tempfile.TemporaryDirectory() as folder:
         # Whatever is wrong with the encoder comes up before anything is created.
         encoder.save(Path(folder) / _WEIGHTS, anonymous=anonymous)
-        card = model_card(encoder, repo_id, license=license, anonymous=anonymous)
+        card = model_card(encoder, seen, repo_id, license=license)
         (Path(folder) / _CARD).write_text(card, encoding="utf-8")
         api.create_repo(repo_id, private=private, exist_ok=True)
         commit = api.upload_folder(
@@ -53,7 +54,7 @@ def download(repo_id, *, revision, token, cache_dir):
         ) from error
 
 
-def model_card(encoder, repo_id, *, license, anonymous):
+def model_card(encoder, seen, repo_id, *, license):
     """Write the card (Markdown with YAML in front) from what the encoder knows."""
     module, history = encoder.module_, encoder.history_
     front = ["library_name: sklearn_mdjpt", "tags:", "- eeg", "- emotion", "- mdjpt"]
@@ -95,7 +96,7 @@ def model_card(encoder, repo_id, *, license, anonymous):
             "",
             "## Training",
             "",
-            *_training(encoder, history, anonymous),
+            *_training(seen, history),
             "",
             "Scores on people who are among the training subjects say nothing about "
             "new people.",
@@ -104,16 +105,8 @@ def model_card(encoder, repo_id, *, license, anonymous):
     )
 
 
-def _training(encoder, history, anonymous):
-    datasets, n = encoder.training_datasets_, encoder.n_training_subjects_
-    if datasets is None and n is None:
-        lines = ["Whom it was trained on is not known."]
-    elif datasets == [] and n == 0:
-        lines = ["It was not trained: its weights are the initial ones."]
-    else:
-        who = "An unknown number of subjects" if n is None else f"{n} subjects"
-        where = "" if anonymous or not datasets else f" of {list_some(datasets)}"
-        lines = [f"{who}{where}."]
+def _training(seen, history):
+    lines = [f"Trained on: {seen.describe()}."]
     if len(history):
         first, last = history.iloc[0], history.iloc[-1]
         lines.append(

@@ -7,6 +7,7 @@ import pandas as pd
 
 from . import __version__
 from ._pairs import anonymous
+from ._validation import list_some
 from ._weights import read_weights
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from .nn import NormStatistics
@@ -20,12 +21,7 @@ class SavedEncoder:
         self.state_dict, self.config = content.state_dict, content.config
         self.extra = content.extra
         self.parameters = content.metadata.get("parameters", {})
-        # Released checkpoints do not say.
-        self.seen = Seen(
-            content.metadata.get("training_datasets"),
-            content.metadata.get("training_subjects"),
-            content.metadata.get("n_training_subjects"),
-        )
+        self.seen = seen_by(content.metadata)
         self.history = no_history()
         if "history" in content.metadata:
             self.history = pd.DataFrame(content.metadata["history"], dtype=float)
@@ -51,9 +47,30 @@ class Seen(NamedTuple):
     subjects: list[str] | None
     n_subjects: int | None
 
+    def describe(self):
+        """Say in a few words whom weights were trained on."""
+        if self == NOT_KNOWN:
+            return "not known"
+        if self.n_subjects == 0:
+            return "nobody"
+        n = "an unknown number of" if self.n_subjects is None else self.n_subjects
+        who = f"{n} subject{'s' * (n != 1)}"
+        if self.datasets is None:
+            return f"{who}, names left out"
+        return f"{who} of {list_some(self.datasets) or 'datasets without a name'}"
+
 
 NOTHING_SEEN = Seen([], [], 0)
 NOT_KNOWN = Seen(None, None, None)
+
+
+def seen_by(metadata):
+    """Return whom the weights of a file were trained on; checkpoints do not say."""
+    return Seen(
+        metadata.get("training_datasets"),
+        metadata.get("training_subjects"),
+        metadata.get("n_training_subjects"),
+    )
 
 
 def file_metadata(parameters, seen, history):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -716,7 +716,8 @@ def tangent_space(
     check_option(recentre, (True, False), "recentre")
     steps = [TangentSpace(metric=metric)]
     if recentre:
-        alignment = CovarianceAlignment(metric, target="identity")  # type: ignore[arg-type]
+        # TangentSpace has more metrics; fit refuses those that only it knows.
+        alignment = CovarianceAlignment(cast(Any, metric), target="identity")
         steps.insert(0, alignment)
     extractor = WindowCovariances(estimator, channels=channels)
     return _pipeline(WindowFeatures(extractor, steps), C, class_weight)

@@ -849,17 +849,22 @@ list of mne.Epochs or braindecode dataset
         if self.module_.subject_norm == "train":
             statistics = self.module_.get_statistics()
             extra |= {f"statistics.{k}": v for k, v in statistics._asdict().items()}
-        seen = Seen(
-            None if anonymous else self.training_datasets_,
-            None if anonymous else self.training_subjects_,
-            self.n_training_subjects_,
-        )
         write_weights(
             path,
             dict(self.module_.named_parameters()),
             self.module_.config,
             extra,
-            file_metadata(self._fitted_parameters, seen, self.history_),
+            file_metadata(
+                self._fitted_parameters, self._seen(anonymous), self.history_
+            ),
+        )
+
+    def _seen(self, anonymous):
+        """Return whom the weights were trained on, without names if ``anonymous``."""
+        return Seen(
+            None if anonymous else self.training_datasets_,
+            None if anonymous else self.training_subjects_,
+            self.n_training_subjects_,
         )
 
     @classmethod
@@ -986,6 +991,7 @@ list of mne.Epochs or braindecode dataset
         check_is_fitted(self, "module_")
         return push(
             self,
+            self._seen(anonymous),
             repo_id,
             private=private,
             revision=revision,

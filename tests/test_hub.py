@@ -80,10 +80,10 @@ def test_names_are_published_only_on_demand(encoder, repositories):
     content = (root / NAME / "mdjpt.safetensors").read_bytes()
     card = (root / NAME / "README.md").read_text()
     assert b"SimA" not in content and "SimA" not in card
-    assert "2 subjects." in card
+    assert "2 subjects, names left out." in card
     assert MDJPTEncoder.from_hub(NAME).training_subjects_ is None
     encoder.push_to_hub(NAME, anonymous=False)
-    assert "2 subjects of SimA." in (root / NAME / "README.md").read_text()
+    assert "Trained on: 2 subjects of SimA." in (root / NAME / "README.md").read_text()
     again = MDJPTEncoder.from_hub(NAME)
     assert again.training_subjects_ == encoder.training_subjects_
 
@@ -92,15 +92,16 @@ def test_card_says_what_the_weights_are(encoder, repositories):
     root, _, _ = repositories
     encoder.push_to_hub(NAME, license="cc-by-4.0")
     card = (root / NAME / "README.md").read_text()
-    data = hub.ModelCard(card).data
-    assert data.license == "cc-by-4.0" and data.library_name == "sklearn_mdjpt"
+    front = hub.ModelCard(card).data.to_dict()
+    assert front["license"] == "cc-by-4.0"
+    assert front["library_name"] == "sklearn_mdjpt"
     assert f'MDJPTEncoder.from_hub("{NAME}")' in card
     assert "| features | 4 |" in card and "| variant | paper |" in card
     assert "1 epochs; ISA loss" in card
     untrained = MDJPTEncoder(max_epochs=0, latent_dim=1, hidden_dim=8)
     untrained.fit(make_emotion_windows(1, n_subjects=2, n_stimuli=2, random_state=0))
     untrained.push_to_hub(NAME)
-    assert "It was not trained" in (root / NAME / "README.md").read_text()
+    assert "Trained on: nobody." in (root / NAME / "README.md").read_text()
 
 
 def test_nothing_is_made_of_an_encoder_that_cannot_be_saved(X, repositories):

@@ -27,27 +27,36 @@ def run(options):
 
 
 def _weights(path):
+    import torch
+
+    from .._saved import seen_by
     from .._weights import read_weights
+    from ..channels import CANONICAL_SFREQ
+    from ..nn import HybridEncoder
 
     content = read_weights(path)
     metadata, config = content.metadata, content.config
     released = not metadata
+    with torch.device("meta"):
+        n_features = HybridEncoder(**config).n_features
+    if released:
+        # What a checkpoint does not say.
+        config = {k: v for k, v in config.items() if k != "spatial_activation"}
     about = {
         "file": str(path),
         "holds": "released checkpoint" if released else "weights of MDJPTEncoder.save",
         "variant": config["variant"],
         "parameters": sum(value.numel() for value in content.state_dict.values()),
         "channels": config["n_chans"],
-        "sfreq (Hz)": 125.0,
-        "features": 4 * config["latent_dim"] * config["n_filters"],
+        "sfreq (Hz)": CANONICAL_SFREQ,
+        "features": n_features,
     }
+    about |= {"architecture": config, "trained on": seen_by(metadata).describe()}
     if released:
-        return about | {"architecture": config, "trained on": "not known"}
+        return about
     history = metadata["history"]
     about |= {
-        "architecture": config,
         **metadata["parameters"],
-        "trained on": _training(metadata),
         "epochs": len(history["isa"]),
     }
     if history["isa"]:
@@ -56,18 +65,6 @@ def _weights(path):
             for name in ("isa", "cda")
         }
     return about | {"written by": f"sklearn_mdjpt {metadata['package_version']}"}
-
-
-def _training(metadata):
-    names, n = metadata["training_datasets"], metadata["n_training_subjects"]
-    if names is None and n is None:
-        return "not known"
-    subjects = "subjects of an unknown number" if n is None else f"{n} subjects"
-    if names is None:
-        return f"{subjects}, names left out"
-    if not names and not n:
-        return "nobody"
-    return f"{subjects} of {list_some(names) or 'datasets without a name'}"
 
 
 def _recording(path):

@@ -212,7 +212,7 @@ class CleaningReport:
         if not with_components:
             self._plot_channels(figure.subplots())
             return figure
-        left, right = figure.subfigures(1, 2, width_ratios=[width, 6.5])  # type: ignore[misc]
+        left, right = np.ravel(figure.subfigures(1, 2, width_ratios=[width, 6.5]))
         self._plot_channels(left.subplots())
         self._plot_components(right)
         return figure
