@@ -5,6 +5,7 @@ imports nothing of the package, so that every other module may use it.
 """
 
 import copy
+import importlib.util
 import numbers
 import os
 from pathlib import Path
@@ -151,6 +152,12 @@ def home_hint(path):
     """Say, for a message, that "~" means nothing to Python."""
     home = "~" in Path(path).parts
     return " ('~' is not expanded: use Path(path).expanduser().)" if home else ""
+
+
+def check_installed(module, what, command):
+    """Raise, before any work is done, if a package that ``what`` needs is missing."""
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(f"{what} needs {module}: {command}.")
 
 
 def copy_callbacks(callbacks):

@@ -12,7 +12,7 @@ import pytest
 
 from sklearn_mdjpt.datasets import _bids, read_bids
 
-mne_bids = pytest.importorskip("mne_bids")
+mne_bids = pytest.importorskip("mne_bids", reason="needs the extra 'bids'")
 pytest.importorskip("edfio")
 
 CAPS = {

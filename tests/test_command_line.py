@@ -1,6 +1,7 @@
 """``python -m sklearn_mdjpt``: what it writes, and what it says when it cannot."""
 
 import json
+import re
 import subprocess
 import sys
 import types
@@ -214,7 +215,7 @@ def test_extract(folder, weights, encoder, X, tmp_path, capsys, ending):
         names = list(table.pop("feature_names"))
         table = pd.DataFrame(table)
     else:
-        pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow", reason="needs the extra 'parquet'")
         table = pd.read_parquet(output)
         names = [name for name in table if name.startswith("mdjpt")]
         features = table[names].to_numpy()
@@ -232,7 +233,8 @@ def test_extract(folder, weights, encoder, X, tmp_path, capsys, ending):
 
 
 def test_extract_names_subjects_by_their_files(folder, weights, tmp_path, capsys):
-    said(capsys, "extract", folder, tmp_path / "x.npz", "--weights", weights)
+    output = said(capsys, "extract", folder, tmp_path / "x.npz", "--weights", weights)
+    assert "Each of 4 files is taken for a subject" in output.err
     with np.load(tmp_path / "x.npz") as file:
         assert set(file["subject"]) == {
             f"sub-{s}/ses-{k}/sub-{s}_ses-{k}_raw" for s in SUBJECTS for k in "ab"
@@ -259,7 +261,7 @@ def test_extract_from_windows(X, weights, encoder, tmp_path, capsys):
 
 @pytest.mark.parametrize("of", ["label", "stimulus"])
 def test_extract_from_bids(X, weights, encoder, tmp_path, capsys, of):
-    mne_bids = pytest.importorskip("mne_bids")
+    mne_bids = pytest.importorskip("mne_bids", reason="needs the extra 'bids'")
     for recording in X.recordings:
         place = mne_bids.BIDSPath(
             root=tmp_path / "bids",
@@ -301,6 +303,8 @@ def test_extract_with_a_checkpoint(folder, checkpoint, X, tmp_path, capsys):
         ({"output": "x.csv"}, "ends in .npz or .parquet"),
         ({"output": "nowhere/x.npz"}, "no folder 'nowhere'"),
         ({"folder": "nowhere"}, "'nowhere' is no folder"),
+        ({"folder": "~/nowhere"}, "'/nobody/nowhere' is no folder"),
+        ({"--activation": "none"}, "is no released checkpoint"),
         ({"--weights": "nowhere.ckpt"}, "nowhere.ckpt"),
         ({"--files": "*.edf"}, r"must hold {subject}"),
         ({"--files": "{subject}/{run}.fif"}, r"must hold {subject}"),
@@ -313,14 +317,13 @@ def test_what_cannot_be_extracted(
     folder, weights, tmp_path, capsys, monkeypatch, change, message
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/nobody")
     options = {"folder": folder, "output": "x.npz", "--weights": weights} | change
     places = [options.pop("folder"), options.pop("output")]
     given = [text for pair in options.items() for text in pair]
     output = said(capsys, "extract", *places, *given, status=2)
     assert not list(tmp_path.iterdir())
     assert output.err.splitlines()[-1].startswith("error: ")
-    import re
-
     assert re.search(message, output.err), output.err
 
 
@@ -337,7 +340,7 @@ def test_an_unreadable_recording_is_named(folder, weights, tmp_path, capsys):
 
 @pytest.fixture
 def in_a_new_folder(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib").use("agg")
+    pytest.importorskip("matplotlib", reason="needs the extra 'plot'").use("agg")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn_mdjpt import MDJPTEncoder
 from sklearn_mdjpt.datasets import make_emotion_windows
 
-hub = pytest.importorskip("huggingface_hub")
+hub = pytest.importorskip("huggingface_hub", reason="needs the extra 'hub'")
 
 NAME = "lab/mdjpt-tiny"
 

@@ -16,10 +16,10 @@ from sklearn_mdjpt import (
     WindowFeatures,
 )
 
-moabb = pytest.importorskip("moabb")
-from moabb.datasets.fake import FakeDataset  # noqa: E402
-from moabb.evaluations import CrossSubjectEvaluation  # noqa: E402
-from moabb.paradigms import LeftRightImagery  # noqa: E402
+pytest.importorskip("moabb", reason="needs moabb (the extra 'moabb')")
+FakeDataset = pytest.importorskip("moabb.datasets.fake").FakeDataset
+CrossSubjectEvaluation = pytest.importorskip("moabb.evaluations").CrossSubjectEvaluation
+LeftRightImagery = pytest.importorskip("moabb.paradigms").LeftRightImagery
 
 CHANNELS = ("C3", "Cz", "C4")
 
@@ -87,7 +87,6 @@ def evaluate(dataset, folder, *, return_epochs=False, model=None, **options):
 
 
 @pytest.mark.parametrize("return_epochs", [False, True])
-@pytest.mark.filterwarnings("ignore")
 def test_scores_of_every_subject(dataset, seen, tmp_path, return_epochs):
     before = sklearn.get_config()
     results = evaluate(dataset, tmp_path / "results", return_epochs=return_epochs)
@@ -102,7 +101,6 @@ def test_scores_of_every_subject(dataset, seen, tmp_path, return_epochs):
         assert len(set(given["subjects"])) == 2
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_one_trial_at_a_time(dataset, tmp_path):
     results = evaluate(
         dataset, tmp_path / "results", cs_mode="train_trialwise", subject_norm="train"
@@ -111,7 +109,6 @@ def test_one_trial_at_a_time(dataset, tmp_path):
     assert np.isfinite(results["score"].astype(float)).all()
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_subjects_come_because_they_are_asked_for(dataset, seen, tmp_path):
     with sklearn.config_context(enable_metadata_routing=True):
         encoder = tiny(ch_names=CHANNELS, sfreq=128.0).set_fit_request(subjects=False)
@@ -120,7 +117,6 @@ def test_subjects_come_because_they_are_asked_for(dataset, seen, tmp_path):
     assert [given for _, given in seen] == [{}, {}, {}]
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_weights_from_elsewhere_are_not_trained_again(
     dataset, make_windows, tmp_path, recwarn
 ):
@@ -134,7 +130,6 @@ def test_weights_from_elsewhere_are_not_trained_again(
     assert not any("No stimuli are known" in str(w.message) for w in recwarn)
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_steps_that_need_subjects_read_them_from_epochs(dataset, tmp_path):
     steps = [CovarianceAlignment(target="identity"), TangentSpace()]
     features = WindowFeatures(WindowCovariances("oas"), steps)

@@ -85,12 +85,10 @@ def test_the_domains_in_y_are_those_that_are_given(data):
 def skada():
     """Importing it turns metadata routing on for the whole process."""
     before = sklearn.get_config()
-    yield pytest.importorskip("skada")
+    yield pytest.importorskip("skada", reason="needs skada (the extra 'test')")
     sklearn.set_config(**before)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_in_a_pipeline_of_skada(data, skada):
     X, y, domains = data
     sample_domain = np.array(

@@ -83,7 +83,7 @@ def test_package_says_that_it_is_typed():
 
 @pytest.fixture(scope="module")
 def mypy(tmp_path_factory):
-    pytest.importorskip("mypy")
+    pytest.importorskip("mypy", reason="needs the extra 'typing'")
     cache = tmp_path_factory.mktemp("mypy")
 
     def run(*arguments):

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import sys
 import warnings
+from pathlib import Path
 
 from .. import __version__
 
@@ -99,7 +100,9 @@ def _info(commands):
         "- a folder of EEGWindows.save: datasets, subjects, windows.",
         ["info mdjpt.safetensors", "info sub-01.edf"],
     )
-    parser.add_argument("file", metavar="FILE", help="file, or folder of windows")
+    parser.add_argument(
+        "file", type=_path, metavar="FILE", help="file, or folder of windows"
+    )
     parser.add_argument(
         "--json", action="store_true", help="print JSON, for other programs"
     )
@@ -117,8 +120,10 @@ def _convert(commands):
             "convert epoch=19.ckpt linear.safetensors --activation none",
         ],
     )
-    parser.add_argument("checkpoint", metavar="IN", help="a released .ckpt")
-    parser.add_argument("output", metavar="OUT", help="the new .safetensors file")
+    parser.add_argument("checkpoint", type=_path, metavar="IN", help="a released .ckpt")
+    parser.add_argument(
+        "output", type=_path, metavar="OUT", help="the new .safetensors file"
+    )
     _activation(parser)
     _overwrite(parser)
 
@@ -147,10 +152,15 @@ def _extract(commands):
             "      --files 'sub-{subject}/ses-{session}/*.edf' --annotations stimulus",
         ],
     )
-    parser.add_argument("folder", metavar="FOLDER", help="where the recordings are")
-    parser.add_argument("output", metavar="OUT", help="features.npz or .parquet")
+    parser.add_argument(
+        "folder", type=_path, metavar="FOLDER", help="where the recordings are"
+    )
+    parser.add_argument(
+        "output", type=_path, metavar="OUT", help="features.npz or .parquet"
+    )
     parser.add_argument(
         "--weights",
+        type=_path,
         required=True,
         metavar="FILE",
         help="of MDJPTEncoder.save, or a released .ckpt (features then come as they "
@@ -190,9 +200,8 @@ def _activation(parser):
     parser.add_argument(
         "--activation",
         choices=("relu", "none"),
-        default="relu",
         help="what follows the spatial mixing of a released checkpoint, which does not "
-        "say it (default: %(default)s)",
+        "say it (default: relu)",
     )
 
 
@@ -200,6 +209,11 @@ def _overwrite(parser):
     parser.add_argument(
         "--overwrite", action="store_true", help="replace OUT if it is there"
     )
+
+
+def _path(text):
+    """Return a path; "~" is expanded also where the shell has left it."""
+    return Path(text).expanduser()
 
 
 @contextlib.contextmanager

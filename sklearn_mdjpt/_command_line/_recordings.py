@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from .._validation import home_hint, list_some
+from .._validation import list_some
 from ..recordings import Recording
 
 # What mne.io.read_raw opens as a single file.
@@ -52,7 +52,7 @@ def find_recordings(folder, pattern=None):
         If the pattern names no subject, or there is no such file.
     """
     if not folder.is_dir():
-        raise NotADirectoryError(f"{str(folder)!r} is no folder.{home_hint(folder)}")
+        raise NotADirectoryError(f"{str(folder)!r} is no folder.")
     paths = sorted(
         path
         for path in folder.rglob("*")

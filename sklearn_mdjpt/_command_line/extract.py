@@ -2,12 +2,12 @@
 
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from .._files import replacing
+from .._validation import check_installed
 from .._weights import read_weights
 from ..datasets import read_bids
 from ..encoder import MDJPTEncoder
@@ -22,7 +22,7 @@ def run(options):
     write = _writer(output)
     encoder = _load_encoder(options)
     features, tables = [], []
-    n_subjects, parts = _subjects(Path(options.folder), options)
+    n_subjects, parts = _subjects(options.folder, options)
     for i, (subject, X) in enumerate(parts, start=1):
         if hasattr(encoder, "module_"):
             features.append(encoder.transform(X))
@@ -46,6 +46,11 @@ def _load_encoder(options):
     weights, device = options.weights, {"device": options.device}
     released_activation = activation(options.activation)
     if read_weights(weights, released_activation=released_activation).metadata:
+        if options.activation is not None:
+            raise ValueError(
+                f"{str(weights)!r} is no released checkpoint and says itself what "
+                "follows its spatial mixing; leave out --activation."
+            )
         return MDJPTEncoder.load(weights, **device)
     # The scale of the features is left to the classifier's pipeline: learnt here, it
     # would be learnt from test subjects as well.
@@ -80,6 +85,12 @@ def _subjects(folder, options):
         )
         return _by_subject(X)
     found = find_recordings(folder, options.files)
+    if options.files is None:
+        print(
+            f"Each of {len(found)} files is taken for a subject of its own; --files "
+            "says otherwise.",
+            file=sys.stderr,
+        )
     return len(found), _read_subjects(found, folder, options)
 
 
@@ -115,13 +126,11 @@ def _writer(path):
     if path.suffix == ".npz":
         return _write_npz
     if path.suffix == ".parquet":
-        try:
-            import pyarrow  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                "Files of .parquet need pyarrow: pip install 'sklearn_mdjpt[parquet]'. "
-                "Or write .npz."
-            ) from error
+        check_installed(
+            "pyarrow",
+            "A file of .parquet",
+            'pip install "sklearn_mdjpt[parquet]", or write .npz',
+        )
         return _write_parquet
     raise ValueError(f"{str(path)!r}: expected a name that ends in .npz or .parquet.")
 

@@ -1,17 +1,16 @@
 """``info``: what a file holds."""
 
 import json
-from pathlib import Path
 
-from .._validation import home_hint, list_some
+from .._validation import list_some
 from ._recordings import is_recording, open_raw
 
 
 def run(options):
     """Print what a file holds."""
-    path = Path(options.file)
+    path = options.file
     if not path.exists():
-        raise FileNotFoundError(f"There is no {str(path)!r}.{home_hint(path)}")
+        raise FileNotFoundError(f"There is no {str(path)!r}.")
     if path.is_dir():
         about = _windows(path)
     elif is_recording(path):

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .._signals import DecodedSignal, naming
-from .._validation import as_id, check_option, list_some
+from .._validation import as_id, check_installed, check_option, list_some
 from ..recordings import (
     NO_TRIAL,
     Recording,
@@ -168,7 +168,7 @@ def read_bids(
         not isinstance(duration, Real) or not 0 < duration < np.inf
     ):
         raise ValueError(f"duration must be positive, in seconds, got {duration!r}.")
-    _check_installed()
+    check_installed("mne_bids", "read_bids", 'pip install "sklearn_mdjpt[bids]"')
     root = check_root(root, "the folder of a BIDS dataset, which holds 'sub-01', ...")
     files = _find(
         root,
@@ -196,15 +196,6 @@ def read_bids(
         window_seconds=window_seconds,
         stride_seconds=stride_seconds,
     )
-
-
-def _check_installed():
-    try:
-        import mne_bids  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            'read_bids needs mne-bids: pip install "sklearn_mdjpt[bids]".'
-        ) from error
 
 
 def _wanted(values, name, prefix=""):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import warnings
 from numbers import Integral, Real
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from .. import __version__
-from .._validation import check_option, list_some
+from .._validation import check_installed, check_option, list_some
 from ..channels import REFERENCES, canonical_name, electrode_positions
 from ..recordings import (
     check_trials,
@@ -47,6 +46,7 @@ _ICLABEL_SFREQ = 200.0
 _LABELS = ("brain", "muscle", "eye", "heart", "line noise", "channel noise", "other")
 # Directions with less than this share of the largest one's variance are rounding.
 _RANK_TOLERANCE = 1e-8
+_NEEDED_BY = "Cleaning with ICA (ica=None does without)"
 
 
 def clean_recording(
@@ -268,9 +268,9 @@ def check_parameters(**parameters):
         )
     p["random_state"] = int(seed)
     if p["ica"] is not None:
-        _check_installed("mne_icalabel", 'pip install "sklearn_mdjpt[ica]"')
+        check_installed("mne_icalabel", _NEEDED_BY, 'pip install "sklearn_mdjpt[ica]"')
     if p["ica"] == "picard":
-        _check_installed("picard", "pip install python-picard")
+        check_installed("picard", _NEEDED_BY, "pip install python-picard")
     return p
 
 
@@ -566,10 +566,3 @@ def _label(raw, ica):
     # torch is installed wherever this package is.
     with torch_threads(1):
         return iclabel_label_components(raw, ica, inplace=False, backend="torch")
-
-
-def _check_installed(module, command):
-    if importlib.util.find_spec(module) is None:
-        raise ImportError(
-            f"Cleaning with ICA needs {module}: {command}. ica=None does without."
-        )

@@ -212,9 +212,9 @@ class CleaningReport:
         if not with_components:
             self._plot_channels(figure.subplots())
             return figure
-        left, right = np.ravel(figure.subfigures(1, 2, width_ratios=[width, 6.5]))
-        self._plot_channels(left.subplots())
-        self._plot_components(right)
+        grid = figure.add_gridspec(1, 2, width_ratios=[width, 6.5])
+        self._plot_channels(figure.add_subfigure(grid[0]).subplots())
+        self._plot_components(figure.add_subfigure(grid[1]))
         return figure
 
     def _plot_channels(self, axes):
