@@ -272,7 +272,7 @@ def test_extract_from_bids(X, weights, encoder, tmp_path, capsys, of):
         raw = recording.to_raw()
         raw.info["line_freq"] = 50
         mne_bids.write_raw_bids(
-            raw, place, allow_preload=True, format="BrainVision", verbose="error"
+            raw, place, allow_preload=True, format="EDF", verbose="error"
         )
     output = tmp_path / "x.npz"
     options = ("--weights", weights, "--annotations", of, "--dataset", "study")

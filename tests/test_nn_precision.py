@@ -82,6 +82,19 @@ def test_gradients_under_autocast(
     assert cosine(half, single) > 0.98
 
 
+def _autocast_forgets_parameters():
+    """Whether torch cuts off any layer, as 2.9 and 2.10 do."""
+    layer, x = torch.nn.Linear(2, 2), torch.ones(1, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.no_grad():
+            layer(x)
+        return not layer(x).requires_grad
+
+
+@pytest.mark.skipif(
+    _autocast_forgets_parameters(),
+    reason="this torch keeps cast weights that know no gradient for what follows",
+)
 @pytest.mark.parametrize("dtype", HALVES)
 def test_a_look_without_gradient_leaves_the_next_gradient_whole(dtype, n_threads):
     """What autocast keeps of a pass without gradient knows nothing of parameters."""
