@@ -16,9 +16,7 @@ def push(
 
     Parameters are those of `MDJPTEncoder.push_to_hub`, and whom the encoder has seen.
     """
-    api = _import_hub().HfApi(
-        token=token, library_name="sklearn_mdjpt", library_version=__version__
-    )
+    api = _connect(_import_hub(), token)
     with tempfile.TemporaryDirectory() as folder:
         # Whatever is wrong with the encoder comes up before anything is created.
         encoder.save(Path(folder) / _WEIGHTS, anonymous=anonymous)
@@ -40,11 +38,8 @@ def download(repo_id, *, revision, token, cache_dir):
     Parameters are those of `MDJPTEncoder.from_hub`.
     """
     hub = _import_hub()
-    api = hub.HfApi(
-        token=token, library_name="sklearn_mdjpt", library_version=__version__
-    )
     try:
-        return api.hf_hub_download(
+        return _connect(hub, token).hf_hub_download(
             repo_id, _WEIGHTS, revision=revision, cache_dir=cache_dir
         )
     except hub.errors.EntryNotFoundError as error:
@@ -115,6 +110,12 @@ def _training(seen, history):
             f"{last['cda']:.3g}."
         )
     return lines
+
+
+def _connect(hub, token):
+    return hub.HfApi(
+        token=token, library_name="sklearn_mdjpt", library_version=__version__
+    )
 
 
 def _import_hub():
