@@ -118,8 +118,8 @@ class MemmapReference(SignalInFile):
             As for `check`, or if the file cannot be mapped.
         """
         opened = self._map
-        self.check(held=opened is not None)
         if opened is not None:
+            self.check(held=True)
             if opened.nbytes > _MAPPED_BYTES and _CAN_LET_GO:
                 opened._mmap.madvise(mmap.MADV_DONTNEED)
         else:
@@ -132,6 +132,7 @@ class MemmapReference(SignalInFile):
                     f"{self.filename!r} cannot be mapped as {self.dtype} of shape "
                     f"{self.shape}: {error}."
                 ) from error
+            self.check()
             self._map = opened
             self._mapped.append((weakref.ref(self), opened.nbytes))
             while len(self._mapped) > 1 and (

@@ -301,6 +301,10 @@ class Recording(_Source):
         self.trials = check_trials(trials, self.duration)
         self.bad_spans = tuple((float(a), float(b)) for a, b in bad_spans)
 
+    def __getstate__(self):
+        # See `EEGWindows.__getstate__`.
+        return super().__getstate__() | {"trials": self.trials.copy()}
+
     @property
     def n_times(self) -> int:
         """Number of samples."""
