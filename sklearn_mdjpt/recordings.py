@@ -842,7 +842,7 @@ def info_positions(info):
 
 
 def _no_derived(signal):
-    """What a source has derived from its signal in the beginning: nothing."""
+    """Return what a source has derived from its signal in the beginning: nothing."""
     return {"_statistics": {}, "_derived_from": map_stamp(signal)}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sklearn.base import clone, is_clusterer, is_regressor

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .._files import locked, sync_folder, write_file
-from .._fingerprint import fingerprint, SignalOf
+from .._fingerprint import SignalOf, fingerprint
 from .._resampling import resampled_length
 from .._store import read_store, write_store
 from .._validation import check_option, check_path, home_hint, list_some
