@@ -17,6 +17,7 @@ from pathlib import Path
 from . import __version__
 
 PACKAGE = __name__.partition(".")[0]
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def iter_codes(code):
@@ -86,6 +87,7 @@ def _get(module, name):
 
 @functools.cache
 def python_version():
+    """Return which Python this is."""
     return f"Python {platform.python_version()}"
 
 
@@ -103,20 +105,19 @@ def installed_version(module):
     if top == "__main__":
         return None
     file = _file_of(module) or _file_of(top)
-    if file is None:
+    if file is None or _in_library(file):
         known = top in sys.builtin_module_names or top in sys.stdlib_module_names
         return python_version() if known else None
-    parts = Path(os.path.realpath(file)).parts
-    if not {"site-packages", "dist-packages"} & {*parts, *Path(file).parts}:
-        library = os.path.realpath(sysconfig.get_path("stdlib"))
-        in_library = os.path.realpath(file).startswith(library + os.sep)
-        return (
-            python_version() if in_library and top in sys.stdlib_module_names else None
-        )
-    version = getattr(sys.modules.get(top), "__version__", None)
-    if not isinstance(version, str):
-        version = _distribution_version(top)
+    folders = {*Path(file).parts, *Path(os.path.realpath(file)).parts}
+    version = _version(top) if folders & _INSTALLED else None
     return None if version is None else f"{top} {version}"
+
+
+def _in_library(file):
+    """Whether a file is of Python's own library."""
+    file, library = map(os.path.realpath, (file, sysconfig.get_path("stdlib")))
+    inside = file.removeprefix(library + os.sep)
+    return inside != file and not _INSTALLED & {*Path(inside).parts}
 
 
 def _file_of(module):
@@ -130,9 +131,13 @@ def _file_of(module):
     return None
 
 
-def _distribution_version(top):
+def _version(top):
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(top)
+    version = getattr(sys.modules.get(top), "__version__", None)
+    if isinstance(version, str):
+        return version
+    # Half a second: only for modules that are called otherwise than what they are of.
     for name in importlib.metadata.packages_distributions().get(top, ())[:1]:
         return importlib.metadata.version(name)
     return None

@@ -204,7 +204,7 @@ class _Walk:
 
     def here(self):
         """Say where the value at hand lies."""
-        return "".join(self.place).lstrip(".") or "a value"
+        return "".join(self.place).lstrip(" .") or "a value"
 
     def refuse(self, value):
         kind = type(value)
@@ -459,7 +459,7 @@ class _Walk:
     def function(self, value):
         if self._by_name(value) or self._met(value):
             return
-        self.place.append(f" ({value.__name__})" if self.place[-1] else "")
+        self.place.append(f" (function {value.__name__})")
         self.put("function", value.__name__)
         self.add(value.__code__)
         self.add(value.__defaults__, " (its defaults)")
