@@ -700,32 +700,43 @@ list of mne.Epochs or braindecode dataset
             "mixed_precision": peers.precision,
             "seeds": None if self.random_state is None else seeds,
         }
-        parameters["callbacks"] = without_loggers(self.callbacks)
+        del parameters["callbacks"]
         if file is not None:
             parameters["weights"] = dict(module.named_parameters())
         labels = None
         if uses_labels(columns, self.pairing):
             labels = pd.Series(windows.y if y is None else y, dtype=object)
-        try:
-            name = fingerprint(
-                SimpleNamespace(**parameters), without_made_up_names(columns), labels,
-                signals(windows),
-            )  # fmt: skip
-        except NotKnown as error:
-            if self.checkpoint_dir is None:
-                return None
-            raise ValueError(
-                f"checkpoint_dir={str(self.checkpoint_dir)!r} cannot be used: {error}, "
-                "so that it cannot be told which checkpoints are of this training. "
-                "Leave it out of the pickle (__getstate__ of its class) if it makes no "
-                "difference, or train with checkpoint_dir=None."
-            ) from error
+        name = fingerprint(
+            parameters, without_made_up_names(columns), labels, signals(windows)
+        )
         if peers.any(name != peers.share(name)):
             raise ValueError(
                 "The processes have other parameters or data than the first one: each "
                 "has to call fit with the same."
             )
-        return None if self.checkpoint_dir is None else Run(self.checkpoint_dir, name)
+        if self.checkpoint_dir is None:
+            return None
+        return Run(self.checkpoint_dir, self._with_callbacks(name, peers))
+
+    def _with_callbacks(self, name, peers):
+        """Return what tells a training from others that differ in callbacks only."""
+        callbacks = SimpleNamespace(callbacks=without_loggers(self.callbacks))
+        whole = reason = None
+        try:
+            whole = fingerprint(name, callbacks)
+        except NotKnown as error:
+            reason = str(error)
+        # In each process a callback may do another thing.
+        whole, reason = peers.share((whole, reason))
+        if whole is None:
+            raise ValueError(
+                f"checkpoint_dir={str(self.checkpoint_dir)!r} cannot be used: "
+                f"{reason}, "
+                "so that it cannot be told which checkpoints are of this training. "
+                "Leave it out of the pickle (__getstate__ of its class) if it makes no "
+                "difference, or train with checkpoint_dir=None."
+            )
+        return whole
 
     def _train(
         self, module, reader, windows, columns, y, seed, device, run, peers
