@@ -103,7 +103,9 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
     The filter multiplies the coefficients of the signal's discrete cosine transform
     (type II), where coefficient :math:`k` of :math:`N` has the frequency
     :math:`k f_s / 2 N`, by :math:`|H(f)|`. A continuous recording is filtered once as
-    a whole, breaks between trials included, and its windows are cut afterwards.
+    a whole, breaks between trials included, and its windows are cut afterwards. No
+    filter goes across a cut of the recording, and in its bad spans a straight line
+    stands in for the signal.
     Windows that came as arrays are filtered one by one, which by Parseval's theorem
     takes no more than :math:`\sigma^2 = \tfrac{1}{N} \sum_k |H(f_k)|^2 c_k^2` of the
     orthonormal coefficients. In windows of 5 seconds of EEG-like noise the two differ
@@ -367,20 +369,36 @@ def _source_variances(source, starts, n_times, matrix, bands):
 
 def _recording_variances(source, starts, n_times, matrix, bands):
     """Filter a recording a few channels at a time; take variances window by window."""
-    signal = source.signal
+    signal, bad = source.signal, source.bad_samples()
+    n_channels = len(signal) if matrix is None else len(matrix)
+    variance = np.empty((len(starts), n_channels, len(bands)))
+    pieces = source.pieces()
+    piece = np.searchsorted([a for a, _ in pieces], starts, side="right") - 1
+    for k in np.unique(piece):
+        mine, (a, b) = piece == k, pieces[k]
+        variance[mine] = _piece_variances(
+            signal[:, a:b], starts[mine] - a, n_times[mine], matrix, bands,
+            source.sfreq, None if bad is None else bad[a:b],
+        )  # fmt: skip
+    return variance
+
+
+def _piece_variances(signal, starts, n_times, matrix, bands, sfreq, gaps):
+    """Filter a piece of signal, in which some samples are gaps, and take variances."""
     n_channels = len(signal) if matrix is None else len(matrix)
     variance = np.empty((len(starts), n_channels, len(bands)))
     # A mirrored tail gives the transform a length that is fast to compute.
     n_fast = next_fast_len(signal.shape[1], real=True)
-    gains = [np.sqrt(_power_gain(n_fast, source.sfreq, *band)) for band in bands]
+    gains = [np.sqrt(_power_gain(n_fast, sfreq, *band)) for band in bands]
     step = max(1, _RECORDING_SAMPLES // signal.shape[1])
     for first in range(0, n_channels, step):
         some = slice(first, first + step)
         if matrix is None:
-            x = bridge_gaps(np.array(signal[some], dtype=float))
+            x = bridge_gaps(np.array(signal[some], dtype=float), gaps)
         else:
             used = np.flatnonzero(matrix[some].any(axis=0))
-            x = matrix[some][:, used] @ bridge_gaps(np.array(signal[used], dtype=float))
+            x = np.array(signal[used], dtype=float)
+            x = matrix[some][:, used] @ bridge_gaps(x, gaps)
         x = np.pad(x, [(0, 0), (0, n_fast - x.shape[1])], mode="symmetric")
         coef = dct(x - x.mean(axis=1, keepdims=True), norm="ortho", overwrite_x=True)
         for b, gain in enumerate(gains):

@@ -17,6 +17,20 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ._marks import (
+    BAD_TEXT,
+    BORDER_TEXT,
+    CUT_TEXT,
+    GRACE,
+    annotation_marks,
+    check_bad_spans,
+    check_cuts,
+    cut_samples,
+    is_mark,
+    label_to_text,
+    span_samples,
+    text_to_label,
+)
 from ._resampling import cache, resample, resample_cuts, resampled_length
 from ._signals import SignalInFile, memmap_root, signal_in_file
 from ._validation import (
@@ -44,9 +58,6 @@ _CHUNK_SAMPLES = 2**22
 _STACK_CACHE_BYTES = 2**28
 CACHED_SAMPLES = 2**17
 """As many samples, in float64, stay in the processor's cache."""
-
-NO_TRIAL = ("BAD", "EDGE")
-"""How annotations begin, in capitals, that mark no trial."""
 
 OUTLIER_FACTOR = 30.0
 """What counts for the amplitude is below this many times the median magnitude."""
@@ -81,10 +92,10 @@ class _Source:
 
         After each channel's mean is removed, mean and SD are taken over the samples
         with ``|x| < 30 * median(|x|)``, all picked channels together (mdJPT,
-        arXiv:2510.22197, amplitude normalisation).  Samples outside the trials and
-        samples that are not finite do not count.  The median is taken over at most
-        two million evenly spaced samples.  Padding does not count either: stretches of
-        a second and more in which every picked channel stays the same.
+        arXiv:2510.22197, amplitude normalisation).  Samples outside the trials, in bad
+        spans, and samples that are not finite do not count.  The median is taken over
+        at most two million evenly spaced samples.  Padding does not count either:
+        stretches of a second and more in which every picked channel stays the same.
 
         Parameters
         ----------
@@ -223,19 +234,33 @@ class Recording(_Source):
         Digitised electrode positions in metres (head coordinates), used for channels
         whose names are not of the 10-05 system.
     bad_spans : sequence of (float, float), default=()
-        Stretches (start, stop), in seconds, in which no window is cut.
+        Stretches (start, stop), in seconds, in which no window is cut.  Their samples
+        have no effect on anything: statistics leave them out, and where filters or
+        resampling pass, a straight line stands in for them.
+    cuts : sequence of float, default=()
+        Times, in seconds, at which the signal breaks: pieces that were recorded apart
+        meet there.  No window, filter or resampling goes across.
 
     Attributes
     ----------
     trials : DataFrame
         The trials, with columns ``trial``, ``start``, ``stop``, ``stimulus``,
         ``label`` and the further ones.
+    bad_spans : tuple of (float, float)
+        The bad spans, in seconds.
+    cuts : tuple of float
+        The cuts, in seconds, ascending; a bad span without length is one.
 
     Raises
     ------
     ValueError
-        A signal that is not 2-D, names that do not fit, an unusable rate, or a trial
-        that lies outside the recording.
+        A signal that is not 2-D, names that do not fit, an unusable rate, a trial or a
+        cut that lies outside the recording, or a bad span that ends before it starts.
+
+    Warns
+    -----
+    UserWarning
+        If trials overlap: windows of both would hold the same samples.
 
     See Also
     --------
@@ -252,6 +277,8 @@ class Recording(_Source):
     """
 
     is_continuous = True
+    # Of recordings that were pickled when there were none.
+    cuts: tuple[float, ...] = ()
 
     def __init__(
         self,
@@ -264,6 +291,7 @@ class Recording(_Source):
         trials: Trials | None = None,
         positions: ArrayLike | None = None,
         bad_spans: Sequence[tuple[float, float]] = (),
+        cuts: Sequence[float] = (),
     ) -> None:
         if not isinstance(signal, np.ndarray | SignalInFile):
             signal = np.asarray(signal)
@@ -278,7 +306,18 @@ class Recording(_Source):
         self.subject = as_id(subject)
         self.session = as_id(session)
         self.trials = check_trials(trials, self.duration)
-        self.bad_spans = tuple((float(a), float(b)) for a, b in bad_spans)
+        names = self.trials.set_axis([f"trial {k + 1}" for k in self.trials.index])
+        overlap = describe_overlap(names, self.sfreq)
+        if overlap:
+            warnings.warn(
+                f"Trials overlap: {overlap}. Windows of both hold the same samples; "
+                "pass trials= that lie apart.",
+                stacklevel=2,
+            )
+        spans = check_bad_spans(bad_spans)
+        self.bad_spans = tuple(span for span in spans if span[0] < span[1])
+        points = [start for start, stop in spans if start == stop]
+        self.cuts = check_cuts([*cuts, *points], self.duration)
 
     @property
     def n_times(self) -> int:
@@ -289,6 +328,62 @@ class Recording(_Source):
     def duration(self) -> float:
         """Length in seconds."""
         return self.n_times / self.sfreq
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """Return the stretches between cuts, which nothing goes across.
+
+        Returns
+        -------
+        list of (int, int)
+            First sample and end of each, from the recording's start to its end.
+        """
+        cuts = cut_samples(self.cuts, self.sfreq, self.n_times)
+        borders = [0, *cuts.tolist(), self.n_times]
+        return list(zip(borders[:-1], borders[1:], strict=True))
+
+    def bad_samples(self) -> np.ndarray | None:
+        """Say which samples lie in bad spans.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_times,), or None
+            None where there is no bad span.
+        """
+        spans = span_samples(self.bad_spans, self.sfreq, self.n_times)
+        if not len(spans):
+            return None
+        bad = np.zeros(self.n_times, bool)
+        for first, end in spans:
+            bad[first:end] = True
+        return bad
+
+    def holds(self, starts: np.ndarray, n_times: int) -> np.ndarray:
+        """Say which windows are free of cuts and bad spans.
+
+        Parameters
+        ----------
+        starts : ndarray of int, shape (n_windows,)
+            First sample of each window.
+        n_times : int
+            Length of a window in samples.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_windows,)
+            Whether a window may be cut there.
+        """
+        starts = np.asarray(starts)
+        # EEGLAB puts cuts between two samples: time counts here, not the sample.
+        cuts = np.asarray(self.cuts) * self.sfreq
+        across = np.searchsorted(cuts, starts + GRACE, side="right") != np.searchsorted(
+            cuts, starts + n_times - GRACE, side="left"
+        )
+        spans = span_samples(self.bad_spans, self.sfreq, self.n_times)
+        if len(spans):
+            after = np.searchsorted(spans[:, 1], starts, side="right")
+            before = np.searchsorted(spans[:, 0], starts + n_times, side="left")
+            across |= after != before
+        return ~across
 
     def windows(self, starts: np.ndarray, n_times: int) -> np.ndarray:
         """Cut windows.
@@ -341,22 +436,45 @@ class Recording(_Source):
         if sfreq == self.sfreq:
             x = _gather(_all_cuts(self.signal, n_times), starts, picks)
             return x.astype(np.float32, copy=False)
-        n_all, n_new = (
-            int(resampled_length(n, self.sfreq, sfreq)) for n in (self.n_times, n_times)
-        )
-        new_starts = resampled_length(starts, self.sfreq, sfreq)
-        new_starts = np.minimum(new_starts, n_all - n_new)
+        n_new = int(resampled_length(n_times, self.sfreq, sfreq))
+        pieces, starts = np.array(self.pieces()), np.asarray(starts)
+        lengths = resampled_length(np.diff(pieces)[:, 0], self.sfreq, sfreq)
+        # Each piece has a time of its own, at either rate.
+        piece = np.searchsorted(pieces[:, 0], starts, side="right") - 1
+        local = resampled_length(starts - pieces[piece, 0], self.sfreq, sfreq)
+        local = np.minimum(local, lengths[piece] - n_new)
+        if (local < 0).any():
+            raise ValueError(
+                f"{(local < 0).sum()} windows lie across a cut of {self!r}; cut the "
+                "windows anew with EEGWindows.from_recordings."
+            )
         signal = cache.get(
             self,
             sfreq,
-            lambda: resample(self.signal, self.sfreq, sfreq),
-            n_bytes=4 * self.n_channels * n_all,
+            lambda: self._resampled(pieces, sfreq),
+            n_bytes=4 * self.n_channels * int(lengths.sum()),
         )
-        if signal is None:
-            return resample_cuts(
-                self.signal, new_starts, n_new, self.sfreq, sfreq, picks
-            )
-        return _gather(_all_cuts(signal, n_new), new_starts, picks)
+        if signal is not None:
+            new_starts = local + (np.cumsum(lengths) - lengths)[piece]
+            return _gather(_all_cuts(signal, n_new), new_starts, picks)
+        x, bad = self.signal, self.bad_samples()
+        out = np.empty((len(picks), len(starts), n_new), np.float32)
+        for k in np.unique(piece):
+            mine, (a, b) = np.flatnonzero(piece == k), pieces[k]
+            out[:, mine] = resample_cuts(
+                x[:, a:b], local[mine], n_new, self.sfreq, sfreq, picks,
+                None if bad is None else bad[a:b],
+            ).swapaxes(0, 1)  # fmt: skip
+        return out.swapaxes(0, 1)
+
+    def _resampled(self, pieces, sfreq):
+        """Resample piece by piece, and join them."""
+        x, bad = self.signal, self.bad_samples()
+        parts = [
+            resample(x[:, a:b], self.sfreq, sfreq, None if bad is None else bad[a:b])
+            for a, b in pieces
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def window_flaws(
         self, starts: np.ndarray, n_times: int, picks: np.ndarray | slice = slice(None)
@@ -438,8 +556,9 @@ class Recording(_Source):
         self._signal = signal
 
     def _chunks(self):
-        """Slices over the samples that lie in a trial, each one once."""
+        """Slices over the samples of trials that are not bad, each one once."""
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
+        spans = span_samples(self.bad_spans, self.sfreq, self.n_times)
         done = 0
         for start, stop in sorted(
             zip(self.trials["start"], self.trials["stop"], strict=True)
@@ -447,8 +566,10 @@ class Recording(_Source):
             a = max(round(start * self.sfreq), done)
             b = min(round(stop * self.sfreq), self.n_times)
             done = max(done, b)
-            for i in range(a, b, step):
-                yield (slice(None), slice(i, min(i + step, b)))
+            inside = np.clip(spans, a, max(a, b)).ravel()
+            for first, end in zip([a, *inside[1::2]], [*inside[::2], b], strict=True):
+                for i in range(first, end, step):
+                    yield (slice(None), slice(i, min(i + step, end)))
 
     @classmethod
     def from_raw(
@@ -472,8 +593,8 @@ class Recording(_Source):
             The recording, in volts; it is not changed.
         trials : DataFrame or list of dict, default=None
             As for `Recording`, seconds from the recording's start.  None takes every
-            annotation that has a duration and whose description does not begin with
-            "BAD" or "EDGE"; without any, the whole recording is one trial.
+            annotation that has a duration and is no mark; without any, the whole
+            recording is one trial.
         dataset, subject, session : str or int, default=None
             As for `Recording`.
         description : {"label", "stimulus"}, default="label"
@@ -483,12 +604,20 @@ class Recording(_Source):
         Returns
         -------
         Recording
-            No window will be cut where an annotation begins with "BAD".
+            With the marks of ``raw``, which are never labels.  Annotations that begin
+            with "BAD" are its `bad_spans`; its `cuts` are those that begin with "EDGE",
+            MNE's "BAD boundary", EEGLAB's "boundary", BrainVision's "New Segment", and
+            all that begin with "BAD" and have no duration.
 
         Raises
         ------
         ValueError
             If no good EEG channel is left.
+
+        Warns
+        -----
+        UserWarning
+            If annotations without a duration make no trial, or trials overlap.
         """
         import mne
 
@@ -499,7 +628,8 @@ class Recording(_Source):
                 f"description must be 'label' or 'stimulus'; got {description!r}."
             )
         picks = pick_good_eeg(raw)
-        trials, bad_spans = read_annotations(raw, trials, description, stacklevel=3)
+        trials = read_trials(raw, trials, description, stacklevel=3)
+        marks = annotation_marks(raw)
         good = raw.copy().pick(picks).load_data(verbose="error")
         good.apply_proj(verbose="error")
         return cls(
@@ -511,7 +641,8 @@ class Recording(_Source):
             session=session,
             trials=trials,
             positions=info_positions(good.info),
-            bad_spans=bad_spans,
+            bad_spans=marks.bad_spans,
+            cuts=marks.cuts,
         )
 
     def to_raw(
@@ -523,17 +654,18 @@ class Recording(_Source):
         ----------
         description : {"label", "stimulus"}, default="label"
             What the trials' annotations say, as in `from_raw`.  A trial without one is
-            described as "trial" and its id or number.
+            described as "trial" and its id or number.  A text that would be taken for
+            a mark, such as "bad", becomes "trial: bad", which `from_raw` understands.
 
         Returns
         -------
         mne.io.RawArray
             EEG channels in the recording's unit, which MNE takes for volts, in
-            float64.  Each trial is an annotation, each of the `bad_spans` one that
-            begins with "BAD"; where one trial begins as another ends there is an
-            "EDGE boundary", so that MNE does not filter across joined trials.
-            Electrodes are at their digitised positions, else where the 10-05 template
-            has them, else nowhere.
+            float64.  Each trial is an annotation, each of the `bad_spans` a "BAD span",
+            each of the `cuts` an "EDGE boundary".  Where one trial begins as another
+            ends there is an "EDGE trial", so that MNE does not filter across joined
+            trials; `from_raw` takes it for no cut.  Electrodes are at their digitised
+            positions, else where the 10-05 template has them, else nowhere.
 
         See Also
         --------
@@ -562,7 +694,7 @@ class Recording(_Source):
         trials = self.trials
         starts, stops = trials["start"].to_numpy(), trials["stop"].to_numpy()
         texts = [
-            str(text) if not pd.isna(text) else f"trial {trial or k + 1}"
+            label_to_text(text) if not pd.isna(text) else f"trial {trial or k + 1}"
             for k, (text, trial) in enumerate(
                 zip(trials[description], trials["trial"], strict=True)
             )
@@ -572,12 +704,13 @@ class Recording(_Source):
             start for start in starts if (abs(stops - start) < 0.5 / self.sfreq).any()
         ]
         spans = [
-            (max(start, 0.0), min(stop, self.duration), "BAD span")
+            (max(start, 0.0), min(stop, self.duration), BAD_TEXT)
             for start, stop in self.bad_spans
         ]
         rows = [
             *zip(starts, np.minimum(stops, self.duration), texts, strict=True),
-            *((start, start, "EDGE boundary") for start in joined),
+            *((start, start, BORDER_TEXT) for start in joined),
+            *((cut, cut, CUT_TEXT) for cut in self.cuts if 0 < cut < self.duration),
             *(span for span in spans if span[1] > span[0]),
         ]
         onsets = [start for start, _, _ in rows]
@@ -713,8 +846,8 @@ class WindowStack(_Source):
         return super().__getstate__()
 
 
-def read_annotations(raw, trials=None, description="label", *, stacklevel=2):
-    """Return the trials and the bad spans that a Raw's annotations mark.
+def read_trials(raw, trials=None, description="label", *, stacklevel=2):
+    """Return the trials that a Raw's annotations name.
 
     Parameters
     ----------
@@ -729,41 +862,36 @@ def read_annotations(raw, trials=None, description="label", *, stacklevel=2):
 
     Returns
     -------
-    trials : DataFrame or list of dict or None
+    DataFrame or list of dict or None
         In seconds from the recording's start; None if there is none.
-    bad_spans : list of (float, float)
-        Where an annotation begins with "BAD".
     """
+    if trials is not None:
+        return trials
+    end = raw.n_times / raw.info["sfreq"]
     marks = raw.annotations
-    onsets = marks.onset - raw.first_time
-    spans = [
-        (max(onset, 0.0), onset + duration, text)
-        for onset, duration, text in zip(
-            onsets, marks.duration, marks.description, strict=True
-        )
-        if duration > 0
-    ]
-    points = [
-        str(text)
-        for text, duration in zip(marks.description, marks.duration, strict=True)
-        if duration <= 0 and not text.upper().startswith(NO_TRIAL)
-    ]
-    if trials is None and points:
+    points, trials = set(), []
+    n_points = 0
+    for onset, duration, text in zip(
+        marks.onset - raw.first_time, marks.duration, marks.description, strict=True
+    ):
+        if is_mark(text):
+            continue
+        if duration > 0:
+            stop = min(onset + duration, end)
+            trials.append(
+                {"start": max(onset, 0.0), "stop": stop}
+                | {description: text_to_label(text)}
+            )
+        else:
+            points.add(str(text))
+            n_points += 1
+    if points:
         warnings.warn(
-            f"{len(points)} annotations have no duration and make no trial "
-            f"({list_some(sorted(set(points)), 4)}); pass trials= with start and "
-            "stop.",
+            f"{n_points} annotations have no duration and make no trial "
+            f"({list_some(sorted(points), 4)}); pass trials= with start and stop.",
             stacklevel=stacklevel,
         )
-    bad_spans = [(a, b) for a, b, text in spans if text.upper().startswith("BAD")]
-    duration = raw.n_times / raw.info["sfreq"]
-    if trials is None:
-        trials = [
-            {"start": a, "stop": min(b, duration), description: text}
-            for a, b, text in spans
-            if not text.upper().startswith(NO_TRIAL)
-        ] or None
-    return trials, bad_spans
+    return trials or None
 
 
 def pick_good_eeg(raw):
@@ -930,6 +1058,46 @@ def check_trials(trials, duration):
         )
     first = ["trial", "start", "stop", "stimulus", "label"]
     return trials[first + [name for name in trials if name not in first]]
+
+
+def describe_overlap(trials, sfreq):
+    """Say which trials overlap by more than a sample; None if there are none.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        With ``start`` and ``stop`` in seconds; its index names them.
+    sfreq : float
+        Rate in hertz.
+
+    Returns
+    -------
+    str or None
+        The first two, and how many further trials begin within another.
+    """
+    ordered = trials.sort_values("start", kind="stable")
+    starts, stops = ordered["start"].to_numpy(float), ordered["stop"].to_numpy(float)
+    # A sample of grace: tables hold rounded seconds.
+    clash = np.flatnonzero(starts[1:] < np.maximum.accumulate(stops)[:-1] - 1 / sfreq)
+    if not len(clash):
+        return None
+    later = clash[0] + 1
+    one, other = (
+        f"{ordered.index[k]} ({starts[k]:g} to {stops[k]:g} s"
+        f"{_text_of_trial(ordered.iloc[k])})"
+        for k in (int(np.argmax(stops[:later])), later)
+    )
+    further = f", and {len(clash) - 1} further" if len(clash) > 1 else ""
+    return f"{one} and {other}{further}"
+
+
+def _text_of_trial(trial):
+    """Say what a trial is, as far as it is known."""
+    for name in ("trial_type", "label", "stimulus"):
+        text = trial.get(name)
+        if text is not None and not pd.isna(text):
+            return f", {text}"
+    return ""
 
 
 def _warn_of_misspelling(name, columns):

@@ -137,7 +137,7 @@ class EEGWindows:
         window_seconds: float = 5.0,
         stride_seconds: float = 2.0,
     ) -> Self:
-        """Cut windows from recordings; none crosses a trial's border.
+        """Cut windows from recordings; none crosses a trial's border or a cut.
 
         Parameters
         ----------
@@ -191,9 +191,8 @@ class EEGWindows:
                 n_short += round((stop - start) * recording.sfreq) < length
             rows = np.repeat(np.arange(len(table)), [len(some) for some in onsets])
             onsets = np.concatenate(onsets) if onsets else np.zeros(0)
-            first = table["start"].to_numpy(float)[rows] + onsets
-            first = np.round(first * recording.sfreq).astype(np.int64)
-            starts.append(np.minimum(first, recording.n_times - length))
+            begin = table["start"].to_numpy(float)[rows]
+            starts.append(_first_samples(begin, onsets, recording, length))
             source_index.append(np.full(len(rows), k))
             columns["onset"].append(onsets)
             columns["trial"].append(np.array(ids, dtype=object)[rows])
@@ -1112,11 +1111,14 @@ def _onsets(start, stop, recording, length, stride_seconds):
         return np.zeros(0)
     count = int(np.floor(available / (stride_seconds * recording.sfreq) + 1e-9)) + 1
     onsets = np.arange(count) * stride_seconds
-    first = start + onsets
-    clear = np.ones(count, bool)
-    for a, b in recording.bad_spans:
-        clear &= (first >= b) | (first + length / recording.sfreq <= a)
-    return onsets[clear]
+    first = _first_samples(start, onsets, recording, length)
+    return onsets[recording.holds(first, length)]
+
+
+def _first_samples(start, onsets, recording, length):
+    """First sample of windows whose onsets count from a trial's start, in seconds."""
+    first = np.round((start + onsets) * recording.sfreq).astype(np.int64)
+    return np.minimum(first, recording.n_times - length)
 
 
 def _make_metadata(n_rows, *, extra=None, **columns):

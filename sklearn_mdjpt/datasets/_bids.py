@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from .._marks import annotation_marks, is_mark, join_marks, make_marks
 from .._signals import DecodedSignal, naming
 from .._validation import as_id, check_installed, check_option, list_some
 from ..recordings import (
-    NO_TRIAL,
     Recording,
+    describe_overlap,
     info_positions,
     pick_good_eeg,
-    read_annotations,
 )
 from ._reading import check_root, contents, read_all
 
@@ -73,7 +73,7 @@ def read_bids(
         without "sub-", "ses-", "task-".  None: all that are there.
     trial_types : str or sequence of str, default=None
         Which events are trials, by the column ``trial_type``.  None: all that have a
-        duration, and do not begin with "BAD" or "EDGE".
+        duration and are no marks.
     label, stimulus : str, dict, callable or None, default="trial_type", None
         What labels and stimuli are.  A str is a column of ``events.tsv``, whose text
         is taken.  A dict has a name, or None, for each ``trial_type``.  A callable gets
@@ -104,8 +104,9 @@ def read_bids(
         call bad.  A trial is named by its task, its run and the event's row in
         ``events.tsv``, "task-film_run-1_3", whatever else is read.  Further columns are
         ``task``, ``run`` and those of ``events.tsv`` (ratings) but for ``sample`` and
-        names that windows have for something else.  No window is cut where an event
-        begins with "BAD".
+        names that windows have for something else.  Events that are marks, as for
+        `Recording.from_raw`, and those in the recording's own file are its bad spans
+        and cuts; an event that `trial_types` asks for is a trial, whatever its name.
 
     Raises
     ------
@@ -179,7 +180,8 @@ def read_bids(
         },
     )
     events = {path: _read_events(path) for path in files.values()}
-    chosen = _choose(events, _wanted(trial_types, "trial_types"), duration)
+    trial_types = _wanted(trial_types, "trial_types")
+    chosen = _choose(events, trial_types, duration)
     trials = {
         path: _describe(path, events[path], seconds, label, stimulus)
         for path, seconds in chosen.items()
@@ -189,6 +191,11 @@ def read_bids(
         partial(
             _read,
             trials=trials,
+            marks={
+                path: _table_marks(events[path].drop(seconds.index))
+                for path, seconds in chosen.items()
+            },
+            labels=trial_types or (),
             dataset=_dataset_name(root) if dataset is None else dataset,
             on_ch_mismatch=on_ch_mismatch,
         ),
@@ -358,7 +365,7 @@ def _choose(events, trial_types, duration):
         if duration is not None:
             seconds = seconds.where(seconds > 0, float(duration))
         if trial_types is None:
-            marks = [str(text).upper().startswith(NO_TRIAL) for text in types]
+            marks = [is_mark(text) for text in _descriptions(table)]
             is_trial = (seconds > 0) & ~np.array(marks, bool)
         else:
             is_trial = types.isin(trial_types)
@@ -385,6 +392,38 @@ def _choose(events, trial_types, duration):
             stacklevel=3,
         )
     return chosen
+
+
+def _descriptions(events):
+    """Return what each event is: its ``trial_type``, else its ``value``."""
+    texts = pd.Series(None, events.index, dtype=object)
+    for name in ("value", "trial_type"):
+        if name in events:
+            texts = events[name].where(events[name].notna(), texts)
+    return texts
+
+
+def _table_marks(events):
+    """Return the marks among the events that are no trials."""
+    return make_marks(
+        _descriptions(events), events["onset"], events["duration"].astype(float)
+    )
+
+
+def _file_marks(path, labels):
+    """Return the marks in a recording's own file, but for events that are labels.
+
+    What mne-bids reads has the events of the table in their place.
+    """
+    import mne
+
+    with warnings.catch_warnings():
+        # The same file has been opened before.
+        warnings.simplefilter("ignore")
+        raw = mne.io.read_raw(path, verbose="error")
+    keep = [text not in labels for text in raw.annotations.description]
+    raw.set_annotations(raw.annotations[np.flatnonzero(keep)], verbose="error")
+    return annotation_marks(raw)
 
 
 def _describe(path, events, seconds, label, stimulus):
@@ -466,8 +505,11 @@ def _open(path, on_ch_mismatch):
     )
 
 
-def _read(path, subject, session, name, *, trials, dataset, on_ch_mismatch):
+def _read(
+    path, subject, session, name, *, trials, marks, labels, dataset, on_ch_mismatch
+):
     raw = _open(path, on_ch_mismatch)
+    cuts, bad_spans = join_marks(marks[path], _file_marks(path, labels))
     picks = pick_good_eeg(raw)
     ch_names = [raw.ch_names[pick] for pick in picks]
     sfreq = raw.info["sfreq"]
@@ -485,7 +527,8 @@ def _read(path, subject, session, name, *, trials, dataset, on_ch_mismatch):
         session=session,
         trials=table,
         positions=info_positions(raw.info)[picks],
-        bad_spans=read_annotations(raw, table)[1],
+        bad_spans=bad_spans,
+        cuts=[cut for cut in cuts if cut < raw.n_times / sfreq],
     )
 
 
@@ -498,22 +541,11 @@ def _decode(path, ch_names, on_ch_mismatch):
 
 def _fit_in(trials, end, sfreq, path):
     """Cut trials at the recording's end; raise where two of them overlap."""
-    ordered = trials.sort_values("start", kind="stable")
-    starts, stops = ordered["start"].to_numpy(), ordered["stop"].to_numpy()
-    # A sample of grace: tables hold rounded seconds.
-    clash = np.flatnonzero(starts[1:] < np.maximum.accumulate(stops)[:-1] - 1 / sfreq)
-    if len(clash):
-        later = clash[0] + 1
-        earlier = int(np.argmax(stops[:later]))
-        one, other = (
-            f"event {ordered.index[k]} ({starts[k]:g} to {stops[k]:g} s"
-            + (f", {text}" if (text := ordered.iloc[k].get("trial_type")) else "")
-            + ")"
-            for k in (earlier, later)
-        )
+    overlap = describe_overlap(trials.rename(index="event {}".format), sfreq)
+    if overlap:
         raise ValueError(
-            f"its trials overlap: {one} and {other}; choose with trial_types=, or "
-            "check duration="
+            f"its trials overlap: {overlap}; choose with trial_types=, or check "
+            "duration="
         )
     inside = trials["start"] < end
     late = trials[inside & (trials["stop"] > end + 1 / sfreq)]

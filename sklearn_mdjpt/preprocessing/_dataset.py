@@ -17,6 +17,7 @@ import pandas as pd
 
 from .._digest import array_digest
 from .._files import locked, sync_folder, write_file
+from .._marks import matching_pieces
 from .._resampling import resampled_length
 from .._store import read_store, write_store
 from .._validation import check_option, check_path, home_hint, list_some
@@ -293,6 +294,8 @@ def _fingerprint(source, parameters):
         "names": source.trials["trial"].tolist(),
         "bad_spans": repr(source.bad_spans),
     }
+    if source.bad_spans or source.cuts:
+        about["marks"] = repr(source.cuts)
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for part in source.parts():
         digest.update(array_digest(part))
@@ -333,13 +336,18 @@ def _cleaned_windows(X, blocks, paths):
         if k not in paths:
             continue
         clean = read_store(paths[k])[0][0]
-        for name in ("dataset", "subject", "session", "trials", "bad_spans"):
+        for name in ("dataset", "subject", "session", "trials", "bad_spans", "cuts"):
             setattr(clean, name, getattr(source, name))
         index[rows] = len(sources)
+        pieces = matching_pieces(
+            source.cuts, source.sfreq, source.n_times, clean.sfreq, clean.n_times
+        )
+        piece = np.searchsorted(pieces[:, 0], old_starts, side="right") - 1
+        first, _, new_first, new_end = pieces[piece].T
         new = resampled_length(old_lengths, source.sfreq, clean.sfreq)
-        lengths[rows] = np.minimum(new, clean.n_times)
-        new = resampled_length(old_starts, source.sfreq, clean.sfreq)
-        starts[rows] = np.minimum(new, clean.n_times - lengths[rows])
+        lengths[rows] = np.minimum(new, new_end - new_first)
+        new = resampled_length(old_starts - first, source.sfreq, clean.sfreq)
+        starts[rows] = np.minimum(new_first + new, new_end - lengths[rows])
         sources.append(clean)
     kept = index >= 0
     metadata = X.metadata[kept].reset_index(drop=True)
