@@ -44,7 +44,8 @@ mne.Epochs, or braindecode BaseConcatDataset
         given = dict.fromkeys(
             ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
         )
-        windows = EEGWindows._from_epochs(X, given=given)
+        # Rows stay as they are: a mark is for who makes the windows to heed.
+        windows, _ = EEGWindows._from_epochs(X, given=given)
     elif _is_braindecode(X):
         windows = EEGWindows.from_braindecode(X)
     else:

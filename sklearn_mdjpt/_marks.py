@@ -45,6 +45,28 @@ class Marks(NamedTuple):
     cuts: tuple
     bad_spans: tuple
 
+    def spare(self, starts, stops, grace=0.0):
+        """Say which stretches (n,) of time no mark touches.
+
+        Parameters
+        ----------
+        starts, stops : ndarray of float, shape (n,)
+            In seconds.
+        grace : float, default=0.0
+            What does not count, in seconds.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+        """
+        starts, stops = np.asarray(starts) + grace, np.asarray(stops) - grace
+        clear = np.ones(len(starts), bool)
+        for cut in self.cuts:
+            clear &= (cut <= starts) | (cut >= stops)
+        for first, end in self.bad_spans:
+            clear &= (end <= starts) | (first >= stops)
+        return clear
+
 
 def kind_of_mark(text):
     """Say what a description marks.
@@ -129,12 +151,22 @@ def make_marks(texts, onsets, durations, end=np.inf):
 
 
 def annotation_marks(raw):
-    """Return the `Marks` among the annotations of an `mne.io.Raw`."""
+    """Return the `Marks` among the annotations of an `mne.io.Raw`.
+
+    One that names channels counts if a good EEG channel is among them.
+    """
+    import mne
+
+    good = mne.pick_types(raw.info, eeg=True, exclude="bads")
+    good = {raw.ch_names[pick] for pick in good}
     marks = raw.annotations
+    count = np.array(
+        [not names or not good.isdisjoint(names) for names in marks.ch_names], bool
+    )
     return make_marks(
-        marks.description,
-        marks.onset - raw.first_time,
-        marks.duration,
+        marks.description[count],
+        marks.onset[count] - raw.first_time,
+        marks.duration[count],
         raw.n_times / raw.info["sfreq"],
     )
 

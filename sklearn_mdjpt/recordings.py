@@ -22,6 +22,7 @@ from ._marks import (
     BORDER_TEXT,
     CUT_TEXT,
     GRACE,
+    Marks,
     annotation_marks,
     check_bad_spans,
     check_cuts,
@@ -374,16 +375,9 @@ class Recording(_Source):
         """
         starts = np.asarray(starts)
         # EEGLAB puts cuts between two samples: time counts here, not the sample.
-        cuts = np.asarray(self.cuts) * self.sfreq
-        across = np.searchsorted(cuts, starts + GRACE, side="right") != np.searchsorted(
-            cuts, starts + n_times - GRACE, side="left"
+        return Marks(self.cuts, self.bad_spans).spare(
+            starts / self.sfreq, (starts + n_times) / self.sfreq, GRACE / self.sfreq
         )
-        spans = span_samples(self.bad_spans, self.sfreq, self.n_times)
-        if len(spans):
-            after = np.searchsorted(spans[:, 1], starts, side="right")
-            before = np.searchsorted(spans[:, 0], starts + n_times, side="left")
-            across |= after != before
-        return ~across
 
     def windows(self, starts: np.ndarray, n_times: int) -> np.ndarray:
         """Cut windows.
@@ -876,7 +870,8 @@ def read_trials(raw, trials=None, description="label", *, stacklevel=2):
     ):
         if is_mark(text):
             continue
-        if duration > 0:
+        # BrainVision gives each marker the length of a sample.
+        if duration * raw.info["sfreq"] > 1.5:
             stop = min(onset + duration, end)
             trials.append(
                 {"start": max(onset, 0.0), "stop": stop}

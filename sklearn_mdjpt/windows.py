@@ -19,6 +19,7 @@ import pandas as pd
 from ._braindecode_windows import make_dataset, read_parts
 from ._canonical import CanonicalReader
 from ._grouping import combine_groups, rows_of_groups
+from ._marks import CUT, kind_of_mark, make_marks
 from ._store import read_store, write_store
 from ._validation import (
     check_ch_names,
@@ -328,20 +329,43 @@ class EEGWindows:
         EEGWindows
             In the order of the list and of the epochs in it.
 
+        Warns
+        -----
+        UserWarning
+            If epochs are left out: those that lie in a bad span or across a cut, by
+            the annotations that the Epochs have kept, or whose event is a mark
+            ("boundary", "New Segment").  `Recording.from_raw` says what is a mark.
+
         See Also
         --------
         EEGWindows.to_epochs : The way back.
         """
-        return cls._from_epochs(
+        windows, clear = cls._from_epochs(
             epochs,
             given={
                 "dataset": dataset, "subject": subject, "session": session,
                 "trial": trial, "stimulus": stimulus, "onset": onset, "label": y,
             },
         )  # fmt: skip
+        return windows._without_marked(clear, "epochs", stacklevel=3)
+
+    def _without_marked(self, clear, what, *, stacklevel):
+        """Leave out windows that are not clear of marks, and say so."""
+        if clear.all():
+            return self
+        n_marked = (~clear).sum()
+        some = (
+            f"{n_marked} of {len(clear)} {what} lie in a bad span, across a cut, or "
+            f"begin at a mark ({list_some(np.flatnonzero(~clear), 4)})"
+        )
+        if not clear.any():
+            raise ValueError(f"{some}; none is left.")
+        warnings.warn(f"{some}; they are left out.", stacklevel=stacklevel + 1)
+        return self[clear]
 
     @classmethod
     def _from_epochs(cls, epochs, *, given):
+        """Return windows of all epochs, and which of them no mark touches."""
         import mne
 
         parts = list(epochs) if isinstance(epochs, list | tuple) else [epochs]
@@ -355,7 +379,7 @@ class EEGWindows:
             raise ValueError("epochs is an empty list.")
         # scikit-learn turns Epochs into a list of single ones, in any order: those of
         # one montage, rate and length are joined again.
-        blocks, metadata, first = {}, [], 0
+        blocks, metadata, first, clear = {}, [], 0, []
         for part in parts:
             picks = mne.pick_types(part.info, eeg=True, exclude="bads")
             if not len(picks):
@@ -374,6 +398,7 @@ class EEGWindows:
             places.append(np.arange(first, first + len(data)))
             first += len(data)
             metadata.append(_epochs_metadata(part))
+            clear.append(_clear_epochs(part))
         table = pd.concat(metadata, ignore_index=True)
         columns = {
             name: values if values is not None or name not in table else table[name]
@@ -400,7 +425,7 @@ class EEGWindows:
             )
         joined = concat_windows(windows)[np.argsort(np.concatenate(order))]
         joined._metadata = meta
-        return joined
+        return joined, np.concatenate(clear)
 
     def to_epochs(self) -> list[mne.EpochsArray]:
         """Make `mne.Epochs` of the windows, one for each montage, rate and length.
@@ -1175,7 +1200,36 @@ def _epochs_metadata(epochs):
     if "label" not in table:
         names = {code: name for name, code in epochs.event_id.items()}
         table["label"] = [names.get(code, str(code)) for code in epochs.events[:, 2]]
+        table["label"] = table["label"].mask(_at_mark(epochs), None)
     return table
+
+
+def _at_mark(epochs):
+    """Say which epochs have an event that is a mark (n_epochs,).
+
+    Events that begin with "bad" or "edge" were named by the user: what MNE makes of
+    annotations has none.
+    """
+    marks = [
+        code
+        for name, code in epochs.event_id.items()
+        if kind_of_mark(name) == CUT and not name.upper().startswith(("BAD", "EDGE"))
+    ]
+    return np.isin(epochs.events[:, 2], marks)
+
+
+def _clear_epochs(epochs):
+    """Say which epochs (n_epochs,) no mark touches."""
+    clear = ~_at_mark(epochs)
+    annotations = getattr(epochs, "annotations", None)
+    if annotations is None or not len(annotations):
+        return clear
+    marks = make_marks(annotations.description, annotations.onset, annotations.duration)
+    # Times of annotations and events count from the same moment, at the Raw's rate.
+    sfreq = getattr(epochs, "_raw_sfreq", epochs.info["sfreq"])
+    starts = epochs.events[:, 0] / sfreq + epochs.tmin
+    step = 1 / epochs.info["sfreq"]
+    return clear & marks.spare(starts, starts + len(epochs.times) * step, 0.01 * step)
 
 
 def _concatenate(arrays, dtype):

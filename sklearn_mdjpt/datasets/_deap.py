@@ -313,6 +313,7 @@ def _make_preprocessed(
         _CHANNELS,
         _PREPROCESSED_SFREQ,
         trials=trials,
+        cuts=[k * shape[2] / _PREPROCESSED_SFREQ for k in range(1, _N_VIDEOS)],
         **_whose(subject, session),
     )
 

@@ -228,7 +228,7 @@ def make_recording(path, decode, lengths, trials, *, ch_names, sfreq, **whose):
         The file.
     decode : callable
         Takes the path and returns the trials (n_channels, n_times), joined in time, in
-        volts; can be pickled.
+        volts; can be pickled.  The joints are cuts of the recording.
     lengths : sequence of int
         Samples of each trial.
     trials : sequence of dict
@@ -246,4 +246,5 @@ def make_recording(path, decode, lengths, trials, *, ch_names, sfreq, **whose):
         rows.append(times | dict(trial))
         start += length
     signal = DecodedSignal(path, (len(ch_names), start), decode)
-    return Recording(signal, ch_names, sfreq, trials=rows, **whose)
+    cuts = [row["start"] for row in rows[1:]]
+    return Recording(signal, ch_names, sfreq, trials=rows, cuts=cuts, **whose)
