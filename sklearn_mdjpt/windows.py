@@ -9,7 +9,6 @@ and cuts windows from the recordings only when they are read.
 from __future__ import annotations
 
 import html
-import uuid
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -19,16 +18,22 @@ import pandas as pd
 from ._braindecode_windows import make_dataset, read_parts
 from ._canonical import CanonicalReader
 from ._grouping import combine_groups, rows_of_groups
+from ._identity import IDS, make_up_name, warn_of_unnamed
 from ._marks import CUT, kind_of_mark, make_marks
 from ._store import read_store, write_store
 from ._validation import (
+    as_array,
+    as_id,
     check_ch_names,
     check_column,
     check_ids,
+    check_labels,
     check_numeric,
     check_onsets,
     check_sfreq,
+    join_ids,
     list_some,
+    strip_cells,
 )
 from .recordings import (
     Recording,
@@ -49,14 +54,6 @@ if TYPE_CHECKING:
     from ._typing import Epochs, PathLike
 
 _COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
-# What makes an id unique across datasets: "SEED/03" is not "FACED/03".
-_GROUPS = {
-    "dataset": ("dataset",),
-    "subject": ("dataset", "subject"),
-    "session": ("dataset", "subject", "session"),
-    "trial": ("dataset", "subject", "session", "trial"),
-    "stimulus": ("dataset", "stimulus"),
-}
 
 
 class EEGWindows:
@@ -167,7 +164,7 @@ class EEGWindows:
         ):
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value!r}.")
-        unnamed = _new_dataset_name()
+        unnamed = make_up_name()
         columns = {name: [] for name in ("trial", "stimulus", "label", "onset")}
         extras, source_index, starts = [], [], []
         lengths = np.empty(len(recordings), np.int64)
@@ -216,6 +213,7 @@ class EEGWindows:
             **{name: np.concatenate(parts) for name, parts in columns.items()},
             extra=pd.concat(extras, ignore_index=True),
         )
+        warn_of_unnamed([metadata], stacklevel=2)
         return cls(
             recordings, index, _concatenate(starts, int), lengths[index], metadata
         )
@@ -285,6 +283,7 @@ class EEGWindows:
             n, subject=subject, dataset=dataset, session=session, trial=trial,
             stimulus=stimulus, onset=onset, label=y, extra=extra,
         )  # fmt: skip
+        warn_of_unnamed([metadata], stacklevel=2)
         keys = list(
             zip(*(metadata[c] for c in ("dataset", "subject", "session")), strict=True)
         )
@@ -530,11 +529,12 @@ class EEGWindows:
         --------
         EEGWindows.to_braindecode : The way back.
         """
-        unnamed = _new_dataset_name()
+        unnamed = make_up_name()
         parts = []
         for arguments in read_parts(concat_dataset):
-            named = dataset if dataset is not None else arguments.pop("dataset", None)
-            named = unnamed if named is None else named
+            named = arguments.pop("dataset", None) if dataset is None else dataset
+            named = check_ids(named, len(arguments["X"]), "dataset")
+            named[pd.isna(named)] = unnamed
             parts.append(cls.from_arrays(**arguments | {"dataset": named}))
         return concat_windows(parts)
 
@@ -842,15 +842,7 @@ class EEGWindows:
     def y(self) -> np.ndarray | None:
         """Labels (n_windows,), or None if no window has one."""
         labels = self._metadata["label"].to_numpy(dtype=object)
-        missing = pd.isna(labels)
-        if missing.all():
-            return None
-        if missing.any():
-            return labels
-        is_text = {isinstance(label, str) for label in labels}
-        if len(is_text) == 1:
-            return np.array(labels.tolist())
-        return labels
+        return None if pd.isna(labels).all() else as_array(labels)
 
     def groups(
         self, by: Literal["dataset", "subject", "session", "trial", "stimulus"]
@@ -862,6 +854,7 @@ class EEGWindows:
         by : {"dataset", "subject", "session", "trial", "stimulus"}
             What to group by.  A subject is named "SEED/03", a session "SEED/03/1", a
             trial "SEED/03/1/7" (dataset, subject, session, trial), a stimulus "SEED/7".
+            A slash inside an id becomes "%2F" there, so that no two share a name.
 
         Returns
         -------
@@ -874,9 +867,9 @@ class EEGWindows:
             If some window has no such id.  A missing session is left out of the
             name: a subject without sessions has one, of the subject's name.
         """
-        if by not in _GROUPS:
+        if by not in IDS:
             raise ValueError(
-                f"by must be one of {', '.join(map(repr, _GROUPS))}; got {by!r}. "
+                f"by must be one of {', '.join(map(repr, IDS))}; got {by!r}. "
                 "Other columns are in X.metadata."
             )
         # Who has a subject has a session, be it one without a name.
@@ -890,13 +883,11 @@ class EEGWindows:
                 "windows or recordings are made."
             )
         # Each combination is spelled out once, then spread over the windows.
-        columns = self._metadata[list(_GROUPS[by])]
+        columns = self._metadata[["dataset", *IDS[by]]]
         codes = combine_groups(len(self), *(columns[name] for name in columns))
         first = np.unique(codes, return_index=True)[1]
-        names = [
-            "/".join(str(value) for value in row if not pd.isna(value))
-            for row in columns.iloc[first].itertuples(index=False)
-        ]
+        rows = columns.iloc[first].itertuples(index=False, name=None)
+        names = [_group_name(by, *row) for row in rows]
         return np.array(names, dtype=str)[codes]
 
     @property
@@ -1016,7 +1007,8 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
     ----------
     windows : sequence of EEGWindows or dict of str to EEGWindows
         A dict gives each set the name of its key.  Parts that carry the same dataset
-        name are taken for parts of the same dataset.
+        name are taken for parts of the same dataset; each one that was made without a
+        name is a dataset, and its people are counted, by themselves.
 
     Returns
     -------
@@ -1027,6 +1019,12 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
     ------
     ValueError
         If nothing is given, or a dict would give several datasets one name.
+
+    Warns
+    -----
+    UserWarning
+        If an id of a subject occurs in several sets and one of these has no name, or
+        ids in parts of one dataset differ in zeros or capitals only ("S1", "s01").
 
     Examples
     --------
@@ -1039,7 +1037,11 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
     """
     names = None
     if isinstance(windows, dict):
-        names, windows = list(windows), list(windows.values())
+        names, windows = [as_id(name) for name in windows], list(windows.values())
+        if None in names or len(set(names)) < len(names):
+            raise ValueError(
+                f"The names of the datasets must differ, got {list_some(names)}."
+            )
     parts = list(windows)
     if not parts:
         raise ValueError("concat_windows needs at least one EEGWindows.")
@@ -1059,7 +1061,7 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
                     f"({list_some(inside)}) to one; name the dataset when windows are "
                     "made (dataset=), or pass a list."
                 )
-            table["dataset"] = str(names[i])
+            table["dataset"] = names[i]
         tables.append(table)
     # The same recording may come in through several parts; it is kept once.
     sources, place = [], {}
@@ -1073,6 +1075,7 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
             new.append(place[id(source)])
         index.append(np.asarray(new, int)[part._source_index])
     _warn_of_shared_trials(parts)
+    warn_of_unnamed(tables, stacklevel=2)
     with warnings.catch_warnings():
         # pandas warns that columns which are all missing will one day count.
         warnings.simplefilter("ignore", FutureWarning)
@@ -1108,14 +1111,14 @@ def _warn_of_shared_trials(parts):
     clash = set()
     for part in parts:
         table = part._metadata
-        whole = table[list(_GROUPS["trial"])]
+        whole = table[["dataset", *IDS["trial"]]]
         rows = np.flatnonzero(~whole.duplicated() & whole["trial"].notna())
         keys = whole.iloc[rows].itertuples(index=False, name=None)
         for row, key in zip(rows, keys, strict=True):
             source = part._sources[part._source_index[row]]
             other = owners.setdefault(key, source)
             if other is not source and source.is_continuous and other.is_continuous:
-                clash.add("/".join(str(x) for x in key if x is not None))
+                clash.add(_group_name("trial", *key))
     if clash:
         warnings.warn(
             f"Trials of different recordings have one id: {list_some(sorted(clash))}. "
@@ -1125,8 +1128,14 @@ def _warn_of_shared_trials(parts):
         )
 
 
-def _new_dataset_name():
-    return f"dataset-{uuid.uuid4().hex[:8]}"
+def _group_name(by, *ids):
+    """Name a group as `EEGWindows.groups` does, of the ids down to its own."""
+    if by == "dataset":
+        return ids[0]
+    if by == "trial":
+        # What it belongs to is a name by itself: without a session, without a place.
+        return f"{join_ids(*ids[:-1])}/{join_ids(ids[-1])}"
+    return join_ids(*ids)
 
 
 def _onsets(start, stop, recording, length, stride_seconds):
@@ -1154,10 +1163,8 @@ def _make_metadata(n_rows, *, extra=None, **columns):
         if name == "onset":
             table[name] = check_onsets(values, n_rows)
         elif name == "label":
-            table[name] = check_column(values, n_rows, "y")
+            table[name] = check_labels(values, n_rows)
         else:
-            if name == "dataset" and values is None:
-                values = _new_dataset_name()
             table[name] = check_ids(values, n_rows, name)
     # Object columns stay object: pandas would turn None into NaN in string columns.
     frame = pd.DataFrame(
@@ -1168,7 +1175,7 @@ def _make_metadata(n_rows, *, extra=None, **columns):
     )
     missing = frame["dataset"].isna()
     if missing.any():
-        frame.loc[missing, "dataset"] = _new_dataset_name()
+        frame.loc[missing, "dataset"] = make_up_name()
     if extra is not None:
         if isinstance(extra, dict):
             further = pd.DataFrame(
@@ -1186,6 +1193,7 @@ def _make_metadata(n_rows, *, extra=None, **columns):
             raise ValueError(
                 f"extra has {len(further)} rows, but there are {n_rows} windows."
             )
+        further = strip_cells(further)
         for name in further:
             frame[name] = further[name]
     return frame
