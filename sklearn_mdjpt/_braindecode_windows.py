@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ._grouping import combine_groups, rows_of_groups
+from ._marks import GRACE, annotation_marks, clear_epochs, mark_codes
 from ._validation import list_some
 from .recordings import info_positions, make_info
 
@@ -25,6 +26,7 @@ def read_parts(concat_dataset):
     ------
     dict
         Arguments of `EEGWindows.from_arrays`; ``dataset`` may be missing in them.
+        ``clear`` says which windows no mark touches.
 
     Raises
     ------
@@ -86,12 +88,26 @@ def _read_part(k, part, source, table):
     ]
     return {
         "X": signal[:, keep],
+        "clear": _clear(part, source, table),
         "ch_names": names[keep],
         "sfreq": sfreq,
         "positions": positions[keep],
         "extra": table[other],
         **known,
     }
+
+
+def _clear(part, source, table):
+    """Say which windows (n_windows,) no mark of a Raw or of Epochs touches."""
+    _, given = next(iter(getattr(part, "window_kwargs", ())), (None, {}))
+    codes = mark_codes(given.get("mapping") or {})
+    clear = ~np.isin(table.get(_TARGET, np.full(len(table), np.nan)), codes)
+    if hasattr(source, "event_id"):
+        return clear & clear_epochs(source)
+    places = table[["i_start_in_trial", "i_stop_in_trial"]].to_numpy(float)
+    seconds = places / source.info["sfreq"]
+    grace = GRACE / source.info["sfreq"]
+    return clear & annotation_marks(source).spare(*seconds.T, grace)
 
 
 def _places_in_trials(part, source, table, rate):

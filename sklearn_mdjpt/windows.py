@@ -19,7 +19,7 @@ from ._braindecode_windows import make_dataset, read_parts
 from ._canonical import CanonicalReader
 from ._grouping import combine_groups, rows_of_groups
 from ._identity import IDS, make_up_name, warn_of_unnamed
-from ._marks import CUT, kind_of_mark, make_marks
+from ._marks import clear_epochs, mark_codes
 from ._store import read_store, write_store
 from ._validation import (
     as_array,
@@ -397,7 +397,7 @@ class EEGWindows:
             places.append(np.arange(first, first + len(data)))
             first += len(data)
             metadata.append(_epochs_metadata(part))
-            clear.append(_clear_epochs(part))
+            clear.append(clear_epochs(part))
         table = pd.concat(metadata, ignore_index=True)
         columns = {
             name: values if values is not None or name not in table else table[name]
@@ -525,18 +525,32 @@ class EEGWindows:
         TypeError
             If the dataset holds recordings that are not cut into windows.
 
+        Warns
+        -----
+        UserWarning
+            If windows are left out: those that lie in a bad span or across a cut, by
+            the annotations of the dataset's Raw or Epochs, or whose target is that of
+            a mark.  `Recording.from_raw` says what is a mark.
+
         See Also
         --------
         EEGWindows.to_braindecode : The way back.
         """
+        windows, clear = cls._from_braindecode(concat_dataset, dataset)
+        return windows._without_marked(clear, "windows", stacklevel=3)
+
+    @classmethod
+    def _from_braindecode(cls, concat_dataset, dataset=None):
+        """Return all windows of a dataset, and which of them no mark touches."""
         unnamed = make_up_name()
-        parts = []
+        parts, clear = [], []
         for arguments in read_parts(concat_dataset):
+            clear.append(arguments.pop("clear"))
             named = arguments.pop("dataset", None) if dataset is None else dataset
             named = check_ids(named, len(arguments["X"]), "dataset")
             named[pd.isna(named)] = unnamed
             parts.append(cls.from_arrays(**arguments | {"dataset": named}))
-        return concat_windows(parts)
+        return concat_windows(parts), np.concatenate(clear)
 
     def to_braindecode(self) -> BaseConcatDataset:
         """Make a braindecode dataset of the windows, one part for each recording.
@@ -1208,36 +1222,9 @@ def _epochs_metadata(epochs):
     if "label" not in table:
         names = {code: name for name, code in epochs.event_id.items()}
         table["label"] = [names.get(code, str(code)) for code in epochs.events[:, 2]]
-        table["label"] = table["label"].mask(_at_mark(epochs), None)
+        at_mark = np.isin(epochs.events[:, 2], mark_codes(epochs.event_id))
+        table["label"] = table["label"].mask(at_mark, None)
     return table
-
-
-def _at_mark(epochs):
-    """Say which epochs have an event that is a mark (n_epochs,).
-
-    Events that begin with "bad" or "edge" were named by the user: what MNE makes of
-    annotations has none.
-    """
-    marks = [
-        code
-        for name, code in epochs.event_id.items()
-        if kind_of_mark(name) == CUT and not name.upper().startswith(("BAD", "EDGE"))
-    ]
-    return np.isin(epochs.events[:, 2], marks)
-
-
-def _clear_epochs(epochs):
-    """Say which epochs (n_epochs,) no mark touches."""
-    clear = ~_at_mark(epochs)
-    annotations = getattr(epochs, "annotations", None)
-    if annotations is None or not len(annotations):
-        return clear
-    marks = make_marks(annotations.description, annotations.onset, annotations.duration)
-    # Times of annotations and events count from the same moment, at the Raw's rate.
-    sfreq = getattr(epochs, "_raw_sfreq", epochs.info["sfreq"])
-    starts = epochs.events[:, 0] / sfreq + epochs.tmin
-    step = 1 / epochs.info["sfreq"]
-    return clear & marks.spare(starts, starts + len(epochs.times) * step, 0.01 * step)
 
 
 def _concatenate(arrays, dtype):

@@ -4,6 +4,7 @@ import warnings
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 
 import sklearn_mdjpt._resampling as resampling
@@ -401,3 +402,32 @@ def test_annotations_of_other_channels_do_not_count():
         mne.Annotations([1, 5], [1, 1], ["BAD", "BAD"], ch_names=[["O2"], ["O2", "C3"]])
     )
     assert Recording.from_raw(raw).bad_spans == ((5, 6),)
+
+
+# braindecode -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_epochs", [False, True])
+def test_windows_of_braindecode_at_marks_are_left_out(as_epochs):
+    datasets = pytest.importorskip("braindecode.datasets")
+    from braindecode.preprocessing import create_windows_from_events
+
+    marks = [
+        (0, 10, "joy"), (10, 10, "fear"), (22, 6, "boundary"), (4.5, 0, "EDGE"),
+        (12, 1, "BAD_x"),
+    ]  # fmt: skip
+    part = datasets.RawDataset(
+        make_raw(noise(3000), marks), pd.Series({"subject": "1", "dataset": "d"})
+    )
+    cut = create_windows_from_events(
+        datasets.BaseConcatDataset([part]), window_size_samples=200,
+        window_stride_samples=200, use_mne_epochs=as_epochs, drop_bad_windows=False,
+        preload=True, verbose="error",
+    )  # fmt: skip
+    codes = dict(cut.datasets[0].window_kwargs)["create_windows_from_events"]["mapping"]
+    with pytest.warns(UserWarning, match=r"[45] of 1[23] windows lie in a bad"):
+        X = EEGWindows.from_braindecode(cut)
+    onsets = X.metadata["onset"].tolist()
+    assert onsets == [0, 2, 6, 8, 0, 4, 6, 8]
+    assert X.y.tolist() == [codes["joy"]] * 4 + [codes["fear"]] * 4
+    assert len(DifferentialEntropy({"alpha": (8, 14)}).fit_transform(cut)) == len(cut)
