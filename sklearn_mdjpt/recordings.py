@@ -33,7 +33,7 @@ from ._marks import (
     text_to_label,
 )
 from ._resampling import cache, resample, resample_cuts, resampled_length
-from ._signals import SignalInFile, memmap_root, signal_in_file
+from ._signals import SignalInFile, map_stamp, memmap_root, signal_in_file
 from ._validation import (
     as_id,
     as_label,
@@ -76,7 +76,7 @@ class _Source:
         self.sfreq = check_sfreq(sfreq)
         self.ch_names = check_ch_names(ch_names, signal.shape[-2])
         self.positions = check_positions(positions, len(self.ch_names))
-        self._statistics = {}
+        self.__dict__ |= _no_derived(signal)
 
     @property
     def signal(self) -> np.ndarray:
@@ -112,6 +112,7 @@ class _Source:
         scale : float
             In the signal's unit; 1.0 if the picked channels are constant.
         """
+        self._check_derived()
         picks = tuple(int(pick) for pick in picks)
         if picks not in self._statistics:
             self._statistics[picks] = self._compute_statistics(list(picks))
@@ -188,11 +189,29 @@ class _Source:
         other = copy.copy(self)
         other._mix(matrix)
         other.ch_names = check_ch_names(ch_names, len(matrix))
-        other.positions, other._statistics = positions, {}
+        other.positions = positions
+        other.__dict__ |= _no_derived(other._signal)
         return other
 
+    def _check_derived(self):
+        """Forget what was derived from a map whose file was written since.
+
+        A signal that is to be read from its file raises where that has changed.
+        """
+        if isinstance(self._signal, SignalInFile):
+            self._signal.check(held=True)
+        elif map_stamp(self._signal) != self._derived_from:
+            self._forget()
+
+    def _forget(self):
+        """Forget statistics and resampled signals: the samples are other ones now."""
+        self.__dict__ |= _no_derived(self._signal)
+        cache.forget(self)
+
     def __getstate__(self):
-        state = self.__dict__.copy()
+        # What reading derives is no part of the pickle: using windows must not change
+        # their hash.
+        state = self.__dict__ | {"_statistics": {}, "_derived_from": None}
         reference = signal_in_file(self._signal)
         if reference is not None:
             state["_signal"] = reference
@@ -200,6 +219,8 @@ class _Source:
 
     def close_file(self) -> None:
         """Let go of a memory map; the file is mapped anew when it is read."""
+        if not isinstance(self._signal, SignalInFile):
+            self._check_derived()
         self._signal = signal_in_file(self._signal) or self._signal
 
     @property
@@ -321,6 +342,10 @@ class Recording(_Source):
         self.bad_spans = tuple(span for span in spans if span[0] < span[1])
         points = [start for start, stop in spans if start == stop]
         self.cuts = check_cuts([*cuts, *points], self.duration)
+
+    def __getstate__(self):
+        # See `EEGWindows.__getstate__`.
+        return super().__getstate__() | {"trials": self.trials.copy()}
 
     @property
     def n_times(self) -> int:
@@ -444,6 +469,7 @@ class Recording(_Source):
                 f"{(local < 0).sum()} windows lie across a cut of {self!r}; cut the "
                 "windows anew with EEGWindows.from_recordings."
             )
+        self._check_derived()
         signal = cache.get(
             self,
             sfreq,
@@ -774,6 +800,7 @@ class WindowStack(_Source):
         n_bytes = 4 * len(self._rows) * self.n_channels * n_new
         stack = None
         if sfreq != self.sfreq and n_bytes <= _STACK_CACHE_BYTES:
+            self._check_derived()
             stack = cache.get(
                 self,
                 sfreq,
@@ -835,7 +862,7 @@ class WindowStack(_Source):
     def __getstate__(self):
         if signal_in_file(self._signal) is None:
             # A pickle takes the rows in use, not the array they lie in.
-            return self.__dict__ | {
+            return super().__getstate__() | {
                 "_signal": np.ascontiguousarray(self.signal[self._rows]),
                 "_rows": np.arange(len(self._rows)),
             }
@@ -937,6 +964,11 @@ def info_positions(info):
     unknown = ~np.isfinite(positions).all(axis=1) | ~positions.any(axis=1)
     positions[unknown] = np.nan
     return positions
+
+
+def _no_derived(signal):
+    """Return what a source has derived from its signal in the beginning: nothing."""
+    return {"_statistics": {}, "_derived_from": map_stamp(signal)}
 
 
 def _all_cuts(signal, n_times):
