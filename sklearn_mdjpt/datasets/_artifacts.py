@@ -33,7 +33,8 @@ RATES = {
 """Rate of each kind: a number per minute, or a share."""
 
 _PER_MINUTE = {"joints", "bad_spans"}
-_MAX_PER_MINUTE = 20.0
+# Joints at this rate leave half of a recording or more.
+_MAX_PER_MINUTE = 10.0
 
 _OLD_NAMES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}
 _CUT_SECONDS = (1, 2, 3)  # whole, so that windows on either side keep one grid
@@ -61,7 +62,7 @@ def check_artifacts(artifacts):
         )
     for kind in artifacts:
         if kind not in KINDS:
-            close = difflib.get_close_matches(str(kind).lower(), KINDS, n=1, cutoff=0.5)
+            close = difflib.get_close_matches(str(kind).lower(), KINDS, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(
                 f"artifacts has an unknown kind {kind!r}.{hint} The kinds are "
@@ -141,7 +142,9 @@ class Artifacts:
         for border in ("start", "stop"):
             place = np.round(trials[border].to_numpy() * sfreq).astype(int)
             cut_before[border] = n_cut[np.minimum(place, len(kept))]
-            trials[border] -= cut_before[border] / sfreq
+            times = trials[border] - cut_before[border] / sfreq
+            # Borders that were cut out may be half a sample off.
+            trials[border] = times.clip(0, np.count_nonzero(kept) / sfreq)
         is_left = np.round((trials["stop"] - trials["start"]) * sfreq) > 0
         spoilt = Recording(
             signal[:, kept],
@@ -222,9 +225,10 @@ def _join(rng, rate, signal, sfreq):
     kept = np.ones(n_times, bool)
     levels = {}
     for _ in range(_draw_count(rng, rate * n_times / sfreq / 60)):
-        start = rng.integers(n_times)
-        kept[start : start + round(rng.choice(_CUT_SECONDS) * sfreq)] = False
-        levels[start] = _LEVEL * rng.standard_normal((n_channels, 1))
+        # Of what is left, so that stretches that meet are whole seconds together.
+        left = np.flatnonzero(kept)[rng.integers(np.count_nonzero(kept)) :]
+        kept[left[: round(rng.choice(_CUT_SECONDS) * sfreq)]] = False
+        levels[left[0]] = _LEVEL * rng.standard_normal((n_channels, 1))
     for start, stop in itertools.pairwise([*sorted(levels), n_times]):
         signal[:, start:stop] += levels[start]
     return kept

@@ -300,7 +300,7 @@ def make_emotion_windows(
     ``mixed_units``       0.1     0.5     the share of recordings in microvolts
     ===================== ======= ======= =============================================
 
-    Rates per minute are at most 20. All of it is independent of the label, and drawn by
+    Rates per minute are at most 10. All of it is independent of the label, and drawn by
     generators of its own, one for each kind and recording: signals are, sample by
     sample, those without artifacts but for what was cut out, a constant from a joint to
     the next, bad spans, dead channels and the unit. What was put in is in the

@@ -1,0 +1,335 @@
+"""Simulated data as bad as real ones: what is put in, and whole pipelines on it."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sklearn_mdjpt.channels import canonical_name
+from sklearn_mdjpt.datasets import _artifacts, make_emotion_windows
+
+KINDS = _artifacts.KINDS
+
+
+def make(artifacts=None, **parameters):
+    """Two small datasets of other caps and rates; parameters override."""
+    settings = {
+        "n_datasets": 2, "n_subjects": 3, "n_stimuli": 4, "trial_seconds": 9.0,
+        "window_seconds": 2.0, "stride_seconds": 1.0, "n_emotions": 2,
+        "montages": ["faced30", "deap32"], "sfreqs": [128.0, 250.0], "random_state": 0,
+    }  # fmt: skip
+    return make_emotion_windows(**settings | parameters, artifacts=artifacts)
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return make()
+
+
+@pytest.fixture(scope="module")
+def heavy():
+    return make("heavy")
+
+
+def only(kind, rate=None):
+    """One kind, at its heavy rate."""
+    return {kind: _artifacts.RATES["heavy"][kind] if rate is None else rate}
+
+
+def dead_channels(X):
+    """Return the numbers of each recording's dead channels, as the metadata say."""
+    named = [X.metadata["dead_channels"][rows[0]] for _, rows, _, _ in X.blocks()]
+    return [
+        [r.ch_names.index(name) for name in names.split(", ") if name]
+        for r, names in zip(X.recordings, named, strict=True)
+    ]
+
+
+def in_bad_span(recording):
+    """Say of each sample whether it lies in a bad span."""
+    times = np.arange(recording.n_times) / recording.sfreq
+    bad = np.zeros(len(times), bool)
+    for start, stop in recording.bad_spans:
+        bad |= (times > start - 1e-6) & (times < stop - 1e-6)
+    return bad
+
+
+def in_volts(X, recording):
+    rows = next(rows for source, rows, _, _ in X.blocks() if source is recording)
+    unit = {"V": 1.0, "uV": 1e-6}[X.metadata["unit"][rows[0]]]
+    return unit * recording.signal.astype(float)
+
+
+# What is the same ------------------------------------------------------------------
+
+
+def test_nothing_changes_without_faults(clean):
+    X = make({})
+    new = ["valence", "dead_channels", "unit", "lost_seconds"]
+    assert [name for name in X.metadata if name not in clean.metadata] == new
+    pd.testing.assert_frame_equal(X.metadata[clean.metadata.columns], clean.metadata)
+    for a, b in zip(X.recordings, clean.recordings, strict=True):
+        np.testing.assert_array_equal(a.signal, b.signal)
+        assert a.ch_names == b.ch_names
+        assert (a.cuts, a.bad_spans) == ((), ())
+        pd.testing.assert_frame_equal(a.trials[b.trials.columns], b.trials)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "joints"])
+def test_what_no_fault_touches_is_the_same_sample_by_sample(clean, kind):
+    X = make(only(kind))
+    for a, b, dead in zip(
+        X.recordings, clean.recordings, dead_channels(X), strict=True
+    ):
+        same = np.setdiff1d(np.arange(len(a.ch_names)), dead)
+        times = ~in_bad_span(a)
+        factor = np.float32(1e6 if kind == "mixed_units" and a.signal.std() > 1 else 1)
+        np.testing.assert_array_equal(
+            a.signal[np.ix_(same, times)], factor * b.signal[np.ix_(same, times)]
+        )
+        assert [canonical_name(n) for n in a.ch_names] == [
+            canonical_name(n) for n in b.ch_names
+        ]
+        pd.testing.assert_frame_equal(a.trials[b.trials.columns], b.trials)
+
+
+def test_between_joints_a_signal_is_the_same_but_for_its_level(clean):
+    X = make(only("joints", 6.0))
+    assert sum(len(r.cuts) for r in X.recordings) > 12
+    for a, b in zip(X.recordings, clean.recordings, strict=True):
+        borders = [0, *np.round(np.array(a.cuts) * a.sfreq).astype(int), a.n_times]
+        place = 0  # in the signal without faults
+        for start, stop in zip(borders[:-1], borders[1:], strict=True):
+            piece = a.signal[:, start:stop]
+            # What was cut out before are whole seconds.
+            places = place + np.arange(40) * int(a.sfreq)
+            places = places[places + stop - start <= b.n_times]
+            error = [
+                np.ptp(piece - b.signal[:, p : p + stop - start], axis=1).max()
+                for p in places
+            ]
+            assert min(error) < 1e-10
+            place = places[np.argmin(error)] + stop - start
+
+
+def test_stimuli_are_at_the_onset_plus_what_was_lost(clean):
+    X = make(only("joints", 6.0))
+    lost = X.metadata["lost_seconds"]
+    assert set(lost) > {0.0, 1.0, 2.0}
+    where = clean.metadata.set_index(["dataset", "subject", "trial"])
+    keys = ["dataset", "subject", "trial"]
+    for i in np.flatnonzero(lost > 0)[::7]:
+        same = clean[
+            (clean.metadata[keys] == X.metadata[keys].iloc[i]).all(axis=1).to_numpy()
+        ]
+        moment = X.metadata["onset"][i] + lost[i]
+        match = np.flatnonzero(np.abs(same.metadata["onset"] - moment) < 1e-6)
+        if len(match):
+            assert np.ptp(X[i] - same[match[0]], axis=1).max() < 1e-10
+    assert where.index.nunique() == 24
+
+
+def test_kinds_do_not_depend_on_each_other(heavy):
+    rates = _artifacts.RATES["heavy"] | {"joints": 0.0}
+    several = make(rates)
+    spans = make(only("bad_spans"))
+    assert sum(len(r.bad_spans) for r in spans.recordings) > 6
+    for a, b in zip(several.recordings, spans.recordings, strict=True):
+        assert a.bad_spans == b.bad_spans
+    for kind, column in (
+        ("missing_ratings", "valence"),
+        ("mixed_units", "unit"),
+        ("old_channel_names", None),
+    ):
+        alone = make(only(kind))
+        for a, b in zip(heavy.recordings, alone.recordings, strict=True):
+            if column is None:
+                assert a.ch_names == b.ch_names
+            else:
+                pd.testing.assert_series_equal(a.trials[column], b.trials[column])
+
+
+def test_light_faults_are_among_the_heavy_ones():
+    light, heavy = (make(only("dead_channels", rate)) for rate in (0.05, 0.3))
+    for few, many in zip(dead_channels(light), dead_channels(heavy), strict=True):
+        assert set(few) < set(many)
+
+
+def test_same_seed_same_faults(heavy):
+    again, other = make("heavy"), make("heavy", random_state=1)
+    assert again.metadata.equals(heavy.metadata)
+    for a, b, c in zip(
+        heavy.recordings, again.recordings, other.recordings, strict=True
+    ):
+        np.testing.assert_array_equal(a.signal, b.signal)
+        assert (a.cuts, a.bad_spans) == (b.cuts, b.bad_spans)
+        assert a.bad_spans != c.bad_spans
+
+
+def test_faults_of_a_subject_do_not_depend_on_the_others(heavy):
+    fewer = make("heavy", n_subjects=[1, 2])
+    for a, b in zip(
+        fewer.recordings, np.array(heavy.recordings)[[0, 3, 4]], strict=True
+    ):
+        np.testing.assert_array_equal(a.signal, b.signal)
+        assert (a.cuts, a.bad_spans, a.ch_names) == (b.cuts, b.bad_spans, b.ch_names)
+        pd.testing.assert_frame_equal(a.trials, b.trials)
+    rows = heavy.metadata["subject"].isin(["01"]) & (
+        heavy.metadata["dataset"] == "SimA"
+    )
+    mine = fewer.metadata["dataset"] == "SimA"
+    pd.testing.assert_frame_equal(
+        fewer.metadata[mine], heavy.metadata[rows].reset_index(drop=True)
+    )
+
+
+# What is there ---------------------------------------------------------------------
+
+
+def test_heavy_has_every_kind_and_says_so(clean, heavy):
+    table = heavy.metadata
+    assert any(r.cuts for r in heavy.recordings)
+    assert any(r.bad_spans for r in heavy.recordings)
+    assert {"V", "uV"} == set(table["unit"])
+    assert table["valence"].isna().any() and table["valence"].notna().any()
+    assert (table["lost_seconds"] > 0).any()
+    assert any("T3" in r.ch_names for r in heavy.recordings)
+    assert any("T7" in r.ch_names for r in heavy.recordings)
+    assert (table["dead_channels"] != "").any()
+    assert len(heavy) < len(clean)
+    assert table["label"].notna().all()
+
+
+def test_windows_lie_between_cuts_and_outside_of_bad_spans():
+    X = make({"joints": 4.0, "bad_spans": 6.0})
+    for recording, _, starts, n_times in X.blocks():
+        bad = in_bad_span(recording)
+        cuts = np.round(np.array(recording.cuts) * recording.sfreq)
+        for start, n in zip(starts, n_times, strict=True):
+            assert not bad[start : start + n].any()
+            assert not ((cuts > start) & (cuts < start + n)).any()
+
+
+def test_bad_spans_are_far_from_EEG():
+    X = make(only("bad_spans", 10.0))
+    contents = set()
+    for recording in X.recordings:
+        bad = in_bad_span(recording)
+        signal = recording.signal
+        assert (
+            np.isfinite(signal[:, ~bad]).all() and np.abs(signal[:, ~bad]).max() < 5e-4
+        )
+        x = signal[:, bad]
+        contents.add("lost" if np.isnan(x).all(axis=0).any() else "")
+        contents.add(
+            "rail" if (np.abs(x) == np.float32(5e-3)).all(axis=0).any() else ""
+        )
+        assert np.nanmax(np.abs(x)) > 1e-3
+    assert contents >= {"lost", "rail"}
+
+
+def test_dead_channels_are_flat_or_noise(clean):
+    X = make(only("dead_channels", 0.3) | {"joints": 2.0})
+    n_flat = n_noise = 0
+    for recording, dead in zip(X.recordings, dead_channels(X), strict=True):
+        assert 8 <= len(dead) <= 10
+        for channel in dead:
+            x = recording.signal[channel].astype(float)
+            if (x == x[0]).all():
+                n_flat += 1
+            else:
+                n_noise += 1
+                assert x.std() == pytest.approx(20e-6, rel=0.1)
+                assert abs(np.corrcoef(x[1:], x[:-1])[0, 1]) < 0.1
+    assert n_flat > 10 and n_noise > 10
+    for recording, dead in zip(
+        make(only("dead_channels", 1.0)).recordings, dead_channels(X), strict=True
+    ):
+        flat = (recording.signal == recording.signal[:, :1]).all(axis=1)
+        assert dead and not flat.all()
+
+
+def test_one_channel_stays_alive(clean):
+    X = make(only("dead_channels", 1.0))
+    for a, b, dead in zip(
+        X.recordings, clean.recordings, dead_channels(X), strict=True
+    ):
+        alive = np.setdiff1d(np.arange(len(a.ch_names)), dead)
+        assert len(alive) == 1
+        np.testing.assert_array_equal(a.signal[alive], b.signal[alive])
+
+
+def test_ratings_go_with_the_emotion_and_are_missing_whatever_it_is():
+    X = make(only("missing_ratings", 0.3), n_subjects=20, n_stimuli=10, n_emotions=2,
+             sfreqs=[100.0, 100.0], montages=[["Fz", "Cz"]] * 2, trial_seconds=2.0,
+             n_sources=4, break_seconds=0.5)  # fmt: skip
+    trials = X.metadata.drop_duplicates(["dataset", "subject", "trial"])
+    by_label = trials.groupby("label")["valence"].apply(
+        lambda x: x.astype(float).mean()
+    )
+    assert by_label["positive"] > 7 and by_label["negative"] < 3
+    missing = trials["valence"].isna().groupby(trials["label"]).mean()
+    assert missing.between(0.22, 0.38).all()
+    assert trials["valence"].dropna().between(1, 9).all()
+
+
+def test_rates_are_those_of_the_table():
+    X = make(
+        "heavy", n_subjects=30, n_stimuli=6, sfreqs=[100.0, 100.0], n_sources=4,
+        montages=[["Fz", "T7", "P8", "Cz", "Oz"]] * 2,
+    )  # fmt: skip
+    rates, n = _artifacts.RATES["heavy"], len(X.recordings)
+    minutes = n * (6 * 12 + 3) / 60
+    trials = pd.concat([r.trials for r in X.recordings])
+    n_dead = sum(map(len, dead_channels(X)))
+    assert sum(len(r.cuts) for r in X.recordings) == pytest.approx(
+        rates["joints"] * minutes, rel=0.2
+    )
+    assert sum(len(r.bad_spans) for r in X.recordings) == pytest.approx(
+        rates["bad_spans"] * minutes, rel=0.2
+    )
+    assert n_dead / (5 * n) == pytest.approx(rates["dead_channels"], abs=0.05)
+    for found, kind in (
+        (trials["valence"].isna().mean(), "missing_ratings"),
+        (np.mean([r.ch_names[1] == "T3" for r in X.recordings]), "old_channel_names"),
+        (np.mean([r.signal.std() > 1 for r in X.recordings]), "mixed_units"),
+    ):
+        assert found == pytest.approx(rates[kind], abs=0.15)
+    rates = {"dropped_windows": 0.2}
+    assert len(make(rates)) / len(make({})) == pytest.approx(0.8, abs=0.05)
+
+
+def test_the_documented_table_holds_the_rates():
+    rows = re.findall(r"``(\w+)`` +([\d.]+) +([\d.]+) +", make_emotion_windows.__doc__)
+    assert [kind for kind, _, _ in rows] == list(KINDS)
+    for kind, light, heavy in rows:
+        assert float(light) == _artifacts.RATES["light"][kind]
+        assert float(heavy) == _artifacts.RATES["heavy"][kind]
+
+
+@pytest.mark.parametrize(
+    "artifacts, message",
+    [
+        ("extreme", "None, 'light', 'heavy' or a dict of kinds and rates, got 'extr"),
+        (True, "None, 'light', 'heavy' or a dict"),
+        (["joints"], "None, 'light', 'heavy' or a dict"),
+        ({"bad_span": 1.0}, r"unknown kind 'bad_span'\. Did you mean 'bad_spans'\?"),
+        ({"blinks": 1.0}, r"unknown kind 'blinks'\. The kinds are joints, bad_spans"),
+        ({3: 1.0}, "unknown kind 3"),
+        (
+            {"joints": -0.1},
+            r"\['joints'\] must be a number per minute, between 0 and 10",
+        ),
+        ({"joints": 11}, "between 0 and 10, got 11"),
+        ({"bad_spans": np.inf}, "between 0 and 10, got inf"),
+        ({"dead_channels": 1.5}, r"must be a share, between 0 and 1, got 1\.5"),
+        ({"mixed_units": np.nan}, "must be a share, between 0 and 1, got nan"),
+        ({"mixed_units": True}, "must be a share, between 0 and 1, got True"),
+        ({"joints": "heavy"}, "must be a number per minute"),
+        ({"dropped_windows": 1.0}, "leaves none of 192 windows; use a smaller share"),
+    ],
+)
+def test_bad_arguments(artifacts, message):
+    with pytest.raises(ValueError, match=message):
+        make(artifacts)
