@@ -55,12 +55,6 @@ def in_bad_span(recording):
     return bad
 
 
-def in_volts(X, recording):
-    rows = next(rows for source, rows, _, _ in X.blocks() if source is recording)
-    unit = {"V": 1.0, "uV": 1e-6}[X.metadata["unit"][rows[0]]]
-    return unit * recording.signal.astype(float)
-
-
 # What is the same ------------------------------------------------------------------
 
 
@@ -79,9 +73,8 @@ def test_nothing_changes_without_faults(clean):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "joints"])
 def test_what_no_fault_touches_is_the_same_sample_by_sample(clean, kind):
     X = make(only(kind))
-    for a, b, dead in zip(
-        X.recordings, clean.recordings, dead_channels(X), strict=True
-    ):
+    pairs = zip(X.recordings, clean.recordings, dead_channels(X), strict=True)
+    for a, b, dead in pairs:
         same = np.setdiff1d(np.arange(len(a.ch_names)), dead)
         times = ~in_bad_span(a)
         factor = np.float32(1e6 if kind == "mixed_units" and a.signal.std() > 1 else 1)
@@ -113,21 +106,23 @@ def test_between_joints_a_signal_is_the_same_but_for_its_level(clean):
             place = places[np.argmin(error)] + stop - start
 
 
+def same_moments(X, clean):
+    """Return windows of X, and those of the same moments of the clips in the other."""
+    keys = ["dataset", "subject", "trial", "moment"]
+    table = X.metadata.assign(moment=X.metadata["onset"] + X.metadata["lost_seconds"])
+    other = clean.metadata.assign(moment=clean.metadata["onset"])
+    pairs = table.reset_index().merge(other.reset_index(), on=keys)
+    return pairs["index_x"].to_numpy(), pairs["index_y"].to_numpy()
+
+
 def test_stimuli_are_at_the_onset_plus_what_was_lost(clean):
     X = make(only("joints", 6.0))
-    lost = X.metadata["lost_seconds"]
-    assert set(lost) > {0.0, 1.0, 2.0}
-    where = clean.metadata.set_index(["dataset", "subject", "trial"])
-    keys = ["dataset", "subject", "trial"]
-    for i in np.flatnonzero(lost > 0)[::7]:
-        same = clean[
-            (clean.metadata[keys] == X.metadata[keys].iloc[i]).all(axis=1).to_numpy()
-        ]
-        moment = X.metadata["onset"][i] + lost[i]
-        match = np.flatnonzero(np.abs(same.metadata["onset"] - moment) < 1e-6)
-        if len(match):
-            assert np.ptp(X[i] - same[match[0]], axis=1).max() < 1e-10
-    assert where.index.nunique() == 24
+    assert set(X.metadata["lost_seconds"]) > {0.0, 1.0, 2.0}
+    rows, same = same_moments(X, clean)
+    # The others begin between two windows of the trial as it was.
+    assert len(rows) > 0.7 * len(X)
+    for i, j in zip(rows, same, strict=True):
+        assert np.ptp(X[i] - clean[j], axis=1).max() < 1e-10
 
 
 def test_kinds_do_not_depend_on_each_other(heavy):
@@ -169,18 +164,14 @@ def test_same_seed_same_faults(heavy):
 
 def test_faults_of_a_subject_do_not_depend_on_the_others(heavy):
     fewer = make("heavy", n_subjects=[1, 2])
-    for a, b in zip(
-        fewer.recordings, np.array(heavy.recordings)[[0, 3, 4]], strict=True
-    ):
+    for a, k in zip(fewer.recordings, (0, 3, 4), strict=True):
+        b = heavy.recordings[k]
         np.testing.assert_array_equal(a.signal, b.signal)
         assert (a.cuts, a.bad_spans, a.ch_names) == (b.cuts, b.bad_spans, b.ch_names)
         pd.testing.assert_frame_equal(a.trials, b.trials)
-    rows = heavy.metadata["subject"].isin(["01"]) & (
-        heavy.metadata["dataset"] == "SimA"
-    )
-    mine = fewer.metadata["dataset"] == "SimA"
     pd.testing.assert_frame_equal(
-        fewer.metadata[mine], heavy.metadata[rows].reset_index(drop=True)
+        fewer[fewer.groups("dataset") == "SimA"].metadata,
+        heavy[heavy.groups("subject") == "SimA/01"].metadata,
     )
 
 
@@ -213,23 +204,18 @@ def test_windows_lie_between_cuts_and_outside_of_bad_spans():
 
 def test_bad_spans_are_far_from_EEG():
     X = make(only("bad_spans", 10.0))
-    contents = set()
+    n_lost = n_saturated = 0
     for recording in X.recordings:
         bad = in_bad_span(recording)
-        signal = recording.signal
-        assert (
-            np.isfinite(signal[:, ~bad]).all() and np.abs(signal[:, ~bad]).max() < 5e-4
-        )
-        x = signal[:, bad]
-        contents.add("lost" if np.isnan(x).all(axis=0).any() else "")
-        contents.add(
-            "rail" if (np.abs(x) == np.float32(5e-3)).all(axis=0).any() else ""
-        )
-        assert np.nanmax(np.abs(x)) > 1e-3
-    assert contents >= {"lost", "rail"}
+        magnitude = np.abs(recording.signal)
+        assert magnitude[:, ~bad].max() < 5e-4
+        assert np.nanmax(magnitude[:, bad]) > 1e-3
+        n_lost += np.isnan(magnitude).all(axis=0).sum()
+        n_saturated += (magnitude == np.float32(5e-3)).all(axis=0).sum()
+    assert n_lost > 128 and n_saturated > 128
 
 
-def test_dead_channels_are_flat_or_noise(clean):
+def test_dead_channels_are_flat_or_noise():
     X = make(only("dead_channels", 0.3) | {"joints": 2.0})
     n_flat = n_noise = 0
     for recording, dead in zip(X.recordings, dead_channels(X), strict=True):
@@ -243,18 +229,12 @@ def test_dead_channels_are_flat_or_noise(clean):
                 assert x.std() == pytest.approx(20e-6, rel=0.1)
                 assert abs(np.corrcoef(x[1:], x[:-1])[0, 1]) < 0.1
     assert n_flat > 10 and n_noise > 10
-    for recording, dead in zip(
-        make(only("dead_channels", 1.0)).recordings, dead_channels(X), strict=True
-    ):
-        flat = (recording.signal == recording.signal[:, :1]).all(axis=1)
-        assert dead and not flat.all()
 
 
 def test_one_channel_stays_alive(clean):
     X = make(only("dead_channels", 1.0))
-    for a, b, dead in zip(
-        X.recordings, clean.recordings, dead_channels(X), strict=True
-    ):
+    pairs = zip(X.recordings, clean.recordings, dead_channels(X), strict=True)
+    for a, b, dead in pairs:
         alive = np.setdiff1d(np.arange(len(a.ch_names)), dead)
         assert len(alive) == 1
         np.testing.assert_array_equal(a.signal[alive], b.signal[alive])
@@ -265,13 +245,11 @@ def test_ratings_go_with_the_emotion_and_are_missing_whatever_it_is():
              sfreqs=[100.0, 100.0], montages=[["Fz", "Cz"]] * 2, trial_seconds=2.0,
              n_sources=4, break_seconds=0.5)  # fmt: skip
     trials = X.metadata.drop_duplicates(["dataset", "subject", "trial"])
-    by_label = trials.groupby("label")["valence"].apply(
-        lambda x: x.astype(float).mean()
-    )
-    assert by_label["positive"] > 7 and by_label["negative"] < 3
-    missing = trials["valence"].isna().groupby(trials["label"]).mean()
-    assert missing.between(0.22, 0.38).all()
-    assert trials["valence"].dropna().between(1, 9).all()
+    ratings, label = trials["valence"].astype(float), trials["label"]
+    mean = ratings.groupby(label).mean()
+    assert mean["positive"] > 7 and mean["negative"] < 3
+    assert ratings.isna().groupby(label).mean().between(0.22, 0.38).all()
+    assert ratings.dropna().between(1, 9).all()
 
 
 def test_rates_are_those_of_the_table():
@@ -281,23 +259,23 @@ def test_rates_are_those_of_the_table():
     )  # fmt: skip
     rates, n = _artifacts.RATES["heavy"], len(X.recordings)
     minutes = n * (6 * 12 + 3) / 60
-    trials = pd.concat([r.trials for r in X.recordings])
-    n_dead = sum(map(len, dead_channels(X)))
-    assert sum(len(r.cuts) for r in X.recordings) == pytest.approx(
-        rates["joints"] * minutes, rel=0.2
-    )
-    assert sum(len(r.bad_spans) for r in X.recordings) == pytest.approx(
-        rates["bad_spans"] * minutes, rel=0.2
-    )
-    assert n_dead / (5 * n) == pytest.approx(rates["dead_channels"], abs=0.05)
-    for found, kind in (
-        (trials["valence"].isna().mean(), "missing_ratings"),
-        (np.mean([r.ch_names[1] == "T3" for r in X.recordings]), "old_channel_names"),
-        (np.mean([r.signal.std() > 1 for r in X.recordings]), "mixed_units"),
-    ):
-        assert found == pytest.approx(rates[kind], abs=0.15)
-    rates = {"dropped_windows": 0.2}
-    assert len(make(rates)) / len(make({})) == pytest.approx(0.8, abs=0.05)
+    trials = pd.concat([recording.trials for recording in X.recordings])
+    counts = {
+        "joints": sum(len(r.cuts) for r in X.recordings) / minutes,
+        "bad_spans": sum(len(r.bad_spans) for r in X.recordings) / minutes,
+    }
+    for kind, found in counts.items():
+        assert found == pytest.approx(rates[kind], rel=0.2)
+    shares = {
+        "dead_channels": sum(map(len, dead_channels(X))) / (5 * n),
+        "missing_ratings": trials["valence"].isna().mean(),
+        "old_channel_names": np.mean([r.ch_names[1] == "T3" for r in X.recordings]),
+        "mixed_units": (trials["unit"] == "uV").mean(),
+    }
+    for kind, found in shares.items():
+        assert found == pytest.approx(rates[kind], abs=0.12)
+    whole, holes = make({}), make(only("dropped_windows"))
+    assert len(holes) / len(whole) == pytest.approx(0.8, abs=0.05)
 
 
 def test_the_documented_table_holds_the_rates():
@@ -319,7 +297,7 @@ def test_the_documented_table_holds_the_rates():
         ({3: 1.0}, "unknown kind 3"),
         (
             {"joints": -0.1},
-            r"\['joints'\] must be a number per minute, between 0 and 10",
+            r"\['joints'\] must be a number per minute, between 0",
         ),
         ({"joints": 11}, "between 0 and 10, got 11"),
         ({"bad_spans": np.inf}, "between 0 and 10, got inf"),

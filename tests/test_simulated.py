@@ -321,7 +321,7 @@ def fingerprint(X):
     Signals pass through matrix products and exponentials, whose last bits differ
     between processors and libraries: each recording is projected on patterns of signs
     instead, in units of its median magnitude, which comes with it in microvolts.  A
-    single sample that changes by its SD shifts the projection by 1e-3, rounding by 1e-6.
+    single sample that changes by its SD shifts a projection by 1e-3, rounding by 1e-6.
     """
     rows = [X.metadata.to_dict("list")]
     numbers = []
