@@ -5,9 +5,28 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from sklearn_mdjpt import (
+    DifferentialEntropy,
+    EEGWindows,
+    LDSSmoother,
+    MDJPTEncoder,
+    Recording,
+    SubjectScaler,
+    WindowAlignment,
+    WindowCovariances,
+    WindowFeatures,
+)
+from sklearn_mdjpt._command_line import main
+from sklearn_mdjpt.baselines import make_baselines
 from sklearn_mdjpt.channels import canonical_name
 from sklearn_mdjpt.datasets import _artifacts, make_emotion_windows
+from sklearn_mdjpt.evaluation import leave_one_dataset_out, leave_subjects_out
 
 KINDS = _artifacts.KINDS
 
@@ -254,11 +273,12 @@ def test_ratings_go_with_the_emotion_and_are_missing_whatever_it_is():
 
 def test_rates_are_those_of_the_table():
     X = make(
-        "heavy", n_subjects=30, n_stimuli=6, sfreqs=[100.0, 100.0], n_sources=4,
+        "heavy", n_subjects=25, n_stimuli=7, trial_seconds=4.0, break_seconds=1.0,
+        sfreqs=[100.0, 100.0], n_sources=4,
         montages=[["Fz", "T7", "P8", "Cz", "Oz"]] * 2,
     )  # fmt: skip
     rates, n = _artifacts.RATES["heavy"], len(X.recordings)
-    minutes = n * (6 * 12 + 3) / 60
+    minutes = n * (7 * 5 + 1) / 60
     trials = pd.concat([recording.trials for recording in X.recordings])
     counts = {
         "joints": sum(len(r.cuts) for r in X.recordings) / minutes,
@@ -311,3 +331,181 @@ def test_the_documented_table_holds_the_rates():
 def test_bad_arguments(artifacts, message):
     with pytest.raises(ValueError, match=message):
         make(artifacts)
+
+
+# Whole pipelines -------------------------------------------------------------------
+
+
+TINY = {"hidden_dim": 8, "latent_dim": 2, "n_filters": 1, "max_epochs": 1,
+        "batches_per_epoch": 2, "random_state": 0}  # fmt: skip
+dead = pytest.mark.filterwarnings("ignore:(Flat channels|Next to no signal)")
+
+
+def tiny_encoder(**parameters):
+    return MDJPTEncoder.small(**TINY | parameters)
+
+
+def smoothed_entropy():
+    return WindowFeatures(
+        DifferentialEntropy(channels="canonical"), [SubjectScaler(), LDSSmoother()]
+    )
+
+
+@pytest.fixture(scope="module")
+def encoder(clean):
+    return tiny_encoder(subject_norm="train").fit(clean)
+
+
+def assert_same_windows(found, expected):
+    pd.testing.assert_frame_equal(found.metadata, expected.metadata)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@dead
+@pytest.mark.parametrize(
+    "features",
+    [
+        tiny_encoder(),
+        smoothed_entropy(),
+        make_pipeline(WindowAlignment(channels="canonical"), smoothed_entropy()),
+    ],
+    ids=["encoder", "entropy", "alignment"],
+)
+def test_pipelines_run(heavy, features):
+    made = clone(features).fit(heavy).transform(heavy)
+    assert made.shape[0] == len(heavy) and np.isfinite(made).all()
+    scores = cross_val_score(
+        make_pipeline(features, StandardScaler(), LogisticRegression(max_iter=2000)),
+        heavy,
+        heavy.y,
+        groups=heavy.groups("subject"),
+        cv=GroupKFold(2),
+    )
+    assert np.isfinite(scores).all()
+
+
+@dead
+def test_protocols_run(heavy):
+    model = make_pipeline(tiny_encoder(), LogisticRegression())
+    table = leave_one_dataset_out({"mdjpt": model}, heavy, n_splits=1)
+    assert set(table["dataset"]) == {"SimA", "SimB"}
+    assert set(table["protocol"]) == {"few_shot", "zero_shot"}
+    accuracy = table[(table["metric"] == "accuracy") & (table["method"] == "mdjpt")]
+    assert accuracy["value"].between(0, 1).all()
+    one = heavy[heavy.groups("dataset") == "SimB"]
+    table = leave_subjects_out(make_baselines(smoothing="lds"), one, cv=2)
+    accuracy = table[(table["metric"] == "accuracy") & (table["unit"] == "window")]
+    assert accuracy["value"].between(0, 1).all()
+    assert accuracy.groupby("method")["n"].sum().eq(len(one)).all()
+
+
+def test_the_content_of_bad_spans_does_not_matter(encoder):
+    rates = {"bad_spans": 4.0, "joints": 2.0}
+    X = make(rates)
+    rng = np.random.default_rng(0)
+    recordings = []
+    for r in X.recordings:
+        signal, bad = r.signal.copy(), in_bad_span(r)
+        signal[:, bad] = rng.choice([1e-3, 1.0, np.nan], bad.sum())
+        recordings.append(
+            Recording(signal, r.ch_names, r.sfreq, r.dataset, r.subject, r.session,
+                      r.trials, bad_spans=r.bad_spans, cuts=r.cuts)
+        )  # fmt: skip
+    other = EEGWindows.from_recordings(recordings, window_seconds=2, stride_seconds=1)
+    assert len(other) == len(X)
+    for estimator in (
+        encoder,
+        DifferentialEntropy(channels="canonical").fit(X),
+        WindowCovariances(channels="canonical").fit(X),
+    ):
+        np.testing.assert_array_equal(
+            estimator.transform(other), estimator.transform(X)
+        )
+    aligned = [
+        WindowAlignment(channels="canonical").fit_transform(x) for x in (X, other)
+    ]
+    assert_same_windows(*aligned)
+
+
+@pytest.mark.parametrize(
+    "artifacts, tolerance",
+    [({"bad_spans": 3.0}, 0.02), ({"joints": 3.0}, 0.05)],
+    ids=["bad spans", "joints"],
+)
+def test_features_around_gaps_are_those_without(clean, artifacts, tolerance):
+    X = make(artifacts)
+    rows, same = same_moments(X, clean)
+    entropy = DifferentialEntropy(channels="canonical").fit(clean)
+    error = entropy.transform(X[rows]) - entropy.transform(clean[same])
+    assert np.abs(error).mean() < tolerance
+
+
+def test_names_and_units_do_not_matter(clean, encoder):
+    X = make({"old_channel_names": 0.5, "mixed_units": 0.5})
+    assert len({r.ch_names for r in X.recordings}) > 2
+    expected = encoder.transform(clean)
+    np.testing.assert_allclose(encoder.transform(X), expected, atol=1e-4)
+    entropy = smoothed_entropy()
+    np.testing.assert_allclose(
+        entropy.fit_transform(X), entropy.fit_transform(clean), atol=1e-4
+    )
+
+
+@dead
+def test_other_channels_than_dead_ones_have_their_features(clean):
+    X = make(only("dead_channels"))
+    for _, rows, _, _ in X.blocks():
+        one, other = X[rows], clean[rows]
+        columns = [name.split("_")[0] for name in DifferentialEntropy().fit(one)
+                   .get_feature_names_out()]  # fmt: skip
+        alive = ~np.isin(columns, one.metadata["dead_channels"][0].split(", "))
+        a, b = (DifferentialEntropy().fit_transform(x) for x in (one, other))
+        np.testing.assert_array_equal(a[:, alive], b[:, alive])
+        assert (a[:, ~alive] != b[:, ~alive]).all()
+
+
+def test_windows_beside_holes_have_their_features(clean, encoder):
+    X = make(only("dropped_windows"))
+    rows, same = same_moments(X, clean)
+    assert len(rows) == len(X) < len(clean)
+    np.testing.assert_array_equal(encoder.transform(X), encoder.transform(clean)[same])
+
+
+@dead
+def test_stores_keep_everything(heavy, encoder, tmp_path):
+    heavy.save(tmp_path / "store")
+    opened = EEGWindows.open(tmp_path / "store", verify=True)
+    assert_same_windows(opened, heavy)
+    for a, b in zip(opened.recordings, heavy.recordings, strict=True):
+        assert (a.cuts, a.bad_spans, a.ch_names) == (b.cuts, b.bad_spans, b.ch_names)
+        pd.testing.assert_frame_equal(a.trials, b.trials)
+    np.testing.assert_array_equal(encoder.transform(opened), encoder.transform(heavy))
+    encoder.save(tmp_path / "encoder.safetensors")
+    arguments = ["extract", tmp_path / "store", tmp_path / "features.npz",
+                 "--weights", tmp_path / "encoder.safetensors"]  # fmt: skip
+    assert main([str(argument) for argument in arguments]) == 0
+    with np.load(tmp_path / "features.npz", allow_pickle=True) as file:
+        assert len(file["features"]) == len(heavy)
+        assert np.isfinite(file["features"]).all()
+
+
+def test_MNE_keeps_cuts_and_bad_spans():
+    X = make({"joints": 3.0, "bad_spans": 3.0, "old_channel_names": 0.5})
+    recordings = [
+        Recording.from_raw(
+            r.to_raw(), dataset=r.dataset, subject=r.subject, session="1"
+        )
+        for r in X.recordings
+    ]
+    back = EEGWindows.from_recordings(recordings, window_seconds=2, stride_seconds=1)
+    assert list(back.y) == list(X.y)
+    np.testing.assert_allclose(back.metadata["onset"], X.metadata["onset"])
+    for a, b in zip(back, X, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@dead
+def test_braindecode_keeps_the_windows(heavy):
+    back = EEGWindows.from_braindecode(heavy.to_braindecode())
+    assert_same_windows(back, heavy)
