@@ -147,7 +147,7 @@ class Artifacts:
             trials[border] = times.clip(0, np.count_nonzero(kept) / sfreq)
         is_left = np.round((trials["stop"] - trials["start"]) * sfreq) > 0
         spoilt = Recording(
-            signal[:, kept],
+            signal.compress(kept, axis=1),  # in C order, unlike signal[:, kept]
             ch_names,
             sfreq,
             dataset=recording.dataset,
