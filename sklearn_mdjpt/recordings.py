@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ._flaws import mix_channels
 from ._resampling import cache, resample, resample_cuts, resampled_length
 from ._signals import SignalInFile, memmap_root, signal_in_file
 from ._validation import (
@@ -432,9 +433,8 @@ class Recording(_Source):
         signal = np.empty((len(matrix), self.n_times), np.float32)
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
         for a in range(0, self.n_times, step):
-            signal[:, a : a + step] = matrix @ self.signal[:, a : a + step].astype(
-                float
-            )
+            x = self.signal[:, a : a + step].astype(float)
+            signal[:, a : a + step] = mix_channels(matrix, x)
         self._signal = signal
 
     def _chunks(self):
@@ -695,7 +695,8 @@ class WindowStack(_Source):
         step = max(1, CACHED_SAMPLES // (self.n_channels * self.n_times))
         for i in range(0, len(stack), step):
             rows = self._rows[i : i + step]
-            stack[i : i + step] = matrix @ self.signal[rows].astype(float)
+            x = self.signal[rows].astype(float)
+            stack[i : i + step] = mix_channels(matrix, x)
         self._signal, self._rows = stack, np.arange(len(stack))
 
     def _chunks(self):
@@ -808,8 +809,13 @@ def head_montage(ch_names, positions=None):
 
 def info_positions(info):
     """Digitised positions (n_channels, 3) of an `mne.Info`, NaN where unknown."""
+    from mne.io.constants import FIFF
+
     positions = np.array([ch["loc"][:3] for ch in info["chs"]], dtype=float)
     unknown = ~np.isfinite(positions).all(axis=1) | ~positions.any(axis=1)
+    # Positions in an MR image are of another frame, which nothing here relates to it.
+    frames = (FIFF.FIFFV_COORD_HEAD, FIFF.FIFFV_COORD_UNKNOWN)
+    unknown |= [ch["coord_frame"] not in frames for ch in info["chs"]]
     positions[unknown] = np.nan
     return positions
 

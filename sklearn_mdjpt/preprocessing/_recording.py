@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import __version__
 from .._validation import check_installed, check_option, list_some
-from ..channels import REFERENCES, canonical_name, electrode_positions
+from ..channels import REFERENCES, electrode_positions, spelt_names
 from ..recordings import (
     check_trials,
     head_montage,
@@ -332,12 +332,16 @@ class _Cleaning:
                 f"than {2 * p['h_freq']:g} Hz; this one has {self.sfreq:g} Hz."
             )
         data = self.raw.copy().pick(self.picks).load_data()
-        # Bad channels are interpolated: they are not to be left out any more.
+        # Channels marked as bad tell nothing; NaN in them is to spread nowhere.
+        for name in self.given:
+            data[name] = 0.0
+        # They are interpolated: they are not to be left out any more.
         data.info["bads"] = []
         check_finite((data[k][0][0] for k in range(len(self.picks))), self.ch_names)
         if data.info["projs"]:
             data.apply_proj()
-        if not np.isfinite(info_positions(data.info)).all():
+        # Where some are unknown, or cannot be true.
+        if not np.array_equal(info_positions(data.info), self.positions):
             data.set_montage(head_montage(self.ch_names, self.positions))
         across = self.across_borders(data)
         wide = None
@@ -392,9 +396,13 @@ class _Cleaning:
         """Return the bad channels of each trial, and note why they are."""
         p, bads = self.parameters, []
         for name, (start, stop) in zip(self.names, self.bounds, strict=True):
+            x, names = data.get_data(start=start, stop=stop), self.ch_names
+            if step == "before ICA":
+                x = x[[channel not in self.given for channel in names]]
+                names = [channel for channel in names if channel not in self.given]
             try:
                 found = find_bad_channels(
-                    data.get_data(start=start, stop=stop), self.ch_names, spare=spare,
+                    x, names, spare=spare,
                     amplitude_rules=p["amplitude_rules"], flat=p["flat"],
                 )  # fmt: skip
             except ValueError as error:
@@ -405,7 +413,7 @@ class _Cleaning:
                     {"channel": channel, "rule": "marked bad", "value": None}
                     for channel in self.given
                 ]
-                rows = known + [r for r in rows if r["channel"] not in self.given]
+                rows = known + rows
             if 2 * len(rows) > len(self.ch_names):
                 self.warn(
                     f"{len(rows)} of {len(self.ch_names)} channels are bad in trial "
@@ -524,7 +532,7 @@ def _choose_channels(raw):
     names = [raw.ch_names[k] for k in picks]
     sites = electrode_positions(names, info_positions(raw.info)[picks])
     located = np.isfinite(sites).all(axis=1) & [
-        canonical_name(name) not in REFERENCES for name in names
+        name not in REFERENCES for name in spelt_names(names)
     ]
     left_out = [name for name, good in zip(names, located, strict=True) if not good]
     if located.sum() < 2:
