@@ -24,6 +24,7 @@ _FLAT = 1e-3
 
 _BIOSEMI = re.compile(r"(?:\d+-)?([A-H])0?(\d{1,3})")
 _BIOSEMI_CABLE = 32  # electrodes on one, which has one letter
+_NEUROSCAN = (("F", 11), ("F", 12))
 _NUMBERED = re.compile(r"([A-Z]+)(\d+)")
 # F11, F12, P11 and P12 are on some caps; there is nothing beyond in the 10-20 system.
 _LAST_NUMBER = 12
@@ -34,7 +35,8 @@ def biosemi_labels(names, sites):
     """Find BioSemi's names, A1 to H32, of which some look like 10-20 sites.
 
     They are BioSemi's if there are such as A3, B1 or C7, and no other 10-20 names, or
-    fewer.  "E1", "E2", ... alone do not count: they are EGI's, or of the eyes.
+    fewer.  "E1", "E2", ... alone do not count (they are EGI's, or of the eyes), nor do
+    F11 and F12 (Neuroscan's).
 
     Parameters
     ----------
@@ -51,7 +53,10 @@ def biosemi_labels(names, sites):
     found = _split(names, _BIOSEMI)
     other = {cable for cable, n in found.values() if not 1 <= n <= _BIOSEMI_CABLE}
     found = {k: label for k, label in found.items() if label[0] not in other}
-    strange = [k for k in found if names[k] not in sites and found[k][0] != "E"]
+    strange = [
+        k for k, label in found.items()
+        if names[k] not in sites and label[0] != "E" and label not in _NEUROSCAN
+    ]  # fmt: skip
     known = [k for k, n in enumerate(names) if n in sites and n not in _EARS]
     plain = [k for k in known if k not in found]
     if not strange or (plain and len(strange) <= len(known)):

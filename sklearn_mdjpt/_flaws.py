@@ -40,8 +40,8 @@ def refuse_flaws(blocks, metadata, *, constant=False):
     if not_finite.any():
         raise ValueError(
             f"{not_finite.sum()} of {n} windows hold NaN or inf: "
-            f"{name_windows(np.flatnonzero(not_finite), metadata)}; in channels "
-            f"{list_some(channels)}. Leave out these windows, or these channels."
+            f"{name_windows(np.flatnonzero(not_finite), metadata)}. Channels: "
+            f"{list_some(channels)}. Leave out these windows or these channels."
         )
     if still.any() and not constant:
         raise ValueError(
@@ -70,8 +70,8 @@ def refuse_array_flaws(X, *, constant=False):
         rows = np.flatnonzero(bad.any(axis=1))
         raise ValueError(
             f"{len(rows)} of {len(X)} windows hold NaN or inf: windows "
-            f"{list_some(rows)}; in channels "
-            f"{list_some(np.flatnonzero(bad.any(axis=0)))}, counted from 0."
+            f"{list_some(rows)}. Channels, counted from 0: "
+            f"{list_some(np.flatnonzero(bad.any(axis=0)))}."
         )
     still = (X == X[:, :, :1]).all(axis=(1, 2))
     if still.any() and not constant:

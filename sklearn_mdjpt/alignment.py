@@ -476,8 +476,9 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
         if not callable(self.estimator):
             check_option(self.estimator, _ESTIMATORS, "estimator")
         X = _as_windows_or_array(X)
-        self._channels = _common_channels(X, self.channels)
-        check_finite(X, self._channels, constant=False)
+        channels = _common_channels(X, self.channels)
+        check_finite(X, channels, constant=False)
+        self._channels = channels
         self.ch_names_ = self._channels.names if self._channels else None
         self.n_channels_ = len(self._channels.names) if self._channels else X.shape[1]
         return self

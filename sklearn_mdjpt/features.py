@@ -168,19 +168,18 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         check_option(self.channels, ("auto", "canonical"), "channels")
         self.bands_ = _check_bands(self.bands)
         X = self._check_X(X)
+        channels: CommonChannels | None = None
         if isinstance(X, EEGWindows):
-            self._channels: CommonChannels | None = CommonChannels(X, self.channels)
-            self.ch_names_ = self._channels.names
-            self.n_channels_ = len(self.ch_names_)
-        else:
-            if self.channels == "canonical":
-                raise ValueError(
-                    "channels='canonical' needs channel names: pass EEGWindows "
-                    "(EEGWindows.from_arrays) instead of an array."
-                )
-            self.ch_names_ = self._channels = None
-            self.n_channels_ = X.shape[1]
-        check_finite(X, self._channels)
+            channels = CommonChannels(X, self.channels)
+        elif self.channels == "canonical":
+            raise ValueError(
+                "channels='canonical' needs channel names: pass EEGWindows "
+                "(EEGWindows.from_arrays) instead of an array."
+            )
+        check_finite(X, channels)
+        self._channels = channels
+        self.ch_names_ = channels.names if channels else None
+        self.n_channels_ = len(channels.names) if channels else X.shape[1]
         self.n_features_out_ = self.n_channels_ * len(self.bands_)
         return self
 
