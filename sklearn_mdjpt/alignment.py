@@ -545,8 +545,9 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         x \mapsto A_d x, \qquad A_d = G^{1/2} M_d^{-1/2}.
 
     By default it is Euclidean alignment [1]_: all channels of a domain become
-    uncorrelated, of variance 1. Each montage is aligned in its own channel space; where
-    X holds several, the aligned signals then go onto the 60 canonical channels.
+    uncorrelated, of variance 1. Each montage is aligned in the space of those of its
+    channels that the output is made of; where X holds several, the aligned signals then
+    go onto the 60 canonical channels, of which an ECG, say, is no part.
 
     Parameters
     ----------

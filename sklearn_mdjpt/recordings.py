@@ -222,7 +222,8 @@ class Recording(_Source):
         label).  None makes the whole recording one trial.
     positions : array-like of shape (n_channels, 3), default=None
         Digitised electrode positions in metres (head coordinates), used for channels
-        whose names are not of the 10-05 system.
+        whose names are not of the 10-05 system, or of a site that is far away (see
+        `sklearn_mdjpt.channels.channel_matrix`).
     bad_spans : sequence of (float, float), default=()
         Stretches (start, stop), in seconds, in which no window is cut.
 

@@ -158,8 +158,8 @@ def clean_recording(
     interpolation, which takes back what a bad channel had put into it.
 
     Which channels are bad is decided by the samples of a trial.  What lies between two
-    trials goes with the nearer one.  Channels in ``raw.info["bads"]`` are bad in all.
-    EEG channels without a 10-05 name or a digitised position have no neighbours and no
+    trials goes with the nearer one.  Channels in ``raw.info["bads"]`` are bad in all,
+    and what they hold has no effect, NaN included.  EEG channels without a 10-05 name or a digitised position have no neighbours and no
     topography: they are left out, and so are A1, A2, M1 and M2.  A channel that was
     the recording's reference is flat, and is interpolated.
 
@@ -282,11 +282,15 @@ class _Cleaning:
         self.bad_spans, self.parameters = bad_spans, parameters
         self.sfreq = raw.info["sfreq"]
         self.ch_names = [raw.ch_names[k] for k in picks]
-        self.positions = electrode_positions(
-            self.ch_names, info_positions(raw.info)[picks]
-        )
+        with warnings.catch_warnings(record=True) as said:
+            # Warned of when the channels were chosen; the report is to have them too.
+            warnings.simplefilter("always")
+            self.positions = electrode_positions(
+                self.ch_names, info_positions(raw.info)[picks]
+            )
         self.given = [name for name in raw.info["bads"] if name in self.ch_names]
-        self.left_out, self.warnings = left_out, []
+        self.left_out = left_out
+        self.warnings = [str(warning.message) for warning in said]
         self.names = [
             trial if trial is not None else str(k + 1)
             for k, trial in enumerate(trials["trial"])
@@ -332,6 +336,8 @@ class _Cleaning:
                 f"than {2 * p['h_freq']:g} Hz; this one has {self.sfreq:g} Hz."
             )
         data = self.raw.copy().pick(self.picks).load_data()
+        if len(self.given) == len(self.ch_names):
+            raise ValueError(f"All {len(self.given)} EEG channels are marked as bad.")
         # Channels marked as bad tell nothing; NaN in them is to spread nowhere.
         for name in self.given:
             data[name] = 0.0
