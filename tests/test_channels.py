@@ -343,7 +343,7 @@ def test_one_name_of_two_schemes_is_not_one_channel():
     two = BraindecodeClassifier(channels=["C3", "C1"], max_epochs=1, batch_size=2)
     with pytest.raises(ValueError, match="Channels C3, C1 are sites of the 10-20 sys"):
         two.fit(X, X.y)
-    with pytest.raises(ValueError, match=r"'C1 \(not 10-20\)'"):
+    with pytest.raises(ValueError, match=r"'C1 \(NOT 10-20\)'"):
         BraindecodeClassifier("Labram", batch_size=2).fit(other, other.y)
     chosen = ChosenChannels(["c3", "D1"], other)
     np.testing.assert_array_equal(chosen.picks(other.recordings[0]), [2, 16])

@@ -159,9 +159,10 @@ def clean_recording(
 
     Which channels are bad is decided by the samples of a trial.  What lies between two
     trials goes with the nearer one.  Channels in ``raw.info["bads"]`` are bad in all,
-    and what they hold has no effect, NaN included.  EEG channels without a 10-05 name or a digitised position have no neighbours and no
-    topography: they are left out, and so are A1, A2, M1 and M2.  A channel that was
-    the recording's reference is flat, and is interpolated.
+    and what they hold has no effect, NaN included.  EEG channels without a 10-05 name
+    or a digitised position have no neighbours and no topography: they are left out, and
+    so are A1, A2, M1 and M2.  A channel that was the recording's reference is flat, and
+    is interpolated.
 
     Results do not depend on the number of threads: linear algebra uses one here.
     Memory: four copies of the recording in float64, roughly.
