@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ._flaws import mix_channels
 from ._marks import (
     BAD_TEXT,
     BORDER_TEXT,
@@ -256,7 +257,8 @@ class Recording(_Source):
         label).  None makes the whole recording one trial.
     positions : array-like of shape (n_channels, 3), default=None
         Digitised electrode positions in metres (head coordinates), used for channels
-        whose names are not of the 10-05 system.
+        whose names are not of the 10-05 system, or of a site that is far away (see
+        `sklearn_mdjpt.channels.channel_matrix`).
     bad_spans : sequence of (float, float), default=()
         Stretches (start, stop), in seconds, in which no window is cut.  Their samples
         have no effect on anything: statistics leave them out, and where filters or
@@ -572,9 +574,8 @@ class Recording(_Source):
         signal = np.empty((len(matrix), self.n_times), np.float32)
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
         for a in range(0, self.n_times, step):
-            signal[:, a : a + step] = matrix @ self.signal[:, a : a + step].astype(
-                float
-            )
+            x = self.signal[:, a : a + step].astype(float)
+            signal[:, a : a + step] = mix_channels(matrix, x)
         self._signal = signal
 
     def _chunks(self):
@@ -851,7 +852,8 @@ class WindowStack(_Source):
         step = max(1, CACHED_SAMPLES // (self.n_channels * self.n_times))
         for i in range(0, len(stack), step):
             rows = self._rows[i : i + step]
-            stack[i : i + step] = matrix @ self.signal[rows].astype(float)
+            x = self.signal[rows].astype(float)
+            stack[i : i + step] = mix_channels(matrix, x)
         self._signal, self._rows = stack, np.arange(len(stack))
 
     def _chunks(self):
@@ -960,8 +962,13 @@ def head_montage(ch_names, positions=None):
 
 def info_positions(info):
     """Digitised positions (n_channels, 3) of an `mne.Info`, NaN where unknown."""
+    from mne.io.constants import FIFF
+
     positions = np.array([ch["loc"][:3] for ch in info["chs"]], dtype=float)
     unknown = ~np.isfinite(positions).all(axis=1) | ~positions.any(axis=1)
+    # Positions in an MR image are of another frame, which nothing here relates to it.
+    frames = (FIFF.FIFFV_COORD_HEAD, FIFF.FIFFV_COORD_UNKNOWN)
+    unknown |= [ch["coord_frame"] not in frames for ch in info["chs"]]
     positions[unknown] = np.nan
     return positions
 
