@@ -95,7 +95,9 @@ class EEGWindows:
     Notes
     -----
     Indexing with an int gives one window as an array of shape (n_channels, n_times)
-    in the recording's unit; any other index gives `EEGWindows`.  Overlapping windows
+    in the recording's unit; any other index gives `EEGWindows`.  A boolean Series of
+    pandas counts by its index, whose labels are the windows' numbers: a mask of a
+    sorted ``X.metadata`` picks the same windows as there.  Overlapping windows
     of a recording are never copied, and a pickle takes only the recordings in use.
 
     Examples
@@ -726,6 +728,8 @@ class EEGWindows:
         if isinstance(index, slice):
             rows = np.arange(len(self))[index]
         else:
+            if isinstance(index, pd.Series) and pd.api.types.is_bool_dtype(index):
+                index = _align_mask(index, len(self))
             rows = np.asarray(index)
             if rows.dtype == bool:
                 if rows.shape != self.shape:
@@ -1127,6 +1131,29 @@ def _warn_of_shared_trials(parts):
 
 def _new_dataset_name():
     return f"dataset-{uuid.uuid4().hex[:8]}"
+
+
+def _align_mask(mask, n_windows):
+    """Return a boolean Series as an array in the order of the windows."""
+    known, labels = pd.RangeIndex(n_windows), mask.index
+    if len(labels) == n_windows and labels.is_unique and known.isin(labels).all():
+        return mask.reindex(known).to_numpy()
+    flaws = {
+        "are missing": known[~known.isin(labels)],
+        "are no window": labels[~labels.isin(known)].unique(),
+        "occur several times": labels[labels.duplicated()].unique(),
+    }
+    said = "; ".join(
+        f"{list_some(map(repr, some.tolist()))} {what}"
+        for what, some in flaws.items()
+        if len(some)
+    )
+    raise IndexError(
+        f"The index of a boolean Series must hold the number of each of the "
+        f"{n_windows} windows, 0 to {n_windows - 1}, once, as that of X.metadata does. "
+        f"In its {len(labels)} labels: {said}. Where its entries are in the order of "
+        "the windows, pass mask.to_numpy()."
+    )
 
 
 def _onsets(start, stop, recording, length, stride_seconds):

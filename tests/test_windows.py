@@ -474,3 +474,33 @@ def test_scikit_learn_tools(mixed_windows, routing):
 def test_no_recordings_are_an_error():
     with pytest.raises(ValueError, match="No recordings were given"):
         EEGWindows.from_recordings([])
+
+
+@pytest.mark.parametrize("dtype", [bool, "boolean"])
+def test_boolean_series_counts_by_its_index(mixed_windows, dtype):
+    X = mixed_windows
+    table = X.metadata.sort_values("onset", ascending=False)
+    mask = (table["onset"] == 0).astype(dtype)
+    assert not np.array_equal(mask, X.metadata["onset"] == 0)
+    part = X[mask]
+    np.testing.assert_array_equal(part.metadata["onset"], 0.0)
+    assert len(part) == mask.sum()
+    np.testing.assert_array_equal(part[0], X[int(mask[mask].index.min())])
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (lambda n: range(n - 1), r"2 labels: 2 are missing"),
+        (lambda n: range(1, n + 1), r"0 are missing; 3 are no window"),
+        (lambda n: [0, 1, 1], r"2 are missing; 1 occur several times"),
+        (lambda n: list("abc"), r"are missing; 'a', 'b', 'c' are no window"),
+    ],
+)
+def test_boolean_series_of_another_index(mixed_windows, labels, message):
+    X = mixed_windows[:3]
+    labels = labels(3)
+    mask = pd.Series(True, index=labels)
+    with pytest.raises(IndexError, match=message):
+        X[mask]
+    assert len(X[: len(mask)][mask.to_numpy()]) == len(mask)
