@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ._edf_gaps import refuse_gaps
 from ._marks import (
     BAD_TEXT,
     BORDER_TEXT,
@@ -606,7 +607,8 @@ class Recording(_Source):
         Raises
         ------
         ValueError
-            If no good EEG channel is left.
+            If no good EEG channel is left, or the file (EDF+D, BDF+D) has gaps that
+            MNE reads across.
 
         Warns
         -----
@@ -621,6 +623,7 @@ class Recording(_Source):
             raise ValueError(
                 f"description must be 'label' or 'stimulus'; got {description!r}."
             )
+        refuse_gaps(raw)
         picks = pick_good_eeg(raw)
         trials = read_trials(raw, trials, description, stacklevel=3)
         marks = annotation_marks(raw)
