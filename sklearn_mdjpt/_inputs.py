@@ -47,7 +47,7 @@ mne.Epochs, or braindecode BaseConcatDataset
         # Rows stay as they are: a mark is for who makes the windows to heed.
         windows, _ = EEGWindows._from_epochs(X, given=given)
     elif _is_braindecode(X):
-        windows = EEGWindows.from_braindecode(X)
+        windows, _ = EEGWindows._from_braindecode(X)
     else:
         windows = _from_array(X, ch_names, sfreq)
     if not len(windows):

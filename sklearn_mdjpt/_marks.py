@@ -96,6 +96,11 @@ def kind_of_mark(text):
     return None
 
 
+def _stays(text):
+    """Whether what a mark spans is part of the signal: it is gone otherwise."""
+    return str(text).strip().upper().startswith(("BAD", "EDGE"))
+
+
 def is_mark(text):
     """Whether a description is a mark, and so no label."""
     return kind_of_mark(text) is not None
@@ -138,8 +143,7 @@ def make_marks(texts, onsets, durations, end=np.inf):
         kind = kind_of_mark(text)
         if kind in (None, BORDER) or not np.isfinite(onset):
             continue
-        stays = str(text).strip().upper().startswith(("BAD", "EDGE"))
-        lasts = stays and duration > 0  # not where it is NaN
+        lasts = _stays(text) and duration > 0  # not where it is NaN
         if lasts:
             spans.append((max(float(onset), 0.0), float(onset + duration)))
         if kind == CUT or not lasts:
@@ -169,6 +173,51 @@ def annotation_marks(raw):
         marks.duration[count],
         raw.n_times / raw.info["sfreq"],
     )
+
+
+def mark_codes(names):
+    """Return the codes of events that are marks.
+
+    Parameters
+    ----------
+    names : dict of str to int
+        Events as MNE makes them of annotations.  It leaves out what begins with "bad"
+        or "edge": an event of such a name was named by the user, and is none.
+
+    Returns
+    -------
+    list of int
+    """
+    return [
+        code
+        for name, code in names.items()
+        if kind_of_mark(name) == CUT and not _stays(name)
+    ]
+
+
+def clear_epochs(epochs):
+    """Say which epochs no mark touches, by the annotations that they have kept.
+
+    Parameters
+    ----------
+    epochs : mne.BaseEpochs
+        The Epochs.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_epochs,)
+    """
+    clear = ~np.isin(epochs.events[:, 2], mark_codes(epochs.event_id))
+    marks = getattr(epochs, "annotations", None)
+    if marks is None or not len(marks):
+        return clear
+    marks = make_marks(marks.description, marks.onset, marks.duration)
+    # Times of annotations and events count from the same moment, at the Raw's rate.
+    sfreq = getattr(epochs, "_raw_sfreq", epochs.info["sfreq"])
+    starts = epochs.events[:, 0] / sfreq + epochs.tmin
+    step = 1 / epochs.info["sfreq"]
+    stops = starts + len(epochs.times) * step
+    return clear & marks.spare(starts, stops, GRACE * step)
 
 
 def join_marks(one, other):

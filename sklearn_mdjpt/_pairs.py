@@ -7,8 +7,9 @@ import pandas as pd
 import torch
 from sklearn.utils.multiclass import type_of_target
 
+from ._identity import is_made_up
 from ._processes import deal_out
-from ._validation import check_ids, check_onsets, list_some
+from ._validation import check_ids, check_onsets, check_y, list_some
 from .channels import CANONICAL_CHANNELS
 from .nn import LabelPairSampler, StimulusPairSampler
 from .nn.pretraining import DatasetPart
@@ -50,7 +51,9 @@ def pair_columns(windows, **keywords):
             given = check_onsets(values, n, keyword)
         else:
             given = pd.Series(check_ids(values, n, keyword), dtype=object)
-        unknown = columns[name].isna() if name != "dataset" else anonymous(columns)
+        unknown = columns[name].isna()
+        if name == "dataset":
+            unknown = pd.Series(is_made_up(columns[name]), columns.index)
         columns[name] = columns[name].mask(unknown, given)
     missing = columns["onset"].isna()
     if missing.any():
@@ -69,11 +72,6 @@ def pair_columns(windows, **keywords):
             )
         columns["onset"] = columns["onset"].mask(missing, order)
     return columns
-
-
-def anonymous(columns):
-    """Datasets whose name was made up, because none was given."""
-    return columns["dataset"].str.match(r"dataset-[0-9a-f]{8}$")
 
 
 def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
@@ -196,11 +194,7 @@ def _split_by_length(datasets, lengths, sfreq):
 
 
 def _check_labels(y, n_windows):
-    labels = np.asarray(y)
-    if labels.shape != (n_windows,):
-        raise ValueError(
-            f"y has shape {labels.shape}, but there are {n_windows} windows."
-        )
+    labels = check_y(y, n_windows)
     known = pd.notna(labels)
     if not known.any():
         raise ValueError("y has no label that is not missing.")
@@ -225,7 +219,7 @@ def _report_left_out(sampler, columns, why, needed, advice):
             "All subjects of a study need one name of dataset, and two of them must "
             "stay in the training fold."
         )
-    if len(n_subjects) > 1 and anonymous(columns).all():
+    if len(n_subjects) > 1 and is_made_up(columns["dataset"]).all():
         advice = (
             "The windows were made without dataset=, so each set counts as a dataset "
             "of its own; give them one name to pair their subjects."

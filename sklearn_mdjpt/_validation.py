@@ -8,10 +8,18 @@ import copy
 import importlib.util
 import numbers
 import os
+import re
+import unicodedata
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+# What str.strip takes off, and what else pads fields or marks the start of a text.
+_BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\0\ufeff\u200b"
 
 
 def check_sfreq(sfreq):
@@ -31,7 +39,9 @@ def check_ch_names(ch_names, n_channels=None):
         raise TypeError(
             f"ch_names must be a sequence of names, got the single string {ch_names!r}."
         )
-    names = tuple(str(name).strip() for name in ch_names)
+    if getattr(ch_names, "ndim", 1) == 2:  # as files of MATLAB have them
+        ch_names = np.ravel(ch_names)
+    names = tuple(str(as_cell(_unwrap(name))) for name in ch_names)
     if n_channels is not None and len(names) != n_channels:
         raise ValueError(
             f"ch_names has {len(names)} names, but the signal has {n_channels} "
@@ -66,66 +76,237 @@ def check_numeric(array, name):
     return array
 
 
+def as_cell(value):
+    """Return a cell of a table: text decoded and stripped, all else as it came."""
+    if isinstance(value, bytes | bytearray):
+        return _strip(_decode(bytes(value)))
+    # Members of an Enum and numpy's texts are str, too, and become what they hold.
+    return _strip(str.__str__(value)) if isinstance(value, str) else value
+
+
+def as_label(value):
+    """Return a label: text decoded and stripped, numbers as they came, or None.
+
+    Blank text is missing.  MATLAB's cells, which are arrays of one value, are opened.
+
+    Raises
+    ------
+    TypeError
+        If it is no single value.
+    ValueError
+        If it is bytes that are no text.
+    """
+    value = as_cell(_unwrap(value))
+    if type(value).__hash__ is None:
+        raise TypeError(f"expected a name or a number, got {type(value).__name__}")
+    return None if isinstance(value, str) and not value else value
+
+
 def as_id(value):
     """Return an identifier as str, or None where it is missing.
 
-    ``3``, ``3.0`` and ``"3"`` name the same subject, whichever table they came from.
+    ``3``, ``3.0``, ``"3"``, ``"3 "`` and ``b"3"`` name the same subject, whichever file
+    they came from.
     """
-    if value is None or value is pd.NA:
-        return None
-    if isinstance(value, str):
+    value = as_label(value)
+    if value is None or isinstance(value, str):
         return value
-    if isinstance(value, numbers.Real):
+    if isinstance(value, numbers.Real | Decimal) and not isinstance(value, bool):
         if value != value:
             return None
-        if not isinstance(value, bool) and float(value).is_integer():
-            return str(int(value))
-    return str(value)
+        return str(int(value)) if float(value).is_integer() else str(value)
+    if pd.isna(value):
+        return None
+    if isinstance(value, date | np.datetime64):
+        # A column of pandas and an array spell one day differently.
+        return str(pd.Timestamp(value)).removesuffix(" 00:00:00")
+    return _strip(str(value))
+
+
+def _unwrap(value):
+    """Return what an array or list of one value holds, None if it holds none."""
+    while _holds_values(value):
+        if value is np.ma.masked:
+            return None
+        inside = value if isinstance(value, list | tuple) else np.ravel(value)
+        if len(inside) > 1:
+            raise TypeError(
+                f"expected one name or number, got {len(inside)} together: {value!r}"
+            )
+        value = inside[0] if len(inside) else None
+    return value
+
+
+def _holds_values(value):
+    if isinstance(value, np.generic):
+        return False
+    return isinstance(value, list | tuple) or hasattr(value, "__array__")
+
+
+def _decode(value):
+    try:
+        text = value.rstrip(b"\0").decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"expected text in UTF-8, got the bytes {value!r}; decode them, for "
+            "example with .decode('latin-1')"
+        ) from error
+    if "\0" in text:
+        raise ValueError(
+            f"expected text in UTF-8, got bytes with zeros among them, {value!r}; "
+            "decode them, for example with .decode('utf-16')"
+        )
+    return text
+
+
+@lru_cache(2**14)  # few names stand for many windows
+def _strip(text):
+    return unicodedata.normalize("NFC", text.strip(_BLANKS))
+
+
+def join_ids(*ids):
+    """Make one name of several ids, as "SEED/03"; no two combinations share a name.
+
+    A slash inside an id is spelled "%2F" (and "%2F" and "%25" in it "%252F", "%2525").
+
+    Parameters
+    ----------
+    *ids : str or None
+        Missing ids leave their place empty, as in "SEED//1"; at the end they are left
+        out.
+
+    Returns
+    -------
+    str
+    """
+    known = [not pd.isna(value) for value in ids]
+    n = len(ids) - known[::-1].index(True) if any(known) else 0
+    return "/".join(
+        re.sub("%(?=2F|25)", "%25", str(value)).replace("/", "%2F") if is_known else ""
+        for value, is_known in zip(ids[:n], known[:n], strict=True)
+    )
+
+
+def split_ids(name):
+    """Return the ids that `join_ids` has joined, None where a place is empty."""
+    spelled = {"%2F": "/", "%25": "%"}
+    return [
+        re.sub("%2F|%25", lambda match: spelled[match[0]], part) or None
+        for part in name.split("/")
+    ]
 
 
 def check_column(values, n_rows, name):
-    """Return one value per row as an object array; a scalar is repeated."""
-    if values is None or isinstance(values, str | bytes) or np.ndim(values) == 0:
+    """Return one value per row as an object array; a scalar is repeated.
+
+    A column (n_rows, 1) or, as files of MATLAB have it, a row (1, n_rows) will do.
+    """
+    values = _one_dimensional(values, name)
+    if np.ndim(values) == 0:
         column = np.empty(n_rows, dtype=object)
         column[:] = values
         return column
-    column = np.empty(len(values), dtype=object)
-    column[:] = list(values)
-    if len(column) != n_rows:
+    if len(values) != n_rows:
         raise ValueError(
-            f"{name} has {len(column)} entries, but there are {n_rows} windows."
+            f"{name} has {len(values)} entries, but there are {n_rows} windows."
         )
-    return column
+    return np.fromiter(values, object, n_rows)
 
 
 def _one_dimensional(values, name):
-    """Return values as they are, a table of one column as that column."""
+    """Return a scalar, or a sequence with a length; raise on several columns."""
     if isinstance(values, dict | set | frozenset) or hasattr(values, "__next__"):
         raise TypeError(
             f"{name} must be a scalar or an array of one entry for each window, got "
             f"{type(values).__name__}."
         )
+    if isinstance(values, str | bytes | bytearray) or not np.iterable(values):
+        return _unwrap(values)
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.astype(object).filled(None)
     shape = getattr(values, "shape", None)
-    if shape is None or len(shape) < 2:
+    if shape is None:
+        values = list(values)
+        shape = _shape_of(values)
+    elif not hasattr(values, "iloc"):
+        values = np.asarray(values) if hasattr(values, "__array__") else values
+    if len(shape) == 1:
         return values
-    if len(shape) > 2 or shape[1] != 1:
+    if len(shape) > 2 or 1 not in shape:
         raise ValueError(
-            f"{name} must have one entry for each window, got shape {tuple(shape)}."
+            f"{name} must have one entry for each window, got shape {tuple(shape)}. "
+            "Several columns (ratings, for example) go into extra=, each under a name "
+            "of its own."
         )
-    return np.asarray(values)[:, 0]
+    if hasattr(values, "iloc") and shape[1] == 1:
+        return values.iloc[:, 0]
+    return np.ravel(np.asarray(values, None if hasattr(values, "dtype") else object))
+
+
+def _shape_of(rows):
+    try:
+        return np.shape(rows)
+    except ValueError:  # rows of several lengths
+        return (len(rows),)
 
 
 def check_ids(values, n_rows, name):
     """Return one identifier (str or None) per row."""
-    column = check_column(_one_dimensional(values, name), n_rows, name)
-    return np.array([as_id(value) for value in column], dtype=object)
+    return _map_rows(as_id, check_column(values, n_rows, name), name)
+
+
+def check_labels(values, n_rows, name="y"):
+    """Return one label per row: text, a number, or None or NaN where missing."""
+    return _map_rows(as_label, check_column(values, n_rows, name), name)
+
+
+def check_y(y, n_rows):
+    """Return labels that were passed beside windows as `EEGWindows.y` has its own."""
+    if np.size(y) != n_rows:
+        raise ValueError(f"y has shape {np.shape(y)}, but there are {n_rows} windows.")
+    return as_array(check_labels(y, n_rows))
+
+
+def as_array(labels):
+    """Return an object array of labels as an array of text or numbers.
+
+    It stays as it is where some are missing, or text stands beside numbers.
+    """
+    if pd.isna(labels).any():
+        return labels
+    is_text = {isinstance(label, str) for label in labels}
+    return np.array(labels.tolist()) if len(is_text) == 1 else labels
+
+
+def strip_cells(table):
+    """Return a table without blanks around its texts, and with bytes decoded."""
+    table = table.copy()
+    for k, dtype in enumerate(table.dtypes):
+        if pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype):
+            before = table.iloc[:, k]
+            after = _map_rows(as_cell, before, table.columns[k])
+            # Columns without blanks keep their dtype.
+            if any(a is not b and a != b for a, b in zip(after, before, strict=True)):
+                table.isetitem(k, pd.Series(after, table.index, dtype=object))
+    return table
+
+
+def _map_rows(function, column, name):
+    made = np.empty(len(column), dtype=object)
+    for row, value in enumerate(column):
+        try:
+            made[row] = function(value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name} of row {row}: {error}.") from error
+    return made
 
 
 def check_onsets(values, n_rows, name="onset"):
     """Return onsets in seconds (n_rows,), NaN where missing."""
-    column = check_column(_one_dimensional(values, name), n_rows, name)
+    column = check_labels(values, n_rows, name)
     try:
-        return np.array([np.nan if v is None else float(v) for v in column])
+        missing = [value is None or value is pd.NA for value in column]
+        return np.where(missing, np.nan, column).astype(float)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be seconds from the trial's start: {error}."
@@ -209,10 +390,7 @@ def name_windows(rows, metadata):
     text = f"windows {list_some(rows)}"
     whose = metadata.iloc[rows][["dataset", "subject", "session"]].drop_duplicates()
     whose = whose[whose["subject"].notna()]
-    names = [
-        "/".join(str(name) for name in row if not pd.isna(name))
-        for row in whose.itertuples(index=False)
-    ]
+    names = [join_ids(*row) for row in whose.itertuples(index=False)]
     return f"{text} of {list_some(names)}" if names else text
 
 

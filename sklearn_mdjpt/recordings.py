@@ -37,12 +37,14 @@ from ._resampling import cache, resample, resample_cuts, resampled_length
 from ._signals import SignalInFile, memmap_root, signal_in_file
 from ._validation import (
     as_id,
+    as_label,
     check_ch_names,
     check_numeric,
     check_option,
     check_positions,
     check_sfreq,
     list_some,
+    strip_cells,
 )
 from .channels import electrode_positions, site_names
 
@@ -1021,7 +1023,7 @@ def check_trials(trials, duration):
                 )
             rows = [dict(zip(words, row, strict=False)) for row in rows]
         trials = pd.DataFrame(rows)
-    trials = trials.reset_index(drop=True).astype(object)
+    trials = strip_cells(trials.reset_index(drop=True).astype(object))
     lacking = [name for name in ("start", "stop") if name not in trials]
     if lacking:
         raise ValueError(
@@ -1040,6 +1042,8 @@ def check_trials(trials, duration):
             trials[name] = None
     trials["trial"] = [as_id(value) for value in trials["trial"]]
     trials["stimulus"] = [as_id(value) for value in trials["stimulus"]]
+    labels = [as_label(value) for value in trials["label"]]
+    trials["label"] = pd.Series(labels, dtype=object)
     for name in ("start", "stop"):
         trials[name] = trials[name].astype(float)
     # Half a millisecond of grace: starts and stops come from rounded tables.

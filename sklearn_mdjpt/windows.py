@@ -9,7 +9,6 @@ and cuts windows from the recordings only when they are read.
 from __future__ import annotations
 
 import html
-import uuid
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -19,16 +18,22 @@ import pandas as pd
 from ._braindecode_windows import make_dataset, read_parts
 from ._canonical import CanonicalReader
 from ._grouping import combine_groups, rows_of_groups
-from ._marks import CUT, kind_of_mark, make_marks
+from ._identity import IDS, make_up_name, warn_of_unnamed
+from ._marks import clear_epochs, mark_codes
 from ._store import read_store, write_store
 from ._validation import (
+    as_array,
+    as_id,
     check_ch_names,
     check_column,
     check_ids,
+    check_labels,
     check_numeric,
     check_onsets,
     check_sfreq,
+    join_ids,
     list_some,
+    strip_cells,
 )
 from .recordings import (
     Recording,
@@ -49,14 +54,6 @@ if TYPE_CHECKING:
     from ._typing import Epochs, PathLike
 
 _COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
-# What makes an id unique across datasets: "SEED/03" is not "FACED/03".
-_GROUPS = {
-    "dataset": ("dataset",),
-    "subject": ("dataset", "subject"),
-    "session": ("dataset", "subject", "session"),
-    "trial": ("dataset", "subject", "session", "trial"),
-    "stimulus": ("dataset", "stimulus"),
-}
 
 
 class EEGWindows:
@@ -169,7 +166,7 @@ class EEGWindows:
         ):
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value!r}.")
-        unnamed = _new_dataset_name()
+        unnamed = make_up_name()
         columns = {name: [] for name in ("trial", "stimulus", "label", "onset")}
         extras, source_index, starts = [], [], []
         lengths = np.empty(len(recordings), np.int64)
@@ -218,6 +215,7 @@ class EEGWindows:
             **{name: np.concatenate(parts) for name, parts in columns.items()},
             extra=pd.concat(extras, ignore_index=True),
         )
+        warn_of_unnamed([metadata], stacklevel=2)
         return cls(
             recordings, index, _concatenate(starts, int), lengths[index], metadata
         )
@@ -287,6 +285,7 @@ class EEGWindows:
             n, subject=subject, dataset=dataset, session=session, trial=trial,
             stimulus=stimulus, onset=onset, label=y, extra=extra,
         )  # fmt: skip
+        warn_of_unnamed([metadata], stacklevel=2)
         keys = list(
             zip(*(metadata[c] for c in ("dataset", "subject", "session")), strict=True)
         )
@@ -400,7 +399,7 @@ class EEGWindows:
             places.append(np.arange(first, first + len(data)))
             first += len(data)
             metadata.append(_epochs_metadata(part))
-            clear.append(_clear_epochs(part))
+            clear.append(clear_epochs(part))
         table = pd.concat(metadata, ignore_index=True)
         columns = {
             name: values if values is not None or name not in table else table[name]
@@ -528,17 +527,32 @@ class EEGWindows:
         TypeError
             If the dataset holds recordings that are not cut into windows.
 
+        Warns
+        -----
+        UserWarning
+            If windows are left out: those that lie in a bad span or across a cut, by
+            the annotations of the dataset's Raw or Epochs, or whose target is that of
+            a mark.  `Recording.from_raw` says what is a mark.
+
         See Also
         --------
         EEGWindows.to_braindecode : The way back.
         """
-        unnamed = _new_dataset_name()
-        parts = []
+        windows, clear = cls._from_braindecode(concat_dataset, dataset)
+        return windows._without_marked(clear, "windows", stacklevel=3)
+
+    @classmethod
+    def _from_braindecode(cls, concat_dataset, dataset=None):
+        """Return all windows of a dataset, and which of them no mark touches."""
+        unnamed = make_up_name()
+        parts, clear = [], []
         for arguments in read_parts(concat_dataset):
-            named = dataset if dataset is not None else arguments.pop("dataset", None)
-            named = unnamed if named is None else named
+            clear.append(arguments.pop("clear"))
+            named = arguments.pop("dataset", None) if dataset is None else dataset
+            named = check_ids(named, len(arguments["X"]), "dataset")
+            named[pd.isna(named)] = unnamed
             parts.append(cls.from_arrays(**arguments | {"dataset": named}))
-        return concat_windows(parts)
+        return concat_windows(parts), np.concatenate(clear)
 
     def to_braindecode(self) -> BaseConcatDataset:
         """Make a braindecode dataset of the windows, one part for each recording.
@@ -846,15 +860,7 @@ class EEGWindows:
     def y(self) -> np.ndarray | None:
         """Labels (n_windows,), or None if no window has one."""
         labels = self._metadata["label"].to_numpy(dtype=object)
-        missing = pd.isna(labels)
-        if missing.all():
-            return None
-        if missing.any():
-            return labels
-        is_text = {isinstance(label, str) for label in labels}
-        if len(is_text) == 1:
-            return np.array(labels.tolist())
-        return labels
+        return None if pd.isna(labels).all() else as_array(labels)
 
     def groups(
         self, by: Literal["dataset", "subject", "session", "trial", "stimulus"]
@@ -866,6 +872,7 @@ class EEGWindows:
         by : {"dataset", "subject", "session", "trial", "stimulus"}
             What to group by.  A subject is named "SEED/03", a session "SEED/03/1", a
             trial "SEED/03/1/7" (dataset, subject, session, trial), a stimulus "SEED/7".
+            A slash inside an id becomes "%2F" there, so that no two share a name.
 
         Returns
         -------
@@ -878,9 +885,9 @@ class EEGWindows:
             If some window has no such id.  A missing session is left out of the
             name: a subject without sessions has one, of the subject's name.
         """
-        if by not in _GROUPS:
+        if by not in IDS:
             raise ValueError(
-                f"by must be one of {', '.join(map(repr, _GROUPS))}; got {by!r}. "
+                f"by must be one of {', '.join(map(repr, IDS))}; got {by!r}. "
                 "Other columns are in X.metadata."
             )
         # Who has a subject has a session, be it one without a name.
@@ -894,13 +901,11 @@ class EEGWindows:
                 "windows or recordings are made."
             )
         # Each combination is spelled out once, then spread over the windows.
-        columns = self._metadata[list(_GROUPS[by])]
+        columns = self._metadata[["dataset", *IDS[by]]]
         codes = combine_groups(len(self), *(columns[name] for name in columns))
         first = np.unique(codes, return_index=True)[1]
-        names = [
-            "/".join(str(value) for value in row if not pd.isna(value))
-            for row in columns.iloc[first].itertuples(index=False)
-        ]
+        rows = columns.iloc[first].itertuples(index=False, name=None)
+        names = [_group_name(by, *row) for row in rows]
         return np.array(names, dtype=str)[codes]
 
     @property
@@ -1020,7 +1025,8 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
     ----------
     windows : sequence of EEGWindows or dict of str to EEGWindows
         A dict gives each set the name of its key.  Parts that carry the same dataset
-        name are taken for parts of the same dataset.
+        name are taken for parts of the same dataset; each one that was made without a
+        name is a dataset, and its people are counted, by themselves.
 
     Returns
     -------
@@ -1031,6 +1037,12 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
     ------
     ValueError
         If nothing is given, or a dict would give several datasets one name.
+
+    Warns
+    -----
+    UserWarning
+        If an id of a subject occurs in several sets and one of these has no name, or
+        ids in parts of one dataset differ in zeros or capitals only ("S1", "s01").
 
     Examples
     --------
@@ -1043,7 +1055,11 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
     """
     names = None
     if isinstance(windows, dict):
-        names, windows = list(windows), list(windows.values())
+        names, windows = [as_id(name) for name in windows], list(windows.values())
+        if None in names or len(set(names)) < len(names):
+            raise ValueError(
+                f"The names of the datasets must differ, got {list_some(names)}."
+            )
     parts = list(windows)
     if not parts:
         raise ValueError("concat_windows needs at least one EEGWindows.")
@@ -1063,7 +1079,7 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
                     f"({list_some(inside)}) to one; name the dataset when windows are "
                     "made (dataset=), or pass a list."
                 )
-            table["dataset"] = str(names[i])
+            table["dataset"] = names[i]
         tables.append(table)
     # The same recording may come in through several parts; it is kept once.
     sources, place = [], {}
@@ -1077,6 +1093,7 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
             new.append(place[id(source)])
         index.append(np.asarray(new, int)[part._source_index])
     _warn_of_shared_trials(parts)
+    warn_of_unnamed(tables, stacklevel=2)
     with warnings.catch_warnings():
         # pandas warns that columns which are all missing will one day count.
         warnings.simplefilter("ignore", FutureWarning)
@@ -1112,14 +1129,14 @@ def _warn_of_shared_trials(parts):
     clash = set()
     for part in parts:
         table = part._metadata
-        whole = table[list(_GROUPS["trial"])]
+        whole = table[["dataset", *IDS["trial"]]]
         rows = np.flatnonzero(~whole.duplicated() & whole["trial"].notna())
         keys = whole.iloc[rows].itertuples(index=False, name=None)
         for row, key in zip(rows, keys, strict=True):
             source = part._sources[part._source_index[row]]
             other = owners.setdefault(key, source)
             if other is not source and source.is_continuous and other.is_continuous:
-                clash.add("/".join(str(x) for x in key if x is not None))
+                clash.add(_group_name("trial", *key))
     if clash:
         warnings.warn(
             f"Trials of different recordings have one id: {list_some(sorted(clash))}. "
@@ -1129,8 +1146,14 @@ def _warn_of_shared_trials(parts):
         )
 
 
-def _new_dataset_name():
-    return f"dataset-{uuid.uuid4().hex[:8]}"
+def _group_name(by, *ids):
+    """Name a group as `EEGWindows.groups` does, of the ids down to its own."""
+    if by == "dataset":
+        return ids[0]
+    if by == "trial":
+        # What it belongs to is a name by itself: without a session, without a place.
+        return f"{join_ids(*ids[:-1])}/{join_ids(ids[-1])}"
+    return join_ids(*ids)
 
 
 def _align_mask(mask, n_windows):
@@ -1181,10 +1204,8 @@ def _make_metadata(n_rows, *, extra=None, **columns):
         if name == "onset":
             table[name] = check_onsets(values, n_rows)
         elif name == "label":
-            table[name] = check_column(values, n_rows, "y")
+            table[name] = check_labels(values, n_rows)
         else:
-            if name == "dataset" and values is None:
-                values = _new_dataset_name()
             table[name] = check_ids(values, n_rows, name)
     # Object columns stay object: pandas would turn None into NaN in string columns.
     frame = pd.DataFrame(
@@ -1195,7 +1216,7 @@ def _make_metadata(n_rows, *, extra=None, **columns):
     )
     missing = frame["dataset"].isna()
     if missing.any():
-        frame.loc[missing, "dataset"] = _new_dataset_name()
+        frame.loc[missing, "dataset"] = make_up_name()
     if extra is not None:
         if isinstance(extra, dict):
             further = pd.DataFrame(
@@ -1213,6 +1234,7 @@ def _make_metadata(n_rows, *, extra=None, **columns):
             raise ValueError(
                 f"extra has {len(further)} rows, but there are {n_rows} windows."
             )
+        further = strip_cells(further)
         for name in further:
             frame[name] = further[name]
     return frame
@@ -1227,36 +1249,9 @@ def _epochs_metadata(epochs):
     if "label" not in table:
         names = {code: name for name, code in epochs.event_id.items()}
         table["label"] = [names.get(code, str(code)) for code in epochs.events[:, 2]]
-        table["label"] = table["label"].mask(_at_mark(epochs), None)
+        at_mark = np.isin(epochs.events[:, 2], mark_codes(epochs.event_id))
+        table["label"] = table["label"].mask(at_mark, None)
     return table
-
-
-def _at_mark(epochs):
-    """Say which epochs have an event that is a mark (n_epochs,).
-
-    Events that begin with "bad" or "edge" were named by the user: what MNE makes of
-    annotations has none.
-    """
-    marks = [
-        code
-        for name, code in epochs.event_id.items()
-        if kind_of_mark(name) == CUT and not name.upper().startswith(("BAD", "EDGE"))
-    ]
-    return np.isin(epochs.events[:, 2], marks)
-
-
-def _clear_epochs(epochs):
-    """Say which epochs (n_epochs,) no mark touches."""
-    clear = ~_at_mark(epochs)
-    annotations = getattr(epochs, "annotations", None)
-    if annotations is None or not len(annotations):
-        return clear
-    marks = make_marks(annotations.description, annotations.onset, annotations.duration)
-    # Times of annotations and events count from the same moment, at the Raw's rate.
-    sfreq = getattr(epochs, "_raw_sfreq", epochs.info["sfreq"])
-    starts = epochs.events[:, 0] / sfreq + epochs.tmin
-    step = 1 / epochs.info["sfreq"]
-    return clear & marks.spare(starts, starts + len(epochs.times) * step, 0.01 * step)
 
 
 def _concatenate(arrays, dtype):

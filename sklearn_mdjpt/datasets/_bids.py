@@ -20,7 +20,13 @@ import pandas as pd
 from .._edf_gaps import refuse_gaps
 from .._marks import annotation_marks, is_mark, join_marks, make_marks
 from .._signals import DecodedSignal, naming
-from .._validation import as_id, check_installed, check_option, list_some
+from .._validation import (
+    as_id,
+    check_installed,
+    check_option,
+    list_some,
+    strip_cells,
+)
 from ..recordings import (
     Recording,
     describe_overlap,
@@ -35,6 +41,8 @@ if TYPE_CHECKING:
     from .._typing import PathLike
     from ..windows import EEGWindows
 
+# Cells of a table that hold nothing: in BIDS' words, and as pandas and R write it.
+_NOTHING = ["n/a", "N/A", "", "nan", "NaN", "NAN"]
 _EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set")
 # What windows know from elsewhere, and what says when rather than what.
 _NOT_KEPT = {
@@ -80,7 +88,9 @@ def read_bids(
         is taken.  A dict has a name, or None, for each ``trial_type``.  A callable gets
         the event's row (a Series with numbers where a column holds nothing else) and
         returns the name or None.  None: there is none.  A stimulus is to be equal
-        across subjects exactly when the clip is.
+        across subjects exactly when the clip is.  What is missing stays missing: a
+        callable finds ``pd.NA`` in cells that hold nothing, and a rule that needs such
+        a cell gives no name, with a warning.  ``pd.isna(event["valence"])`` asks for it.
     duration : float, default=None
         Length in seconds of trials whose event has none (n/a or 0).
     dataset : str, default=None
@@ -102,7 +112,8 @@ def read_bids(
     -------
     EEGWindows
         Windows in volts of the channels that ``channels.tsv`` has as EEG and does not
-        call bad.  A trial is named by its task, its run and the event's row in
+        call bad.  Events without an onset are left out, with a warning.
+        A trial is named by its task, its run and the event's row in
         ``events.tsv``, "task-film_run-1_3", whatever else is read.  Further columns are
         ``task``, ``run`` and those of ``events.tsv`` (ratings) but for ``sample`` and
         names that windows have for something else.  Events that are marks, as for
@@ -157,6 +168,8 @@ def read_bids(
     >>> X = read_bids(
     ...     "ds004", stimulus="stim_file", label=lambda event: (
     ...         "high" if event["valence"] > 5 else "low"))  # doctest: +SKIP
+
+    Events without a rating have no label then.
     """
     check_option(on_ch_mismatch, ("raise", "reorder", "rename"), "on_ch_mismatch")
     check_option(on_error, ("raise", "skip"), "on_error")
@@ -183,10 +196,20 @@ def read_bids(
     events = {path: _read_events(path) for path in files.values()}
     trial_types = _wanted(trial_types, "trial_types")
     chosen = _choose(events, trial_types, duration)
+    needy = {"label": [], "stimulus": []}
     trials = {
-        path: _describe(path, events[path], seconds, label, stimulus)
+        path: _describe(path, events[path], seconds, label, stimulus, needy)
         for path, seconds in chosen.items()
     }
+    n_trials = sum(map(len, trials.values()))
+    for name, places in needy.items():
+        if places:
+            warnings.warn(
+                f"{len(places)} of {n_trials} trials have no {name}: the rule of "
+                f"{name}= needs cells that hold nothing (n/a): {list_some(places)}. A "
+                "rule can ask for them with pd.isna(event[...]).",
+                stacklevel=2,
+            )
     return read_all(
         {key: path for key, path in files.items() if path in trials},
         partial(
@@ -220,13 +243,13 @@ def _wanted(values, name, prefix=""):
 
 def _dataset_name(root):
     path = root / "dataset_description.json"
-    name = ""
+    name = None
     if path.is_file():
         with naming(path):
             description = json.loads(path.read_text(encoding="utf-8-sig"))
-            name = str(description.get("Name", "")).strip()
+            name = as_id(description.get("Name"))
     # The second is what mne-bids writes where it was told no name.
-    return root.resolve().name if name in ("", "[Unspecified]") else name
+    return root.resolve().name if name in (None, "[Unspecified]") else name
 
 
 # Files ---------------------------------------------------------------------------
@@ -317,7 +340,6 @@ def _read_events(path):
             sep="\t",
             index_col=False,
             dtype=str,
-            na_values=["n/a", "N/A", ""],
             keep_default_na=False,
             quoting=csv.QUOTE_NONE,
             encoding="utf-8-sig",
@@ -328,12 +350,13 @@ def _read_events(path):
             raise ValueError(
                 f"it has no column 'onset', but {list_some(table.columns) or 'none'}"
             )
-        table = table.astype(object).where(table.notna(), None)
+        table = strip_cells(table.astype(object))
+        table = table.where(table.notna() & ~table.isin(_NOTHING), None)
         if "duration" not in table:
             table["duration"] = None
         for name in ("onset", "duration"):
             seconds = pd.to_numeric(table[name], errors="coerce").astype(float)
-            wrong = seconds.isna() & table[name].notna()
+            wrong = ~np.isfinite(seconds) & table[name].notna()
             if wrong.any():
                 row = wrong.idxmax()
                 raise ValueError(
@@ -359,7 +382,7 @@ def _choose(events, trial_types, duration):
         raise ValueError(
             f"No event has the trial_type {list_some(map(repr, absent))}; {there}."
         )
-    chosen = {}
+    chosen, unplaced = {}, []
     for path, table in events.items():
         types = table.get("trial_type", pd.Series(None, table.index, dtype=object))
         seconds = table["duration"].fillna(0.0)
@@ -377,13 +400,21 @@ def _choose(events, trial_types, duration):
                     f"({list_some(dict.fromkeys(types[lacking]))}) have no duration in "
                     "events.tsv; pass duration=, in seconds."
                 )
-        is_trial &= table["onset"].notna()
+        placed = table["onset"].notna()
+        unplaced += [_place(path, row) for row in table.index[is_trial & ~placed]]
+        is_trial &= placed
         if is_trial.any():
             chosen[path] = seconds[is_trial]
     if not chosen:
         raise ValueError(
             f"No event of {len(events)} recordings is a trial: none has an onset and a "
             f"duration. Pass duration=, in seconds, and trial_types=; {there}."
+        )
+    if unplaced:
+        warnings.warn(
+            f"{len(unplaced)} events have no onset and are left out: "
+            f"{list_some(unplaced)}.",
+            stacklevel=3,
         )
     without = [path.name for path in events if path not in chosen]
     if without:
@@ -427,8 +458,16 @@ def _file_marks(path, labels):
     return annotation_marks(raw)
 
 
-def _describe(path, events, seconds, label, stimulus):
-    """Return the table of trials, whose lengths are given by row of the events."""
+def _place(path, row):
+    return f"event {row} of {path.name}"
+
+
+def _describe(path, events, seconds, label, stimulus, needy):
+    """Return the table of trials, whose lengths are given by row of the events.
+
+    ``needy`` lists where labels and stimuli are missing as a rule needs what is not
+    there.
+    """
     entities = _entities(path)
     rows = events.loc[seconds.index]
     numbers = pd.DataFrame({name: _as_numbers(events[name]) for name in events})
@@ -443,8 +482,8 @@ def _describe(path, events, seconds, label, stimulus):
             "trial": [f"{name}_{row}" for row in rows.index],
             "start": rows["onset"],
             "stop": rows["onset"] + seconds,
-            "stimulus": _names(stimulus, "stimulus", rows, numbers, path),
-            "label": _names(label, "label", rows, numbers, path),
+            "stimulus": _names(stimulus, "stimulus", rows, numbers, path, needy),
+            "label": _names(label, "label", rows, numbers, path, needy),
         },
         index=rows.index,
     )
@@ -467,13 +506,18 @@ def _as_numbers(column):
         return column
 
 
-def _names(rule, what, rows, numbers, path):
+def _names(rule, what, rows, numbers, path, needy):
     """Return the label or stimulus of each trial, as an object array."""
     names = np.empty(len(rows), object)
     if rule is None:
         return names
     if callable(rule):
-        names[:] = [rule(row) for _, row in numbers.astype(object).iterrows()]
+        events = numbers.astype(object).where(numbers.notna(), pd.NA)
+        for k, (row, event) in enumerate(events.iterrows()):
+            try:
+                names[k] = _name(rule, event)
+            except _NeedsMissing:
+                needy[what].append(_place(path, row))
         return names
     column = rule if isinstance(rule, str) else "trial_type"
     if column not in rows:
@@ -493,6 +537,37 @@ def _names(rule, what, rows, numbers, path):
         )
     names[:] = [rule[name] for name in names]
     return names
+
+
+class _NeedsMissing(Exception):
+    """A rule needs a cell that holds nothing."""
+
+
+def _name(rule, event):
+    """Return what a rule says of an event, None where it says nothing.
+
+    The cells that hold nothing are pd.NA, which neither compares nor counts: a NaN
+    would be "not above 5", and None not among the pleasant emotions.
+    """
+    try:
+        name = rule(event)
+    except Exception as error:
+        if _is_of_missing(error):
+            raise _NeedsMissing from error
+        raise
+    if isinstance(name, np.ndarray) and name.ndim == 0:  # of np.where
+        name = name.item()
+    if isinstance(name, str) and str(pd.NA) in name.upper():
+        raise _NeedsMissing
+    return None if np.ndim(name) == 0 and pd.isna(name) else name
+
+
+def _is_of_missing(error):
+    """Whether an error says that pd.NA will not do."""
+    if isinstance(error, KeyError):
+        return any(key is pd.NA for key in error.args)
+    text = str(error)
+    return "NAType" in text or "value of NA" in text
 
 
 # Signals -------------------------------------------------------------------------

@@ -8,10 +8,11 @@ import pandas as pd
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 
-from .._validation import check_option, list_some
+from .._identity import say_what_may_be_one
+from .._validation import check_option, check_y, list_some
 from ..baselines import BraindecodeClassifier
 from ..classifier import MDJPTClassifier
-from ..model_selection import LeakageWarning, assert_disjoint
+from ..model_selection import LeakageWarning, find_overlap
 from ..windows import EEGWindows
 from ._encoded import POSITION, encode, encoded_path, encodes_once, with_encoded
 from ._models import (
@@ -99,10 +100,8 @@ class Windows:
 def by_dataset(X, y):
     """Return the windows of each dataset apart."""
     check_windows(X, "X")
-    y = X.y if y is None else np.asarray(y)
+    y = X.y if y is None else check_y(y, len(X))
     names = X.groups("dataset")
-    if y is not None and y.shape != (len(X),):
-        raise ValueError(f"y has shape {y.shape}, but X has {len(X)} windows.")
     found = {}
     for name in dict.fromkeys(names):
         rows = np.flatnonzero(names == name)
@@ -310,21 +309,31 @@ def _check_leaks(cases, on_leak):
 
 
 def _source_leaks(source, X, on_leak):
+    """Return what leaks from a source to the windows that are tested on."""
     shared = np.intersect1d(source.groups("subject"), X.groups("subject"))
-    if not len(shared):
-        return []
-    text = f"source holds {len(shared)} of the subjects of X: {list_some(shared, 3)}."
-    if on_leak == "raise":
-        raise ValueError(f"{text} Encoders are to be pre-trained on others.")
-    warnings.warn(text, LeakageWarning, stacklevel=5)
-    return ["pre-training"]
+    recordings = {*map(id, source.recordings)} & {*map(id, X.recordings)}
+    if len(shared) or recordings:
+        text = (
+            f"source holds {len(shared)} of the subjects of X: {list_some(shared, 3)}."
+        )
+        if not len(shared):
+            text = f"source holds {len(recordings)} recordings of X under other names."
+        if on_leak == "raise":
+            raise ValueError(f"{text} Encoders are to be pre-trained on others.")
+        warnings.warn(text, LeakageWarning, stacklevel=5)
+        return ["pre-training"]
+    text = say_what_may_be_one(source.metadata, X.metadata, "subject")
+    if text:
+        warnings.warn(f"source and X: {text}", LeakageWarning, stacklevel=5)
+    return ["unknown"] if text else []
 
 
 def _overlap(train, test, on_leak):
     levels = ["subject"]
     if all(windows.metadata["trial"].notna().all() for windows in (train, test)):
         levels.append("trial")
-    return assert_disjoint(train, test, by=levels, on_overlap=on_leak)
+    found, unsure = find_overlap(train, test, levels, on_leak, stacklevel=2)
+    return [*found, *["unknown"] * bool(unsure)]
 
 
 def _all_pretrained(model):

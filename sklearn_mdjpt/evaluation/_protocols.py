@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from .._validation import check_option, list_some
-from ..model_selection import FewShotSubjects
+from ..model_selection import FewShotSubjects, LeakageWarning
 from ._cases import (
     EXCLUDE,
     Case,
@@ -698,8 +698,9 @@ def _splits(cv, X, windows):
         # Our own splitters read what they need from X.
         ours = type(cv).__module__.startswith(f"{__package__.partition('.')[0]}.")
         with warnings.catch_warnings():
-            # A splitter without groups is free to say so; leaks are found below.
+            # A splitter without groups is free to say so; leaks are found later.
             warnings.filterwarnings("ignore", "The groups parameter is ignored")
+            warnings.simplefilter("ignore", LeakageWarning)
             splits = list(cv.split(X, windows.y, None if ours else subjects))
     else:
         splits = list(cv)

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from .._grouping import combine_groups, rows_of_groups
-from .._validation import list_some
+from .._validation import check_y, list_some
 
 METRICS = (
     "accuracy",
@@ -75,14 +75,12 @@ def make_target(X, y):
     -------
     Target
     """
-    y = X.y if y is None else np.asarray(y)
+    y = X.y if y is None else check_y(y, len(X))
     if y is None:
         raise ValueError(
             "X has no labels: its column 'label' is empty (columns: "
             f"{list_some(X.metadata.columns, 20)}). Pass y."
         )
-    if y.shape != (len(X),):
-        raise ValueError(f"y has shape {y.shape}, but X has {len(X)} windows.")
     missing = pd.isna(y)
     if missing.any():
         raise ValueError(

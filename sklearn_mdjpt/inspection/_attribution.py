@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from .._runtime import torch_threads
-from .._validation import check_option, list_some
+from .._validation import check_option, check_y, list_some
 from ..channels import CANONICAL_CHANNELS
 from ..compose import _takes
 from ._models import encoded_windows, read_windows, split_model
@@ -192,10 +192,10 @@ def integrated_gradients(
     *_, after = split_model(model)
     encoder, windows, reader = read_windows(model, X)
     head = _make_head(after, encoder)
-    labels = windows.y if y is None else np.asarray(y)
+    labels = windows.y if y is None else check_y(y, len(windows))
     if labels is None:
         raise ValueError("X has no labels; pass y, the class to explain.")
-    targets = _class_codes(labels, model.classes_, len(windows))
+    targets = _class_codes(labels, model.classes_)
     # A copy is not compiled, and its parameters need no gradient.
     module = copy.deepcopy(encoder.module_).requires_grad_(False)
     nodes, weights = np.polynomial.legendre.leggauss(n_steps)
@@ -268,10 +268,8 @@ def map_correlations(maps: pd.DataFrame) -> pd.DataFrame:
     return maps.T.corr()
 
 
-def _class_codes(labels, classes, n_windows):
+def _class_codes(labels, classes):
     """Return the place of each label among the classes."""
-    if labels.shape != (n_windows,):
-        raise ValueError(f"y has shape {labels.shape}, but X has {n_windows} windows.")
     codes = pd.Index(classes).get_indexer(labels)
     if (codes < 0).any():
         unknown = dict.fromkeys(map(str, labels[codes < 0]))

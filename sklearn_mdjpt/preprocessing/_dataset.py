@@ -20,7 +20,7 @@ from .._files import locked, sync_folder, write_file
 from .._marks import matching_pieces
 from .._resampling import resampled_length
 from .._store import read_store, write_store
-from .._validation import check_option, check_path, home_hint, list_some
+from .._validation import check_option, check_path, home_hint, join_ids, list_some
 from ..recordings import Recording
 from ..windows import EEGWindows
 from ._recording import check_parameters, clean_recording
@@ -358,7 +358,7 @@ def _whose(source, k):
     """Name a recording for the user."""
     parts = (source.dataset, source.subject, source.session)
     parts = [part for part in parts if part is not None]
-    return "/".join(parts) if parts else f"recording {k}"
+    return join_ids(*parts) if parts else f"recording {k}"
 
 
 @contextlib.contextmanager
