@@ -1080,7 +1080,8 @@ def describe_overlap(trials, sfreq):
     ordered = trials.sort_values("start", kind="stable")
     starts, stops = ordered["start"].to_numpy(float), ordered["stop"].to_numpy(float)
     # A sample of grace: tables hold rounded seconds.
-    clash = np.flatnonzero(starts[1:] < np.maximum.accumulate(stops)[:-1] - 1 / sfreq)
+    grace = (1 + 1e-6) / sfreq
+    clash = np.flatnonzero(starts[1:] < np.maximum.accumulate(stops)[:-1] - grace)
     if not len(clash):
         return None
     later = clash[0] + 1

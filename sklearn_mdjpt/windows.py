@@ -19,7 +19,7 @@ from ._braindecode_windows import make_dataset, read_parts
 from ._canonical import CanonicalReader
 from ._grouping import combine_groups, rows_of_groups
 from ._identity import IDS, make_up_name, warn_of_unnamed
-from ._marks import clear_epochs, mark_codes
+from ._marks import clear_epochs, epoch_spans, mark_codes
 from ._store import read_store, write_store
 from ._validation import (
     as_array,
@@ -38,6 +38,7 @@ from ._validation import (
 from .recordings import (
     Recording,
     WindowStack,
+    describe_overlap,
     info_positions,
     make_info,
     number_trials,
@@ -336,18 +337,20 @@ class EEGWindows:
             If epochs are left out: those that lie in a bad span or across a cut, by
             the annotations that the Epochs have kept, or whose event is a mark
             ("boundary", "New Segment").  `Recording.from_raw` says what is a mark.
+            If Epochs that were cut from a Raw share samples, but have different trials.
 
         See Also
         --------
         EEGWindows.to_epochs : The way back.
         """
-        windows, clear = cls._from_epochs(
+        windows, clear, spans = cls._from_epochs(
             epochs,
             given={
                 "dataset": dataset, "subject": subject, "session": session,
                 "trial": trial, "stimulus": stimulus, "onset": onset, "label": y,
             },
         )  # fmt: skip
+        _warn_of_overlap(spans[clear], windows._metadata[clear])
         return windows._without_marked(clear, "epochs", stacklevel=3)
 
     def _without_marked(self, clear, what, *, stacklevel):
@@ -366,7 +369,7 @@ class EEGWindows:
 
     @classmethod
     def _from_epochs(cls, epochs, *, given):
-        """Return windows of all epochs, and which of them no mark touches."""
+        """Return windows of all epochs, which no mark touches, and where they lie."""
         import mne
 
         parts = list(epochs) if isinstance(epochs, list | tuple) else [epochs]
@@ -380,8 +383,8 @@ class EEGWindows:
             raise ValueError("epochs is an empty list.")
         # scikit-learn turns Epochs into a list of single ones, in any order: those of
         # one montage, rate and length are joined again.
-        blocks, metadata, first, clear = {}, [], 0, []
-        for part in parts:
+        blocks, metadata, first, clear, spans = {}, [], 0, [], []
+        for k, part in enumerate(parts):
             picks = mne.pick_types(part.info, eeg=True, exclude="bads")
             if not len(picks):
                 raise ValueError(
@@ -400,6 +403,7 @@ class EEGWindows:
             first += len(data)
             metadata.append(_epochs_metadata(part))
             clear.append(clear_epochs(part))
+            spans.append(_epoch_table(k, part))
         table = pd.concat(metadata, ignore_index=True)
         columns = {
             name: values if values is not None or name not in table else table[name]
@@ -426,7 +430,7 @@ class EEGWindows:
             )
         joined = concat_windows(windows)[np.argsort(np.concatenate(order))]
         joined._metadata = meta
-        return joined, np.concatenate(clear)
+        return joined, np.concatenate(clear), pd.concat(spans, ignore_index=True)
 
     def to_epochs(self) -> list[mne.EpochsArray]:
         """Make `mne.Epochs` of the windows, one for each montage, rate and length.
@@ -1144,6 +1148,50 @@ def _warn_of_shared_trials(parts):
             "trials ids of their own.",
             stacklevel=3,
         )
+
+
+def _epoch_table(part, epochs):
+    """Return where epochs lie in their Raw, as far as the times of events tell.
+
+    Those of arrays are numbers, and so they are where `EEGWindows.to_epochs` was.
+    """
+    import mne
+
+    starts, stops = epoch_spans(epochs)
+    given = () if epochs.metadata is None else epochs.metadata.columns
+    counted = len(epochs) > 1 and (np.diff(epochs.events[:, 0]) == 1).all()
+    if isinstance(epochs, mne.EpochsArray) or set(_COLUMNS) <= {*given} or counted:
+        starts = stops = np.full(len(epochs), np.nan)
+    table = {"part": part, "start": starts, "stop": stops}
+    return pd.DataFrame(table | {"sfreq": epochs.info["sfreq"]})
+
+
+def _warn_of_overlap(spans, metadata):
+    """Warn where epochs of one Raw share samples, but are of different trials."""
+    table = spans.join(metadata)
+    table = table[table["trial"].notna() & table["start"].notna()]
+    for _, part in table.groupby("part"):
+        part = part.sort_values("start", kind="stable")
+        trial = combine_groups(
+            len(part), *(part[c] for c in ("dataset", *IDS["trial"]))
+        )
+        # Epochs of one trial that follow each other are one stretch.
+        run = np.cumsum(np.diff(trial, prepend=-1) != 0)
+        runs = part.groupby(run).agg(
+            {"start": "min", "stop": "max", "trial": "first", "label": "first"}
+        )
+        overlap = describe_overlap(
+            runs.set_axis([f"trial {trial!r}" for trial in runs["trial"]]),
+            part["sfreq"].iloc[0],
+        )
+        if overlap:
+            warnings.warn(
+                f"Trials overlap: {overlap}. Windows of both hold the same samples, so "
+                "that a split by trials parts nothing; give epochs that overlap one "
+                "trial (trial=), or choose some that lie apart.",
+                stacklevel=3,
+            )
+            return
 
 
 def _group_name(by, *ids):

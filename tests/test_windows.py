@@ -1,7 +1,9 @@
 """EEGWindows: metadata, slicing, lazy windows, pickles, scikit-learn's tools."""
 
 import pickle
+import warnings
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -504,3 +506,70 @@ def test_boolean_series_of_another_index(mixed_windows, labels, message):
     with pytest.raises(IndexError, match=message):
         X[mask]
     assert len(X[: len(mask)][mask.to_numpy()]) == len(mask)
+
+
+def _cut_epochs(step, *, trial, metadata=False, decim=1, tmin=0.0):
+    rng = np.random.default_rng(0)
+    info = mne.create_info(["Fz", "Cz"], 100.0, "eeg")
+    raw = mne.io.RawArray(1e-5 * rng.standard_normal((2, 3000)), info, verbose="error")
+    starts = 100 + step * np.arange(10)
+    events = np.column_stack([starts, np.zeros(10, int), 1 + np.arange(10) % 2])
+    table = pd.DataFrame({"trial": trial}) if metadata else None
+    epochs = mne.Epochs(
+        raw, events, {"joy": 1, "fear": 2}, tmin=tmin, tmax=tmin + 1.99, baseline=None,
+        metadata=table, decim=decim, verbose="error",
+    )  # fmt: skip
+    return epochs, {} if metadata else {"trial": trial}
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+@pytest.mark.parametrize("decim, tmin", [(1, 0.0), (2, -0.5)])
+def test_epochs_of_several_trials_that_overlap_are_announced(metadata, decim, tmin):
+    epochs, given = _cut_epochs(
+        100, trial=np.arange(10) // 2, metadata=metadata, decim=decim, tmin=tmin
+    )
+    first = f"{1 + tmin:g} to {4 + tmin:g} s, joy"
+    message = rf"Trials overlap: trial '0' \({first}\) and trial '1' .*, and 3 further"
+    with pytest.warns(UserWarning, match=message) as said:
+        X = EEGWindows.from_epochs(epochs, dataset="d", **given)
+    assert [warning.filename for warning in said] == [__file__]
+    assert X.metadata["trial"].nunique() == 5
+
+
+@pytest.mark.parametrize(
+    "step, trial",
+    [
+        (100, [0] * 10),  # windows of one trial
+        (200, range(10)),  # which touch
+        (199, range(10)),  # a sample of grace
+        (100, [None] * 10),
+        (100, [0, None] * 5),
+    ],
+)
+def test_epochs_that_need_no_word(step, trial):
+    epochs, given = _cut_epochs(step, trial=np.array(trial, object))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        EEGWindows.from_epochs(epochs, dataset="d", subject=1, **given)
+
+
+def test_event_times_that_are_numbers_are_no_times(tmp_path):
+    data = 1e-5 * np.random.default_rng(0).standard_normal((10, 2, 200))
+    X = EEGWindows.from_arrays(
+        data, ch_names=["Fz", "Cz"], sfreq=100.0, dataset="d", trial=range(10)
+    )
+    (made,) = X[::2].to_epochs()
+    array = mne.EpochsArray(data, made.info, verbose="error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Trials overlap")
+        for name, epochs in {"made": made, "array": array}.items():
+            path = tmp_path / f"{name}-epo.fif"
+            epochs.save(path, verbose="error")
+            for some in (epochs, mne.read_epochs(path, verbose="error")):
+                EEGWindows.from_epochs(some, dataset="d", trial=range(len(some)))
+    # Epochs that were cut know their times from a file as well.
+    epochs, given = _cut_epochs(100, trial=range(10))
+    epochs.save(tmp_path / "cut-epo.fif", verbose="error")
+    epochs = mne.read_epochs(tmp_path / "cut-epo.fif", verbose="error")
+    with pytest.warns(UserWarning, match="Trials overlap: trial '0'"):
+        EEGWindows.from_epochs(epochs, dataset="d", **given)
