@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 # Cells of a table that hold nothing: in BIDS' words, and as pandas and R write it.
 _NOTHING = ["n/a", "N/A", "", "nan", "NaN", "NAN"]
 _EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set")
+_WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
 # What windows know from elsewhere, and what says when rather than what.
 _NOT_KEPT = {
     "onset", "duration", "sample", "start", "stop", "dataset", "subject", "session",
@@ -90,7 +92,7 @@ def read_bids(
         returns the name or None.  None: there is none.  A stimulus is to be equal
         across subjects exactly when the clip is.  What is missing stays missing: a
         callable finds ``pd.NA`` in cells that hold nothing, and a rule that needs such
-        a cell gives no name, with a warning.  ``pd.isna(event["valence"])`` asks for it.
+        a cell gives no name, with a warning; ``pd.isna(event["valence"])`` asks.
     duration : float, default=None
         Length in seconds of trials whose event has none (n/a or 0).
     dataset : str, default=None
@@ -147,7 +149,12 @@ def read_bids(
     no column of the windows.
 
     An event that ends after the recording is cut there, with a warning if it is by
-    more than a sample.
+    more than a sample.  One that lies wholly outside is left out, with a warning; one
+    that begins before the recording is an error, as its windows would count from the
+    wrong moment.
+
+    Cells may stand in double quotes.  Where a column holds nothing but whole numbers,
+    in all recordings, "7.0" is "7", unless there are leading zeros.
 
     References
     ----------
@@ -194,6 +201,7 @@ def read_bids(
         },
     )
     events = {path: _read_events(path) for path in files.values()}
+    _spell_whole_numbers(events)
     trial_types = _wanted(trial_types, "trial_types")
     chosen = _choose(events, trial_types, duration)
     needy = {"label": [], "stimulus": []}
@@ -273,7 +281,7 @@ def _find(root, wanted):
     found = {}
     for folder in ("sub-*/eeg", "sub-*/ses-*/eeg"):
         for path in root.glob(f"{folder}/*_eeg.*"):
-            if path.suffix in _EXTENSIONS:
+            if path.suffix.lower() in _EXTENSIONS:
                 found[path] = _entities(path)
     if not found:
         raise FileNotFoundError(
@@ -344,13 +352,13 @@ def _read_events(path):
             quoting=csv.QUOTE_NONE,
             encoding="utf-8-sig",
         )
-        table.columns = [str(name).strip() for name in table.columns]
+        table.columns = [_unquoted(str(name)).strip() for name in table.columns]
         table.index = range(1, len(table) + 1)
         if "onset" not in table:
             raise ValueError(
                 f"it has no column 'onset', but {list_some(table.columns) or 'none'}"
             )
-        table = strip_cells(table.astype(object))
+        table = strip_cells(table.map(_unquoted).astype(object))
         table = table.where(table.notna() & ~table.isin(_NOTHING), None)
         if "duration" not in table:
             table["duration"] = None
@@ -364,6 +372,33 @@ def _read_events(path):
                 )
             table[name] = seconds
     return table
+
+
+def _unquoted(text):
+    """Take off the quotes that other programs put around cells."""
+    inner = text.strip()
+    if len(inner) > 1 and inner[0] == inner[-1] == '"':
+        return inner[1:-1].replace('""', '"')
+    return text
+
+
+def _spell_whole_numbers(events):
+    """Spell whole numbers without a point, where a column holds nothing else.
+
+    In a table in which one is missing they are often written as floats: "7.0" would be
+    another clip than the "7" of the next subject.  What has leading zeros is a code.
+    """
+    for name in {name for table in events.values() for name in table}:
+        columns = [table[name] for table in events.values() if name in table]
+        texts = {text for column in columns for text in column.dropna()}
+        if not all(isinstance(text, str) for text in texts):
+            continue  # onsets and durations, which are numbers
+        if all(_WHOLE_NUMBER.fullmatch(text) for text in texts):
+            spelling = {text: text.partition(".")[0] for text in texts}
+            for table in events.values():
+                if name in table:
+                    table[name] = table[name].map(spelling).astype(object)
+                    table[name] = table[name].where(table[name].notna(), None)
 
 
 def _choose(events, trial_types, duration):
@@ -618,20 +653,36 @@ def _decode(path, ch_names, on_ch_mismatch):
 
 
 def _fit_in(trials, end, sfreq, path):
-    """Cut trials at the recording's end; raise where two of them overlap."""
+    """Cut trials at the recording's end; raise where two of them overlap.
+
+    Those that lie wholly outside are left out.
+    """
+    outside = (trials["start"] >= end) | (trials["stop"] <= 0)
+    if outside.all():
+        raise ValueError(
+            f"none of {len(trials)} trials lies inside the recording: the first, from "
+            f"{trials['start'].iloc[0]:g} to {trials['stop'].iloc[0]:g} s, does not "
+            f"lie inside its {end:g} s"
+        )
+    if outside.any():
+        warnings.warn(
+            f"{str(path)!r}: {outside.sum()} of {len(trials)} trials lie outside the "
+            f"recording of {end:g} s and are left out (events "
+            f"{list_some(trials.index[outside])}).",
+            stacklevel=2,
+        )
+        trials = trials[~outside]
     overlap = describe_overlap(trials.rename(index="event {}".format), sfreq)
     if overlap:
         raise ValueError(
             f"its trials overlap: {overlap}; choose with trial_types=, or check "
             "duration="
         )
-    inside = trials["start"] < end
-    late = trials[inside & (trials["stop"] > end + 1 / sfreq)]
+    late = trials[trials["stop"] > end + 1 / sfreq]
     if len(late):
         warnings.warn(
             f"{str(path)!r}: {len(late)} trials end after the recording of {end:g} s "
             f"and are cut there (events {list_some(late.index)}).",
             stacklevel=2,
         )
-    stop = trials["stop"].where(~inside, trials["stop"].clip(upper=end))
-    return trials.assign(stop=stop)
+    return trials.assign(stop=trials["stop"].clip(upper=end))
