@@ -1044,6 +1044,8 @@ def check_trials(trials, duration):
     trials["stimulus"] = [as_id(value) for value in trials["stimulus"]]
     labels = [as_label(value) for value in trials["label"]]
     trials["label"] = pd.Series(labels, dtype=object)
+    # pandas has NaN where it takes a column for text.
+    trials["label"] = trials["label"].where(trials["label"].notna(), None)
     for name in ("start", "stop"):
         trials[name] = trials[name].astype(float)
     # Half a millisecond of grace: starts and stops come from rounded tables.

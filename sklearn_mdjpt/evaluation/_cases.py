@@ -8,9 +8,9 @@ import pandas as pd
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 
+from .._class_scores import predict_classes
 from .._identity import say_what_may_be_one
 from .._validation import check_option, check_y, list_some
-from ..baselines import BraindecodeClassifier
 from ..classifier import MDJPTClassifier
 from ..model_selection import LeakageWarning, find_overlap
 from ..windows import EEGWindows
@@ -187,6 +187,7 @@ def run_cases(cases, study, *, on_leak, return_predictions):
             places.append((i, k))
     results = study.run(jobs)
 
+    _warn_of_scores(cases, places, results)
     tables, said = _baselines(cases), []
     for (i, k), result in zip(places, results, strict=True):
         case = cases[i]
@@ -359,45 +360,9 @@ def _encode(encoder, X, path):
 
 def _fit_predict(model, X_train, y_train, X_test, classes):
     model = clone(model).fit(X_train, y_train)
-    predicted, scores = _predict(model, X_test, classes)
-    predicted = np.asarray(predicted)
-    if predicted.shape != (len(X_test),):
-        raise ValueError(
-            f"predict gave shape {predicted.shape} for {len(X_test)} windows."
-        )
-    unknown = ~np.isin(predicted, classes)
-    if unknown.any():
-        raise ValueError(
-            f"predict gave what is none of the classes {list_some(classes)}: "
-            f"{list_some(np.unique(predicted[unknown]), 3)}."
-        )
-    codes = np.searchsorted(classes, predicted.astype(classes.dtype))
-    return {"codes": codes, "scores": scores}
-
-
-def _predict(model, X, classes):
-    """Return predicted labels, and scores (n_windows, n_classes) or an empty array."""
-    if isinstance(model, Pipeline) and len(model) > 1:
-        # Features are made once for labels and scores.
-        X, model = model[:-1].transform(X), model[-1]
-    known = getattr(model, "classes_", classes)
-    if hasattr(model, "predict_proba"):
-        values, lowest = model.predict_proba(X), 0.0
-    elif hasattr(model, "decision_function"):
-        values = model.decision_function(X)
-        if values.ndim == 1:
-            values = np.stack([-values, values], axis=1)
-        lowest = values.min() - 1
-    else:
-        return model.predict(X), np.empty(0)
-    if isinstance(model, MDJPTClassifier | BraindecodeClassifier):
-        predicted = known[values.argmax(axis=1)]  # as their predict does
-    else:
-        predicted = model.predict(X)
-    # A class that was not in the training set.
-    scores = np.full((len(values), len(classes)), lowest)
-    scores[:, np.searchsorted(classes, known)] = values
-    return predicted, scores
+    said = predict_classes(model, X_test, classes, y_train)
+    scores = np.empty(0) if said.scores is None else said.scores
+    return {"codes": said.codes, "scores": scores, "problem": np.array(said.problem)}
 
 
 def _nearest(model, windows, exclude):
@@ -410,7 +375,7 @@ def _nearest(model, windows, exclude):
     scores = class_similarities(
         Z, target.codes, len(target.classes), windows.excluded(exclude)
     )
-    return {"codes": scores.argmax(axis=1), "scores": scores}
+    return {"codes": scores.argmax(axis=1), "scores": scores, "problem": np.array("")}
 
 
 # Tables -----------------------------------------------------------------------
@@ -447,6 +412,23 @@ def _baselines(cases):
             stacklevel=4,
         )
     return tables
+
+
+def _warn_of_scores(cases, places, results):
+    """Say once for each model whose scores are not used, and why."""
+    problems = {}
+    for (i, _), result in zip(places, results, strict=True):
+        texts = problems.setdefault(cases[i].about["method"], [])
+        texts.append(str(result["problem"]))
+    for method, texts in problems.items():
+        found = [text for text in texts if text]
+        if found:
+            warnings.warn(
+                f"{method!r} has no scores of classes in {len(found)} of {len(texts)} "
+                f"splits: {found[0]}. Its roc_auc is NaN there, and its trials are "
+                "what most of their windows are predicted to be.",
+                stacklevel=4,
+            )
 
 
 def _majority_of_others(case):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from .._class_scores import column_of_pairs
 from .._runtime import torch_threads
 from .._validation import check_option, check_y, list_some
 from ..channels import CANONICAL_CHANNELS
@@ -307,6 +308,7 @@ def _make_head(after, encoder):
             "After the encoder a classifier with decision_function is expected, such "
             f"as LogisticRegression; got {last}."
         )
+    _check_columns(after[-1])
     weights, intercept = map(tensor, _affine(after, encoder.n_features_out_))
     return lambda features: (features - mean) / scale @ weights + intercept
 
@@ -322,6 +324,18 @@ def _check_stands_alone(step):
             f"features depend on others ({', '.join(sorted(takes))}): its score is no "
             "function of its own signal, and cannot be attributed. Fit a model without "
             "this step."
+        )
+
+
+def _check_columns(classifier):
+    """Raise if the decision function has columns that are not those of the classes."""
+    pairs, classes = column_of_pairs(classifier), classifier.classes_
+    if pairs and len(classes) > 2:
+        raise ValueError(
+            f"The decision function of {classifier!r} has a column for each pair of "
+            f"classes, as {pairs} asks for, and none for a class. Take a linear "
+            "classifier with one for each class, such as LogisticRegression or "
+            "LinearSVC."
         )
 
 
