@@ -33,6 +33,8 @@ from ._validation import (
     check_sfreq,
     join_ids,
     list_some,
+    merge_rates,
+    show_rates,
     strip_cells,
 )
 from .recordings import (
@@ -81,7 +83,8 @@ class EEGWindows:
     ch_names : tuple of str
         Channel names, where all windows share them.
     sfreq : float
-        Sampling rate in hertz, where all windows share it.
+        Sampling rate in hertz, where all windows share it; rates that differ by no
+        more than a millionth, as rounding in files makes them, are one.
     recordings : list
         The recordings (or stacks of windows) that these windows are cut from.
 
@@ -478,12 +481,12 @@ class EEGWindows:
         )
         # One code for each label in all of the list, so that Epochs can be joined.
         event_id = {name: k for k, name in enumerate(sorted(set(names)), 1)}
-        cuts = {}
+        cuts, rates = {}, self._rates()
         for source, rows, starts, n_times in self.blocks():
             where = None if source.positions is None else source.positions.tobytes()
             for length in np.unique(n_times):
                 same = n_times == length
-                key = (source.ch_names, where, source.sfreq, int(length))
+                key = (source.ch_names, where, rates[source.sfreq], int(length))
                 cuts.setdefault(key, []).append((source, rows[same], starts[same]))
         made = {}
         for (ch_names, _, _, length), parts in cuts.items():
@@ -787,8 +790,9 @@ class EEGWindows:
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> np.ndarray:
+        rates = self._rates()
         shapes = {
-            (source.ch_names, source.sfreq, int(n))
+            (source.ch_names, rates[source.sfreq], int(n))
             for source, _, _, n_times in self.blocks()
             for n in np.unique(n_times)
         }
@@ -931,13 +935,17 @@ class EEGWindows:
     @property
     def sfreq(self) -> float:
         """Sampling rate in hertz, if all windows share it."""
-        found = sorted({source.sfreq for source in self._sources})
+        found = sorted({*self._rates().values()})
         if len(found) != 1:
             raise AttributeError(
-                f"The windows have several sampling rates ({list_some(found)} Hz); "
-                "see X.recordings[i].sfreq."
+                "The windows have several sampling rates "
+                f"({list_some(show_rates(found))} Hz); see X.recordings[i].sfreq."
             )
         return found[0]
+
+    def _rates(self):
+        """Return what to take the rate of each recording for, where some are one."""
+        return merge_rates(source.sfreq for source in self._sources)
 
     # The canonical form ---------------------------------------------------------
 
@@ -981,7 +989,7 @@ class EEGWindows:
         """One row for each dataset: windows, subjects, montages, rates, seconds."""
         rows = []
         sources = self._sources
-        rates = np.array([source.sfreq for source in sources])
+        rates, one = np.array([source.sfreq for source in sources]), self._rates()
         seconds = np.round(self._n_times / rates[self._source_index], 3)
         for dataset, part in self._metadata.groupby("dataset", sort=False):
             used = [sources[k] for k in np.unique(self._source_index[part.index])]
@@ -993,7 +1001,7 @@ class EEGWindows:
                     "stimuli": part["stimulus"].nunique(),
                     "labels": part["label"].nunique(),
                     "channels": _span({s.n_channels for s in used}),
-                    "hertz": _span({s.sfreq for s in used}),
+                    "hertz": _span({one[s.sfreq] for s in used}),
                     "seconds": _span(set(seconds[part.index])),
                 }
             )
@@ -1309,7 +1317,7 @@ def _concatenate(arrays, dtype):
 def _span(values):
     """Show "62", or "14-62" where values differ."""
     low, high = min(values), max(values)
-    return f"{low:g}" if low == high else f"{low:g}-{high:g}"
+    return "-".join(show_rates(sorted({low, high})))
 
 
 def _join(values):

@@ -21,7 +21,12 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import shuffle
 
-from sklearn_mdjpt import EEGWindows, Recording, concat_windows
+from sklearn_mdjpt import (
+    DifferentialEntropy,
+    EEGWindows,
+    Recording,
+    concat_windows,
+)
 
 
 class Power(TransformerMixin, BaseEstimator):
@@ -573,3 +578,57 @@ def test_event_times_that_are_numbers_are_no_times(tmp_path):
     epochs = mne.read_epochs(tmp_path / "cut-epo.fif", verbose="error")
     with pytest.warns(UserWarning, match="Trials overlap: trial '0'"):
         EEGWindows.from_epochs(epochs, dataset="d", **given)
+
+
+def _two_rates(one, other):
+    signal = 1e-5 * np.random.default_rng(0).standard_normal((2, 5500))
+    return EEGWindows.from_recordings(
+        [
+            Recording(signal, ["Fz", "Cz"], rate, dataset="d", subject=subject)
+            for subject, rate in enumerate((one, other))
+        ],
+        window_seconds=2,
+    )
+
+
+@pytest.mark.parametrize(
+    "rates, one",
+    [
+        ((500.0, 499.99999), 500.0),
+        ((499.9999, 500.0001), 499.9999),
+        ((256.0, 256.0001), 256.0),
+        ((1024.0005, 1023.9995), 1023.9995),
+    ],
+)
+def test_rates_that_differ_by_rounding_are_one(rates, one):
+    X, exact = _two_rates(*rates), _two_rates(one, one)
+    assert len(X) == len(exact) and X.sfreq == _two_rates(*rates[::-1]).sfreq == one
+    np.testing.assert_array_equal(np.asarray(X), np.asarray(exact))
+    (epochs,) = X.to_epochs()
+    np.testing.assert_array_equal(epochs.get_data(), np.asarray(exact))
+    assert X.recordings[1].sfreq == rates[1]
+    features = DifferentialEntropy({"alpha": (8, 14)}, sfreq=one).fit_transform(X)
+    np.testing.assert_allclose(
+        features,
+        DifferentialEntropy({"alpha": (8, 14)}).fit_transform(exact),
+        rtol=1e-4,
+    )
+    assert f"2 channels at {one:g} Hz" in repr(X)
+
+
+@pytest.mark.parametrize(
+    "rates, texts",
+    [((500.0, 499.998), "499.998, 500"), ((2048.0, 2048.003), "2048, 2048.003")],
+)
+def test_rates_that_differ_are_shown_to_differ(rates, texts):
+    X = _two_rates(*rates)
+    assert len(X.to_epochs()) == 2
+    with pytest.raises(AttributeError, match=rf"sampling rates \({texts} Hz\)"):
+        X.sfreq  # noqa: B018
+    with pytest.raises(ValueError, match="different montages, rates"):
+        np.asarray(X)
+    with pytest.raises(
+        ValueError, match=f"sfreq={rates[0]:g} Hz .* {rates[1]:.10g} Hz"
+    ):
+        DifferentialEntropy(sfreq=rates[0]).fit(X)
+    assert f"at {texts.replace(', ', '-')} Hz" in repr(X)
