@@ -32,6 +32,8 @@ def read_parts(concat_dataset):
     ------
     TypeError
         If it is no such dataset, or not cut into windows.
+    ValueError
+        If windows have several targets and no label.
     """
     if not hasattr(concat_dataset, "datasets"):
         raise TypeError(
@@ -48,7 +50,17 @@ def read_parts(concat_dataset):
                 "create_windows_from_events or create_fixed_length_windows."
             )
         source = part.raw if source is None else source
-        yield _read_part(k, part, source, table.reset_index(drop=True))
+        yield _read_part(k, part, source, _as_table(table))
+
+
+def _as_table(metadata):
+    """Return metadata as a DataFrame of its own, lazy ones of braindecode as well."""
+    if isinstance(metadata, pd.DataFrame):
+        return metadata.reset_index(drop=True)
+    rows = range(len(metadata))
+    return pd.DataFrame(
+        {name: [metadata[i, name] for i in rows] for name in metadata.columns}
+    )
 
 
 def _read_part(k, part, source, table):
@@ -56,7 +68,12 @@ def _read_part(k, part, source, table):
     for name, value in description.items():
         if name not in table:
             table[name] = [value] * len(table)
-    signal = np.stack([np.asarray(part[i][0]) for i in range(len(part))])
+    signal, targets, *_ = zip(*(part[i] for i in range(len(part))), strict=True)
+    signal = np.stack([np.asarray(window) for window in signal])
+    if getattr(part, "targets_from", "metadata") == "channels":
+        table[_TARGET] = pd.Series(targets, dtype=object)
+    if _TARGET in table:
+        table[_TARGET] = _one_target(table, source)
     names, types = np.array(source.ch_names), np.array(source.get_channel_types())
     positions = info_positions(source.info)
     if signal.shape[1] < len(names):
@@ -95,6 +112,27 @@ def _read_part(k, part, source, table):
         "extra": table[other],
         **known,
     }
+
+
+def _one_target(table, source):
+    """Return one target for each window; raise where there are several and no label."""
+    targets = table[_TARGET].tolist()
+    sizes = [np.size(target) for target in targets]
+    if max(sizes, default=0) <= 1:
+        return [np.ravel(t)[0] if np.ndim(t) and np.size(t) else t for t in targets]
+    if "label" not in table:
+        several = targets[int(np.argmax(sizes))]
+        types = np.array(source.get_channel_types())
+        names = getattr(several, "index", np.array(source.ch_names)[types == "misc"])
+        raise ValueError(
+            f"The windows have {max(sizes)} targets each ({list_some(names)}), and a "
+            "window has one label. Choose one where the braindecode dataset is made "
+            "(target_name=, or one target channel and last_target_only=True), or give "
+            "its metadata or description a 'label'."
+        )
+    # Beside a label they only say which windows are alike.
+    alike = pd.Series([tuple(np.ravel(target)) for target in targets], dtype=object)
+    return pd.factorize(alike)[0]
 
 
 def _clear(part, source, table):

@@ -46,7 +46,7 @@ mne.Epochs, or braindecode BaseConcatDataset
             ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
         )
         # Rows stay as they are: a mark is for who makes the windows to heed.
-        windows, _ = EEGWindows._from_epochs(X, given=given)
+        windows, *_ = EEGWindows._from_epochs(X, given=given)
     elif _is_braindecode(X):
         windows, _ = EEGWindows._from_braindecode(X)
     else:

@@ -212,12 +212,26 @@ def clear_epochs(epochs):
     if marks is None or not len(marks):
         return clear
     marks = make_marks(marks.description, marks.onset, marks.duration)
+    return clear & marks.spare(*epoch_spans(epochs), GRACE / epochs.info["sfreq"])
+
+
+def epoch_spans(epochs):
+    """Return where epochs begin and end, in seconds, as annotations count them.
+
+    Parameters
+    ----------
+    epochs : mne.BaseEpochs
+        The Epochs.
+
+    Returns
+    -------
+    starts, stops : ndarray of shape (n_epochs,)
+        Stops are the ends of the last samples.
+    """
     # Times of annotations and events count from the same moment, at the Raw's rate.
     sfreq = getattr(epochs, "_raw_sfreq", epochs.info["sfreq"])
     starts = epochs.events[:, 0] / sfreq + epochs.tmin
-    step = 1 / epochs.info["sfreq"]
-    stops = starts + len(epochs.times) * step
-    return clear & marks.spare(starts, stops, GRACE * step)
+    return starts, starts + len(epochs.times) / epochs.info["sfreq"]
 
 
 def join_marks(one, other):

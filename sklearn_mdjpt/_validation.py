@@ -22,6 +22,10 @@ import pandas as pd
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\0\ufeff\u200b"
 
 
+# Rates that differ by less than this share of them are one.
+_SAME_RATE = 1e-6
+
+
 def check_sfreq(sfreq):
     """Return the sampling rate in hertz as a float; raise when it is unusable."""
     if sfreq is None:
@@ -31,6 +35,44 @@ def check_sfreq(sfreq):
     if not np.isfinite(sfreq) or sfreq <= 0:
         raise ValueError(f"sfreq must be positive and finite (hertz), got {sfreq!r}.")
     return float(sfreq)
+
+
+def merge_rates(rates):
+    """Return what to take each of some sampling rates for, in hertz.
+
+    Those that differ by no more than a millionth, as rounding in files makes them, are
+    one rate: the one that is nearest to a whole number.
+
+    Parameters
+    ----------
+    rates : iterable of float
+        In hertz.
+
+    Returns
+    -------
+    dict of float to float
+        One entry for each of them.
+    """
+    groups = []
+    for rate in sorted(set(rates)):
+        if not groups or rate > groups[-1][0] * (1 + _SAME_RATE):
+            groups.append([])
+        groups[-1].append(rate)
+    return {
+        rate: min(group, key=lambda r: abs(r - round(r)))
+        for group in groups
+        for rate in group
+    }
+
+
+def show_rates(rates):
+    """Return several rates as texts, with so many digits that they differ."""
+    rates = list(rates)
+    for digits in range(6, 18):
+        texts = [f"{rate:.{digits}g}" for rate in rates]
+        if len(set(texts)) == len(set(rates)):
+            break
+    return texts
 
 
 def check_ch_names(ch_names, n_channels=None):

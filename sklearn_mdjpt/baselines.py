@@ -30,7 +30,9 @@ from ._validation import (
     check_sfreq,
     copy_callbacks,
     list_some,
+    merge_rates,
     name_windows,
+    show_rates,
 )
 from .channels import CANONICAL_CHANNELS
 from .compose import WindowFeatures
@@ -526,11 +528,12 @@ def _make_reader(windows, *, _channels, _input, sfreq_):
 
 
 def _one_rate(windows):
-    rates = sorted({source.sfreq for source in windows.recordings})
+    rates = merge_rates(source.sfreq for source in windows.recordings)
+    rates = sorted({*rates.values()})
     if len(rates) > 1:
         raise ValueError(
-            f"X has several sampling rates ({list_some(rates)} Hz); set sfreq= to the "
-            "one that the network is to get."
+            f"X has several sampling rates ({list_some(show_rates(rates))} Hz); set "
+            "sfreq= to the one that the network is to get."
         )
     return rates[0]
 

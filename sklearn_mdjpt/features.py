@@ -24,7 +24,7 @@ from ._flaws import mix_channels
 from ._inputs import as_windows, check_finite, check_window_array, is_array
 from ._montage import CommonChannels
 from ._resampling import bridge_gaps, cache
-from ._validation import check_option, check_sfreq, list_some
+from ._validation import check_option, check_sfreq, list_some, merge_rates, show_rates
 from .windows import EEGWindows
 
 if TYPE_CHECKING:
@@ -261,10 +261,12 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
             X = as_windows(X)
             given = None if self.sfreq is None else check_sfreq(self.sfreq)
             for source, _, _, n_times in X.blocks():
-                if given is not None and given != source.sfreq:
+                rates = [source.sfreq if given is None else given, source.sfreq]
+                if len({*merge_rates(rates).values()}) > 1:
+                    given, found = show_rates(rates)
                     raise ValueError(
-                        f"sfreq={given:g} Hz was given, but X holds windows at "
-                        f"{source.sfreq:g} Hz. Leave sfreq=None for EEGWindows."
+                        f"sfreq={given} Hz was given, but X holds windows at "
+                        f"{found} Hz. Leave sfreq=None for EEGWindows."
                     )
                 _check_measurable(self.bands_, source.sfreq, n_times.min())
         else:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ._edf_gaps import refuse_gaps
 from ._flaws import mix_channels
 from ._marks import (
     BAD_TEXT,
@@ -635,7 +636,8 @@ class Recording(_Source):
         Raises
         ------
         ValueError
-            If no good EEG channel is left.
+            If no good EEG channel is left, or the file (EDF+D, BDF+D) has gaps that
+            MNE reads across.
 
         Warns
         -----
@@ -650,6 +652,7 @@ class Recording(_Source):
             raise ValueError(
                 f"description must be 'label' or 'stimulus'; got {description!r}."
             )
+        refuse_gaps(raw)
         picks = pick_good_eeg(raw)
         trials = read_trials(raw, trials, description, stacklevel=3)
         marks = annotation_marks(raw)
@@ -1118,7 +1121,8 @@ def describe_overlap(trials, sfreq):
     ordered = trials.sort_values("start", kind="stable")
     starts, stops = ordered["start"].to_numpy(float), ordered["stop"].to_numpy(float)
     # A sample of grace: tables hold rounded seconds.
-    clash = np.flatnonzero(starts[1:] < np.maximum.accumulate(stops)[:-1] - 1 / sfreq)
+    grace = (1 + 1e-6) / sfreq
+    clash = np.flatnonzero(starts[1:] < np.maximum.accumulate(stops)[:-1] - grace)
     if not len(clash):
         return None
     later = clash[0] + 1

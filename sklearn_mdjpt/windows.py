@@ -19,7 +19,7 @@ from ._braindecode_windows import make_dataset, read_parts
 from ._canonical import CanonicalReader
 from ._grouping import combine_groups, rows_of_groups
 from ._identity import IDS, make_up_name, warn_of_unnamed
-from ._marks import clear_epochs, mark_codes
+from ._marks import clear_epochs, epoch_spans, mark_codes
 from ._store import read_store, write_store
 from ._validation import (
     as_array,
@@ -33,11 +33,14 @@ from ._validation import (
     check_sfreq,
     join_ids,
     list_some,
+    merge_rates,
+    show_rates,
     strip_cells,
 )
 from .recordings import (
     Recording,
     WindowStack,
+    describe_overlap,
     info_positions,
     make_info,
     number_trials,
@@ -80,7 +83,8 @@ class EEGWindows:
     ch_names : tuple of str
         Channel names, where all windows share them.
     sfreq : float
-        Sampling rate in hertz, where all windows share it.
+        Sampling rate in hertz, where all windows share it; rates that differ by no
+        more than a millionth, as rounding in files makes them, are one.
     recordings : list
         The recordings (or stacks of windows) that these windows are cut from.
 
@@ -92,7 +96,9 @@ class EEGWindows:
     Notes
     -----
     Indexing with an int gives one window as an array of shape (n_channels, n_times)
-    in the recording's unit; any other index gives `EEGWindows`.  Overlapping windows
+    in the recording's unit; any other index gives `EEGWindows`.  A boolean Series of
+    pandas counts by its index, whose labels are the windows' numbers: a mask of a
+    sorted ``X.metadata`` picks the same windows as there.  Overlapping windows
     of a recording are never copied, and a pickle takes only the recordings in use.
 
     Examples
@@ -339,18 +345,20 @@ class EEGWindows:
             If epochs are left out: those that lie in a bad span or across a cut, by
             the annotations that the Epochs have kept, or whose event is a mark
             ("boundary", "New Segment").  `Recording.from_raw` says what is a mark.
+            If Epochs that were cut from a Raw share samples, but have different trials.
 
         See Also
         --------
         EEGWindows.to_epochs : The way back.
         """
-        windows, clear = cls._from_epochs(
+        windows, clear, spans = cls._from_epochs(
             epochs,
             given={
                 "dataset": dataset, "subject": subject, "session": session,
                 "trial": trial, "stimulus": stimulus, "onset": onset, "label": y,
             },
         )  # fmt: skip
+        _warn_of_overlap(spans[clear], windows._metadata[clear])
         return windows._without_marked(clear, "epochs", stacklevel=3)
 
     def _without_marked(self, clear, what, *, stacklevel):
@@ -369,7 +377,7 @@ class EEGWindows:
 
     @classmethod
     def _from_epochs(cls, epochs, *, given):
-        """Return windows of all epochs, and which of them no mark touches."""
+        """Return windows of all epochs, which no mark touches, and where they lie."""
         import mne
 
         parts = list(epochs) if isinstance(epochs, list | tuple) else [epochs]
@@ -383,8 +391,8 @@ class EEGWindows:
             raise ValueError("epochs is an empty list.")
         # scikit-learn turns Epochs into a list of single ones, in any order: those of
         # one montage, rate and length are joined again.
-        blocks, metadata, first, clear = {}, [], 0, []
-        for part in parts:
+        blocks, metadata, first, clear, spans = {}, [], 0, [], []
+        for k, part in enumerate(parts):
             picks = mne.pick_types(part.info, eeg=True, exclude="bads")
             if not len(picks):
                 raise ValueError(
@@ -403,6 +411,7 @@ class EEGWindows:
             first += len(data)
             metadata.append(_epochs_metadata(part))
             clear.append(clear_epochs(part))
+            spans.append(_epoch_table(k, part))
         table = pd.concat(metadata, ignore_index=True)
         columns = {
             name: values if values is not None or name not in table else table[name]
@@ -429,7 +438,7 @@ class EEGWindows:
             )
         joined = concat_windows(windows)[np.argsort(np.concatenate(order))]
         joined._metadata = meta
-        return joined, np.concatenate(clear)
+        return joined, np.concatenate(clear), pd.concat(spans, ignore_index=True)
 
     def to_epochs(self) -> list[mne.EpochsArray]:
         """Make `mne.Epochs` of the windows, one for each montage, rate and length.
@@ -477,12 +486,12 @@ class EEGWindows:
         )
         # One code for each label in all of the list, so that Epochs can be joined.
         event_id = {name: k for k, name in enumerate(sorted(set(names)), 1)}
-        cuts = {}
+        cuts, rates = {}, self._rates()
         for source, rows, starts, n_times in self.blocks():
             where = None if source.positions is None else source.positions.tobytes()
             for length in np.unique(n_times):
                 same = n_times == length
-                key = (source.ch_names, where, source.sfreq, int(length))
+                key = (source.ch_names, where, rates[source.sfreq], int(length))
                 cuts.setdefault(key, []).append((source, rows[same], starts[same]))
         made = {}
         for (ch_names, _, _, length), parts in cuts.items():
@@ -745,6 +754,8 @@ class EEGWindows:
         if isinstance(index, slice):
             rows = np.arange(len(self))[index]
         else:
+            if isinstance(index, pd.Series) and pd.api.types.is_bool_dtype(index):
+                index = _align_mask(index, len(self))
             rows = np.asarray(index)
             if rows.dtype == bool:
                 if rows.shape != self.shape:
@@ -784,8 +795,9 @@ class EEGWindows:
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> np.ndarray:
+        rates = self._rates()
         shapes = {
-            (source.ch_names, source.sfreq, int(n))
+            (source.ch_names, rates[source.sfreq], int(n))
             for source, _, _, n_times in self.blocks()
             for n in np.unique(n_times)
         }
@@ -928,13 +940,17 @@ class EEGWindows:
     @property
     def sfreq(self) -> float:
         """Sampling rate in hertz, if all windows share it."""
-        found = sorted({source.sfreq for source in self._sources})
+        found = sorted({*self._rates().values()})
         if len(found) != 1:
             raise AttributeError(
-                f"The windows have several sampling rates ({list_some(found)} Hz); "
-                "see X.recordings[i].sfreq."
+                "The windows have several sampling rates "
+                f"({list_some(show_rates(found))} Hz); see X.recordings[i].sfreq."
             )
         return found[0]
+
+    def _rates(self):
+        """Return what to take the rate of each recording for, where some are one."""
+        return merge_rates(source.sfreq for source in self._sources)
 
     # The canonical form ---------------------------------------------------------
 
@@ -978,7 +994,7 @@ class EEGWindows:
         """One row for each dataset: windows, subjects, montages, rates, seconds."""
         rows = []
         sources = self._sources
-        rates = np.array([source.sfreq for source in sources])
+        rates, one = np.array([source.sfreq for source in sources]), self._rates()
         seconds = np.round(self._n_times / rates[self._source_index], 3)
         for dataset, part in self._metadata.groupby("dataset", sort=False):
             used = [sources[k] for k in np.unique(self._source_index[part.index])]
@@ -990,7 +1006,7 @@ class EEGWindows:
                     "stimuli": part["stimulus"].nunique(),
                     "labels": part["label"].nunique(),
                     "channels": _span({s.n_channels for s in used}),
-                    "hertz": _span({s.sfreq for s in used}),
+                    "hertz": _span({one[s.sfreq] for s in used}),
                     "seconds": _span(set(seconds[part.index])),
                 }
             )
@@ -1147,6 +1163,50 @@ def _warn_of_shared_trials(parts):
         )
 
 
+def _epoch_table(part, epochs):
+    """Return where epochs lie in their Raw, as far as the times of events tell.
+
+    Those of arrays are numbers, and so they are where `EEGWindows.to_epochs` was.
+    """
+    import mne
+
+    starts, stops = epoch_spans(epochs)
+    given = () if epochs.metadata is None else epochs.metadata.columns
+    counted = len(epochs) > 1 and (np.diff(epochs.events[:, 0]) == 1).all()
+    if isinstance(epochs, mne.EpochsArray) or set(_COLUMNS) <= {*given} or counted:
+        starts = stops = np.full(len(epochs), np.nan)
+    table = {"part": part, "start": starts, "stop": stops}
+    return pd.DataFrame(table | {"sfreq": epochs.info["sfreq"]})
+
+
+def _warn_of_overlap(spans, metadata):
+    """Warn where epochs of one Raw share samples, but are of different trials."""
+    table = spans.join(metadata)
+    table = table[table["trial"].notna() & table["start"].notna()]
+    for _, part in table.groupby("part"):
+        part = part.sort_values("start", kind="stable")
+        trial = combine_groups(
+            len(part), *(part[c] for c in ("dataset", *IDS["trial"]))
+        )
+        # Epochs of one trial that follow each other are one stretch.
+        run = np.cumsum(np.diff(trial, prepend=-1) != 0)
+        runs = part.groupby(run).agg(
+            {"start": "min", "stop": "max", "trial": "first", "label": "first"}
+        )
+        overlap = describe_overlap(
+            runs.set_axis([f"trial {trial!r}" for trial in runs["trial"]]),
+            part["sfreq"].iloc[0],
+        )
+        if overlap:
+            warnings.warn(
+                f"Trials overlap: {overlap}. Windows of both hold the same samples, so "
+                "that a split by trials parts nothing; give epochs that overlap one "
+                "trial (trial=), or choose some that lie apart.",
+                stacklevel=3,
+            )
+            return
+
+
 def _group_name(by, *ids):
     """Name a group as `EEGWindows.groups` does, of the ids down to its own."""
     if by == "dataset":
@@ -1155,6 +1215,29 @@ def _group_name(by, *ids):
         # What it belongs to is a name by itself: without a session, without a place.
         return f"{join_ids(*ids[:-1])}/{join_ids(ids[-1])}"
     return join_ids(*ids)
+
+
+def _align_mask(mask, n_windows):
+    """Return a boolean Series as an array in the order of the windows."""
+    known, labels = pd.RangeIndex(n_windows), mask.index
+    if len(labels) == n_windows and labels.is_unique and known.isin(labels).all():
+        return mask.reindex(known).to_numpy()
+    flaws = {
+        "are missing": known[~known.isin(labels)],
+        "are no window": labels[~labels.isin(known)].unique(),
+        "occur several times": labels[labels.duplicated()].unique(),
+    }
+    said = "; ".join(
+        f"{list_some(map(repr, some.tolist()))} {what}"
+        for what, some in flaws.items()
+        if len(some)
+    )
+    raise IndexError(
+        f"The index of a boolean Series must hold the number of each of the "
+        f"{n_windows} windows, 0 to {n_windows - 1}, once, as that of X.metadata does. "
+        f"In its {len(labels)} labels: {said}. Where its entries are in the order of "
+        "the windows, pass mask.to_numpy()."
+    )
 
 
 def _onsets(start, stop, recording, length, stride_seconds):
@@ -1239,7 +1322,7 @@ def _concatenate(arrays, dtype):
 def _span(values):
     """Show "62", or "14-62" where values differ."""
     low, high = min(values), max(values)
-    return f"{low:g}" if low == high else f"{low:g}-{high:g}"
+    return "-".join(show_rates(sorted({low, high})))
 
 
 def _join(values):

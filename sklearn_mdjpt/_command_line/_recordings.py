@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from .._edf_gaps import refuse_gaps
 from .._validation import list_some
 from ..recordings import Recording
 
@@ -23,7 +24,9 @@ def open_raw(path):
     import mne
 
     try:
-        return mne.io.read_raw(path, preload=False, verbose="error")
+        raw = mne.io.read_raw(path, preload=False, verbose="error")
+        refuse_gaps(raw)
+        return raw
     except Exception as error:
         # Readers of other libraries raise whatever comes.
         raise ValueError(f"{str(path)!r} cannot be read: {error}") from error

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from .._edf_gaps import refuse_gaps
 from .._marks import annotation_marks, is_mark, join_marks, make_marks
 from .._signals import DecodedSignal, naming
 from .._validation import (
@@ -610,9 +611,11 @@ def _is_of_missing(error):
 def _open(path, on_ch_mismatch):
     from mne_bids import read_raw_bids
 
-    return read_raw_bids(
+    raw = read_raw_bids(
         _bids_path(path), on_ch_mismatch=on_ch_mismatch, verbose="error"
     )
+    refuse_gaps(raw)
+    return raw
 
 
 def _read(

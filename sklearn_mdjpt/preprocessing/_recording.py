@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
+from .._edf_gaps import refuse_gaps
 from .._marks import (
     BORDER,
     annotation_marks,
@@ -214,6 +215,7 @@ def clean_recording(
             f"raw must be an mne.io.Raw, got {type(raw).__name__}; Recording.to_raw "
             "makes one."
         )
+    refuse_gaps(raw)
     trials = read_trials(raw, trials, stacklevel=3)
     trials = check_trials(trials, raw.n_times / raw.info["sfreq"])
     if not len(trials):
