@@ -896,6 +896,9 @@ def check_trials(trials, duration):
             rows = [dict(zip(words, row, strict=False)) for row in rows]
         trials = pd.DataFrame(rows)
     trials = trials.reset_index(drop=True).astype(object)
+    twice = trials.columns[trials.columns.duplicated()]
+    if len(twice):
+        raise ValueError(f"Several columns of trials are called {list_some(twice)}.")
     lacking = [name for name in ("start", "stop") if name not in trials]
     if lacking:
         raise ValueError(
@@ -974,10 +977,14 @@ def number_trials(recordings):
     return numbered
 
 
-def warn_short_trials(n_short, n_trials, window_seconds):
-    """Say how many trials were too short to hold a window."""
+def warn_short_trials(n_short, n_trials, window_seconds, recordings):
+    """Say how many trials were too short to hold a window, and in which recordings."""
+    ids = ((r.dataset, r.subject, r.session) for r in recordings)
+    names = dict.fromkeys("/".join(filter(None, whose)) for whose in ids)
+    names.pop("", None)
+    whose = f" (of {list_some(names)})" if names else ""
     warnings.warn(
-        f"{n_short} of {n_trials} trials are shorter than a window of "
+        f"{n_short} of {n_trials} trials{whose} are shorter than a window of "
         f"{window_seconds:g} s and give none.",
         stacklevel=3,
     )

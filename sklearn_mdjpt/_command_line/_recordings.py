@@ -54,7 +54,9 @@ def split_roles(path):
     if not path.name.lower().endswith(_FIF):
         return set()
     try:
-        lines = mne.io.show_fiff(path, tag=FIFF.FIFF_REF_ROLE, output=list)
+        lines = mne.io.show_fiff(
+            path, tag=FIFF.FIFF_REF_ROLE, output=list, verbose="error"
+        )
     except Exception:
         # Whoever reads the file will say what is wrong with it.
         return set()
