@@ -52,6 +52,17 @@ def replacing(path):
     sync_folder(path.parent)
 
 
+def file_stamp(path):
+    """Return size and time of change (in ns) of a file: other content, other stamp.
+
+    A file that was written again, to the same size, within one tick of the system's
+    clock (some milliseconds; up to two seconds on some network and memory-card file
+    systems) cannot be told from what it was.
+    """
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
 def temporary_name(path):
     """Return a name beside ``path`` that nobody else uses, hidden from listings."""
     path = Path(path)

@@ -74,6 +74,11 @@ def pair_columns(windows, **keywords):
     return columns
 
 
+def uses_labels(columns, pairing):
+    """Whether pairs go by labels: if that was asked for, or no stimulus is known."""
+    return pairing == "label" or columns["stimulus"].isna().all()
+
+
 def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
     """Decide how windows are paired, and say so where it is not what was asked for.
 

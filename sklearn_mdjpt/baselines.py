@@ -463,7 +463,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
     def _choose_channels(self, windows):
         if isinstance(self.channels, str):
             return CommonChannels(windows, self.channels)
-        return ChosenChannels(self.channels)
+        return ChosenChannels(self.channels, windows)
 
     def _check_parameters(self):
         """Raise on parameters that are out of range, before any work is done."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import numbers
+import os
 import warnings
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -18,10 +21,16 @@ from ._canonical import CanonicalReader
 from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
 from ._checkpoints import Run
 from ._extraction import extract_features, pooled_statistics
-from ._fingerprint import array_digest, fingerprint
+from ._fingerprint import (
+    NotKnown,
+    file_digest,
+    fingerprint,
+    signals,
+    without_made_up_names,
+)
 from ._hub import download, push
 from ._inputs import as_windows, is_array
-from ._pairs import PairBatches, make_sampler, pair_columns
+from ._pairs import PairBatches, make_sampler, pair_columns, uses_labels
 from ._processes import Alone, join_processes
 from ._runtime import (
     compile_blocks,
@@ -40,7 +49,7 @@ from ._saved import (
     no_history,
     seen_in,
 )
-from ._training import history_table, make_net
+from ._training import history_table, make_net, without_loggers
 from ._validation import (
     check_option,
     check_path,
@@ -106,6 +115,17 @@ _ARCHITECTURE = (
     "patch_size",
     "patch_stride",
     "n_filters",
+)
+
+# What the features of an encoder with weights depend on.
+_OF_TRANSFORM = (
+    *_STORED,
+    "weights",
+    "finetune",
+    "variant",
+    "ch_names",
+    "sfreq",
+    "released_activation",
 )
 
 
@@ -677,15 +697,26 @@ list of mne.Epochs or braindecode dataset
             "mixed_precision": peers.precision,
             "seeds": None if self.random_state is None else seeds,
         }
+        parameters["callbacks"] = without_loggers(self.callbacks)
         if file is not None:
-            parameters["weights"] = {
-                name: array_digest(p.detach().cpu().numpy())
-                for name, p in module.named_parameters()
-            }
+            parameters["weights"] = dict(module.named_parameters())
         labels = None
-        if self.pairing == "label" or columns["stimulus"].isna().all():
-            labels = windows.y if y is None else y
-        name = fingerprint(parameters, columns, windows, labels)
+        if uses_labels(columns, self.pairing):
+            labels = pd.Series(windows.y if y is None else y, dtype=object)
+        try:
+            name = fingerprint(
+                SimpleNamespace(**parameters), without_made_up_names(columns), labels,
+                signals(windows),
+            )  # fmt: skip
+        except NotKnown as error:
+            if self.checkpoint_dir is None:
+                return None
+            raise ValueError(
+                f"checkpoint_dir={str(self.checkpoint_dir)!r} cannot be used: {error}, "
+                "so that it cannot be told which checkpoints are of this training. "
+                "Leave it out of the pickle (__getstate__ of its class) if it makes no "
+                "difference, or train with checkpoint_dir=None."
+            ) from error
         if peers.any(name != peers.share(name)):
             raise ValueError(
                 "The processes have other parameters or data than the first one: each "
@@ -752,6 +783,23 @@ list of mne.Epochs or braindecode dataset
                 stacklevel=4,
             )
         return net, error
+
+    def _fingerprint_parts(self):
+        """Return all that features depend on, for a fingerprint."""
+        parts = self.get_params(deep=False)
+        if self.weights is not None and not self.finetune:
+            parts = {name: parts[name] for name in _OF_TRANSFORM}
+        else:
+            del parts["batch_size"], parts["chunk_size"]
+            parts["callbacks"] = without_loggers(self.callbacks)
+        if self.weights is not None and os.path.isfile(self.weights):
+            parts["weights"] = file_digest(self.weights)
+        if hasattr(self, "module_"):
+            parts["fitted"] = [
+                self._fitted_parameters, self.module_.config, self.mean_, self.scale_,
+                dict(self.module_.state_dict()),
+            ]  # fmt: skip
+        return parts
 
     def _say_waiting(self):
         if self.verbose:

@@ -20,6 +20,7 @@ from scipy.fft import dct, idct, next_fast_len
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._flaws import mix_channels
 from ._inputs import as_windows, check_finite, check_window_array, is_array
 from ._montage import CommonChannels
 from ._resampling import bridge_gaps, cache
@@ -179,18 +180,18 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         check_option(self.channels, ("auto", "canonical"), "channels")
         self.bands_ = _check_bands(self.bands)
         X = self._check_X(X)
+        channels: CommonChannels | None = None
         if isinstance(X, EEGWindows):
-            self._channels: CommonChannels | None = CommonChannels(X, self.channels)
-            self.ch_names_ = self._channels.names
-            self.n_channels_ = len(self.ch_names_)
-        else:
-            if self.channels == "canonical":
-                raise ValueError(
-                    "channels='canonical' needs channel names: pass EEGWindows "
-                    "(EEGWindows.from_arrays) instead of an array."
-                )
-            self.ch_names_ = self._channels = None
-            self.n_channels_ = X.shape[1]
+            channels = CommonChannels(X, self.channels)
+        elif self.channels == "canonical":
+            raise ValueError(
+                "channels='canonical' needs channel names: pass EEGWindows "
+                "(EEGWindows.from_arrays) instead of an array."
+            )
+        check_finite(X, channels)
+        self._channels = channels
+        self.ch_names_ = channels.names if channels else None
+        self.n_channels_ = len(channels.names) if channels else X.shape[1]
         self.n_features_out_ = self.n_channels_ * len(self.bands_)
         return self
 
@@ -212,7 +213,8 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the channels differ from those in fit, or a window holds NaN or inf.
+            If the channels differ from those in fit, or a window holds NaN or inf in
+            a channel that is used.
 
         Warns
         -----
@@ -222,6 +224,7 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = self._check_X(X)
+        check_finite(X, self._channels)
         if isinstance(X, EEGWindows):
             variance = np.empty((len(X), self.n_channels_, len(self.bands_)))
             for source, rows, starts, n_times in X.blocks():
@@ -291,7 +294,6 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
                     "sampling rate of the array in hertz, or pass EEGWindows."
                 )
             _check_measurable(self.bands_, check_sfreq(self.sfreq), X.shape[2])
-        check_finite(X)
         return X
 
     def _channel_matrix(self, source):
@@ -495,7 +497,7 @@ def _window_variances(X, sfreq, bands, matrix=None):
         some = slice(first, first + step)
         x = np.asarray(X[some], dtype=float)
         if matrix is not None:
-            x = matrix @ x
+            x = mix_channels(matrix, x)
         x = x - x.mean(axis=2, keepdims=True)
         power = dct(x, norm="ortho", overwrite_x=True) ** 2
         variance[some] = power @ gains

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ._edf_gaps import refuse_gaps
+from ._flaws import mix_channels
 from ._marks import (
     BAD_TEXT,
     BORDER_TEXT,
@@ -34,7 +35,7 @@ from ._marks import (
     text_to_label,
 )
 from ._resampling import cache, resample, resample_cuts, resampled_length
-from ._signals import SignalInFile, memmap_root, signal_in_file
+from ._signals import SignalInFile, map_stamp, memmap_root, signal_in_file
 from ._validation import (
     as_id,
     as_label,
@@ -77,7 +78,7 @@ class _Source:
         self.sfreq = check_sfreq(sfreq)
         self.ch_names = check_ch_names(ch_names, signal.shape[-2])
         self.positions = check_positions(positions, len(self.ch_names))
-        self._statistics = {}
+        self.__dict__ |= _no_derived(signal)
 
     @property
     def signal(self) -> np.ndarray:
@@ -113,6 +114,7 @@ class _Source:
         scale : float
             In the signal's unit; 1.0 if the picked channels are constant.
         """
+        self._check_derived()
         picks = tuple(int(pick) for pick in picks)
         if picks not in self._statistics:
             self._statistics[picks] = self._compute_statistics(list(picks))
@@ -189,11 +191,29 @@ class _Source:
         other = copy.copy(self)
         other._mix(matrix)
         other.ch_names = check_ch_names(ch_names, len(matrix))
-        other.positions, other._statistics = positions, {}
+        other.positions = positions
+        other.__dict__ |= _no_derived(other._signal)
         return other
 
+    def _check_derived(self):
+        """Forget what was derived from a map whose file was written since.
+
+        A signal that is to be read from its file raises where that has changed.
+        """
+        if isinstance(self._signal, SignalInFile):
+            self._signal.check(held=True)
+        elif map_stamp(self._signal) != self._derived_from:
+            self._forget()
+
+    def _forget(self):
+        """Forget statistics and resampled signals: the samples are other ones now."""
+        self.__dict__ |= _no_derived(self._signal)
+        cache.forget(self)
+
     def __getstate__(self):
-        state = self.__dict__.copy()
+        # What reading derives is no part of the pickle: using windows must not change
+        # their hash.
+        state = self.__dict__ | {"_statistics": {}, "_derived_from": None}
         reference = signal_in_file(self._signal)
         if reference is not None:
             state["_signal"] = reference
@@ -201,6 +221,8 @@ class _Source:
 
     def close_file(self) -> None:
         """Let go of a memory map; the file is mapped anew when it is read."""
+        if not isinstance(self._signal, SignalInFile):
+            self._check_derived()
         self._signal = signal_in_file(self._signal) or self._signal
 
     @property
@@ -236,7 +258,8 @@ class Recording(_Source):
         label).  None makes the whole recording one trial.
     positions : array-like of shape (n_channels, 3), default=None
         Digitised electrode positions in metres (head coordinates), used for channels
-        whose names are not of the 10-05 system.
+        whose names are not of the 10-05 system, or of a site that is far away (see
+        `sklearn_mdjpt.channels.channel_matrix`).
     bad_spans : sequence of (float, float), default=()
         Stretches (start, stop), in seconds, in which no window is cut.  Their samples
         have no effect on anything: statistics leave them out, and where filters or
@@ -322,6 +345,10 @@ class Recording(_Source):
         self.bad_spans = tuple(span for span in spans if span[0] < span[1])
         points = [start for start, stop in spans if start == stop]
         self.cuts = check_cuts([*cuts, *points], self.duration)
+
+    def __getstate__(self):
+        # See `EEGWindows.__getstate__`.
+        return super().__getstate__() | {"trials": self.trials.copy()}
 
     @property
     def n_times(self) -> int:
@@ -445,6 +472,7 @@ class Recording(_Source):
                 f"{(local < 0).sum()} windows lie across a cut of {self!r}; cut the "
                 "windows anew with EEGWindows.from_recordings."
             )
+        self._check_derived()
         signal = cache.get(
             self,
             sfreq,
@@ -547,9 +575,8 @@ class Recording(_Source):
         signal = np.empty((len(matrix), self.n_times), np.float32)
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
         for a in range(0, self.n_times, step):
-            signal[:, a : a + step] = matrix @ self.signal[:, a : a + step].astype(
-                float
-            )
+            x = self.signal[:, a : a + step].astype(float)
+            signal[:, a : a + step] = mix_channels(matrix, x)
         self._signal = signal
 
     def _chunks(self):
@@ -777,6 +804,7 @@ class WindowStack(_Source):
         n_bytes = 4 * len(self._rows) * self.n_channels * n_new
         stack = None
         if sfreq != self.sfreq and n_bytes <= _STACK_CACHE_BYTES:
+            self._check_derived()
             stack = cache.get(
                 self,
                 sfreq,
@@ -827,7 +855,8 @@ class WindowStack(_Source):
         step = max(1, CACHED_SAMPLES // (self.n_channels * self.n_times))
         for i in range(0, len(stack), step):
             rows = self._rows[i : i + step]
-            stack[i : i + step] = matrix @ self.signal[rows].astype(float)
+            x = self.signal[rows].astype(float)
+            stack[i : i + step] = mix_channels(matrix, x)
         self._signal, self._rows = stack, np.arange(len(stack))
 
     def _chunks(self):
@@ -838,7 +867,7 @@ class WindowStack(_Source):
     def __getstate__(self):
         if signal_in_file(self._signal) is None:
             # A pickle takes the rows in use, not the array they lie in.
-            return self.__dict__ | {
+            return super().__getstate__() | {
                 "_signal": np.ascontiguousarray(self.signal[self._rows]),
                 "_rows": np.arange(len(self._rows)),
             }
@@ -936,10 +965,20 @@ def head_montage(ch_names, positions=None):
 
 def info_positions(info):
     """Digitised positions (n_channels, 3) of an `mne.Info`, NaN where unknown."""
+    from mne.io.constants import FIFF
+
     positions = np.array([ch["loc"][:3] for ch in info["chs"]], dtype=float)
     unknown = ~np.isfinite(positions).all(axis=1) | ~positions.any(axis=1)
+    # Positions in an MR image are of another frame, which nothing here relates to it.
+    frames = (FIFF.FIFFV_COORD_HEAD, FIFF.FIFFV_COORD_UNKNOWN)
+    unknown |= [ch["coord_frame"] not in frames for ch in info["chs"]]
     positions[unknown] = np.nan
     return positions
+
+
+def _no_derived(signal):
+    """Return what a source has derived from its signal in the beginning: nothing."""
+    return {"_statistics": {}, "_derived_from": map_stamp(signal)}
 
 
 def _all_cuts(signal, n_times):

@@ -131,6 +131,11 @@ class EEGWindows:
         self._n_times = n_times
         self._metadata = metadata
 
+    def __getstate__(self):
+        # pandas joins columns of one dtype as they are used, which a pickle shows; in
+        # a copy they are joined always.
+        return self.__dict__ | {"_metadata": self._metadata.copy()}
+
     # Construction ---------------------------------------------------------------
 
     @classmethod

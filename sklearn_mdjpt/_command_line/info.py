@@ -69,12 +69,16 @@ def _weights(path):
 def _recording(path):
     import mne
 
-    from ..channels import CANONICAL_CHANNELS, canonical_name
+    from ..channels import CANONICAL_CHANNELS, known_sites
 
     raw = open_raw(path)
     picks = mne.pick_types(raw.info, eeg=True, exclude=())
     names = [raw.ch_names[i] for i in picks]
-    other = [name for name in names if canonical_name(name) not in CANONICAL_CHANNELS]
+    other = [
+        name
+        for name, site in zip(names, known_sites(names), strict=True)
+        if site not in CANONICAL_CHANNELS
+    ]
     marks = {}
     for text, duration in zip(
         raw.annotations.description, raw.annotations.duration, strict=True

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 
 from .._class_scores import predict_classes
+from .._fingerprint import NotKnown, fingerprint
 from .._identity import say_what_may_be_one
 from .._validation import check_option, check_y, list_some
 from ..classifier import MDJPTClassifier
@@ -20,14 +22,14 @@ from ._models import (
     find_encoders,
     is_pretrained,
     keep_weights,
-    model_parameters,
     pretrain_encoder,
     replace_encoders,
     spell_out_encoders,
     training_key,
+    with_weights,
 )
 from ._neighbours import class_similarities
-from ._runs import Job, data_key
+from ._runs import Job, computed_with
 from ._scores import (
     Predictions,
     make_target,
@@ -87,7 +89,7 @@ class Windows:
     def key(self):
         """What tells these windows and labels from others."""
         if self._key is None:
-            self._key = data_key(self.X, self.y)
+            self._key = fingerprint(self.X, self.y)
         return self._key
 
     def excluded(self, exclude):
@@ -166,21 +168,20 @@ def run_cases(cases, study, *, on_leak, return_predictions):
     leaks = _check_leaks(cases, on_leak)
     models = pretrain_models([(case.model, case.source) for case in cases], study)
     ready = _encode_once(models, cases, study)
+    keys = _model_keys(models, cases, study)
     jobs, places = [], []
     for i, case in enumerate(cases):
         names = [str(v) for v in (case.about.get("dataset"), case.about["method"]) if v]
         name = f"{case.about['protocol']}, {', '.join(names)}"
         if case.splits is None:
-            args, key = (ready[i], case.windows, case.exclude), None
-            if study.folder is not None:
-                key = [case.windows.key, model_parameters(models[i]), case.exclude]
+            args = (ready[i], case.windows, case.exclude)
+            key = keys[i] and fingerprint(keys[i], case.exclude)
             jobs.append(Job(name, _nearest, args, key))
             places.append((i, 0))
             continue
         for k, (train, test) in enumerate(case.splits):
-            X, y, key = case.windows.X, case.windows.y, None
-            if study.folder is not None:
-                key = [case.windows.key, model_parameters(models[i]), train, test]
+            X, y = case.windows.X, case.windows.y
+            key = keys[i] and fingerprint(keys[i], train, test)
             args = (ready[i], X[train], y[train], X[test], case.windows.target.classes)
             label = f"{name}, split {k + 1}"
             jobs.append(Job(label, _fit_predict, args, key))
@@ -227,31 +228,38 @@ def pretrain_models(models, study):
         Not fitted, their encoders with weights; without a source as they were.
     """
     folder, checkpoints = study.weights_folder, study.checkpoint_dir
-    prepared, jobs = [], {}
-    for model, source in models:
+    prepared, jobs, paths, not_known = [], {}, {}, {}
+    for given, source in models:
         model = replace_encoders(
-            spell_out_encoders(model), lambda encoder: keep_weights(encoder, folder)
+            spell_out_encoders(given), lambda encoder: keep_weights(encoder, folder)
         )
         prepared.append(model)
         if source is None:
             continue
-        for encoder in find_encoders(model).values():
-            if not is_pretrained(encoder):
-                key = training_key(encoder, source)
-                args = (encoder, source, folder, checkpoints)
-                jobs[key] = Job(f"pre-training on {_datasets(source)}", _pretrain, args)
+        for name, encoder in find_encoders(model).items():
+            if is_pretrained(encoder):
+                continue
+            try:
+                key, resume = training_key(encoder, source), checkpoints
+            except NotKnown:
+                # Trained for this call, once.
+                key = not_known.setdefault((id(given), name, id(source)), uuid4().hex)
+                resume = None
+            path = folder / f"{key}.safetensors"
+            job = Job(
+                f"pre-training on {_datasets(source)}", _pretrain,
+                (encoder, source, path, resume),
+            )  # fmt: skip
+            jobs.setdefault(path, job)
+            paths[id(encoder)] = path
     study.run(list(jobs.values()))
-
-    def trained(encoder, source):
-        if is_pretrained(encoder):
-            return encoder
-        return pretrain_encoder(encoder, source, folder, checkpoints)
-
     return [
-        model if source is None
-        else replace_encoders(model, lambda e, source=source: trained(e, source))
-        for model, (_, source) in zip(prepared, models, strict=True)
-    ]  # fmt: skip
+        replace_encoders(
+            model,
+            lambda e: with_weights(e, paths[id(e)]) if id(e) in paths else e,
+        )
+        for model in prepared
+    ]
 
 
 def _encode_once(models, cases, study):
@@ -261,7 +269,11 @@ def _encode_once(models, cases, study):
         if not encodes_once(model, case):
             ready.append(model)
             continue
-        ready.append(with_encoded(model, case.windows, folder))
+        try:
+            ready.append(with_encoded(model, case.windows, folder))
+        except NotKnown:
+            ready.append(model)
+            continue
         for encoder in find_encoders(model).values():
             path = encoded_path(encoder, case.windows, folder)
             if not path.exists():
@@ -269,6 +281,24 @@ def _encode_once(models, cases, study):
                 jobs[path] = Job(name, _encode, (encoder, case.windows.X, path))
     study.run(list(jobs.values()))
     return ready
+
+
+def _model_keys(models, cases, study):
+    """Return what tells each case from others; None where results are not kept."""
+    if study.folder is None:
+        return [None] * len(cases)
+    keys, reasons = [], {}
+    for model, case in zip(models, cases, strict=True):
+        try:
+            keys.append(fingerprint(computed_with(), case.windows.key, model))
+        except NotKnown as error:
+            keys.append(None)
+            reasons[case.about["method"]] = error
+    for method, reason in reasons.items():
+        warnings.warn(
+            f"Results of {method!r} are not cached, because {reason}.", stacklevel=4
+        )
+    return keys
 
 
 def _check_leaks(cases, on_leak):
@@ -348,8 +378,8 @@ def _datasets(source):
 # Jobs: they run in other processes ----------------------------------------------------
 
 
-def _pretrain(encoder, source, folder, checkpoints):
-    pretrain_encoder(encoder, source, folder, checkpoints)
+def _pretrain(encoder, source, path, checkpoints):
+    pretrain_encoder(encoder, source, path, checkpoints)
     return {}
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 import time
@@ -15,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .._digest import array_digest
 from .._files import locked, sync_folder, write_file
+from .._fingerprint import SignalOf, fingerprint
 from .._marks import matching_pieces
 from .._resampling import resampled_length
 from .._store import read_store, write_store
@@ -282,24 +280,8 @@ def _report_path(target):
 
 def _fingerprint(source, parameters):
     """Return a name that is equal where the result would be."""
-    about = {
-        "method": _METHOD_VERSION,
-        "parameters": parameters,
-        "ch_names": source.ch_names,
-        "sfreq": source.sfreq,
-        "positions": None
-        if source.positions is None
-        else repr(source.positions.tolist()),
-        "trials": source.trials[["start", "stop"]].to_numpy(float).tolist(),
-        "names": source.trials["trial"].tolist(),
-        "bad_spans": repr(source.bad_spans),
-    }
-    if source.bad_spans or source.cuts:
-        about["marks"] = repr(source.cuts)
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for part in source.parts():
-        digest.update(array_digest(part))
-    return digest.hexdigest()[:32]
+    names = source.trials["trial"].tolist()
+    return fingerprint(_METHOD_VERSION, parameters, names, SignalOf(source))
 
 
 # All of them ------------------------------------------------------------------------

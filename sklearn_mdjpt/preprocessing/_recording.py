@@ -22,7 +22,7 @@ from .._marks import (
 )
 from .._resampling import bridge_gaps, resample
 from .._validation import check_installed, check_option, list_some
-from ..channels import REFERENCES, canonical_name, electrode_positions
+from ..channels import REFERENCES, electrode_positions, spelt_names
 from ..recordings import (
     check_trials,
     head_montage,
@@ -173,10 +173,11 @@ def clean_recording(
     do without it. Filters and resampling never go across a cut.
 
     Which channels are bad is decided by the samples of a trial.  What lies between two
-    trials goes with the nearer one.  Channels in ``raw.info["bads"]`` are bad in all.
-    EEG channels without a 10-05 name or a digitised position have no neighbours and no
-    topography: they are left out, and so are A1, A2, M1 and M2.  A channel that was
-    the recording's reference is flat, and is interpolated.
+    trials goes with the nearer one.  Channels in ``raw.info["bads"]`` are bad in all,
+    and what they hold has no effect, NaN included.  EEG channels without a 10-05 name
+    or a digitised position have no neighbours and no topography: they are left out, and
+    so are A1, A2, M1 and M2.  A channel that was the recording's reference is flat, and
+    is interpolated.
 
     Results do not depend on the number of threads: linear algebra uses one here.
     Memory: four copies of the recording in float64, roughly.
@@ -304,11 +305,15 @@ class _Cleaning:
         for first, end in span_samples(self.marks.bad_spans, self.sfreq, raw.n_times):
             self.bad[first:end] = True
         self.ch_names = [raw.ch_names[k] for k in picks]
-        self.positions = electrode_positions(
-            self.ch_names, info_positions(raw.info)[picks]
-        )
+        with warnings.catch_warnings(record=True) as said:
+            # Warned of when the channels were chosen; the report is to have them too.
+            warnings.simplefilter("always")
+            self.positions = electrode_positions(
+                self.ch_names, info_positions(raw.info)[picks]
+            )
         self.given = [name for name in raw.info["bads"] if name in self.ch_names]
-        self.left_out, self.warnings = left_out, []
+        self.left_out = left_out
+        self.warnings = [str(warning.message) for warning in said]
         self.names = [
             trial if trial is not None else str(k + 1)
             for k, trial in enumerate(trials["trial"])
@@ -354,7 +359,12 @@ class _Cleaning:
                 f"than {2 * p['h_freq']:g} Hz; this one has {self.sfreq:g} Hz."
             )
         data = self.raw.copy().pick(self.picks).load_data()
-        # Bad channels are interpolated: they are not to be left out any more.
+        if len(self.given) == len(self.ch_names):
+            raise ValueError(f"All {len(self.given)} EEG channels are marked as bad.")
+        # Channels marked as bad tell nothing; NaN in them is to spread nowhere.
+        for name in self.given:
+            data[name] = 0.0
+        # They are interpolated: they are not to be left out any more.
         data.info["bads"] = []
         good = ~self.bad
         lines = (data[k][0][0] for k in range(len(self.picks)))
@@ -364,7 +374,8 @@ class _Cleaning:
         self.bridge(data)
         if data.info["projs"]:
             data.apply_proj()
-        if not np.isfinite(info_positions(data.info)).all():
+        # Where some are unknown, or cannot be true.
+        if not np.array_equal(info_positions(data.info), self.positions):
             data.set_montage(head_montage(self.ch_names, self.positions))
         self.check_length(data)
         wide = None
@@ -478,9 +489,13 @@ class _Cleaning:
         p, bads = self.parameters, []
         for name, (start, stop) in zip(self.names, self.bounds, strict=True):
             x = data.get_data(start=start, stop=stop)[:, ~self.bad[start:stop]]
+            names = self.ch_names
+            if step == "before ICA":
+                x = x[[channel not in self.given for channel in names]]
+                names = [channel for channel in names if channel not in self.given]
             try:
                 found = find_bad_channels(
-                    x, self.ch_names, spare=spare,
+                    x, names, spare=spare,
                     amplitude_rules=p["amplitude_rules"], flat=p["flat"],
                 ) if x.shape[1] else pd.DataFrame()  # fmt: skip
             except ValueError as error:
@@ -491,7 +506,7 @@ class _Cleaning:
                     {"channel": channel, "rule": "marked bad", "value": None}
                     for channel in self.given
                 ]
-                rows = known + [r for r in rows if r["channel"] not in self.given]
+                rows = known + rows
             if 2 * len(rows) > len(self.ch_names):
                 self.warn(
                     f"{len(rows)} of {len(self.ch_names)} channels are bad in trial "
@@ -608,7 +623,7 @@ def _choose_channels(raw):
     names = [raw.ch_names[k] for k in picks]
     sites = electrode_positions(names, info_positions(raw.info)[picks])
     located = np.isfinite(sites).all(axis=1) & [
-        canonical_name(name) not in REFERENCES for name in names
+        name not in REFERENCES for name in spelt_names(names)
     ]
     left_out = [name for name, good in zip(names, located, strict=True) if not good]
     if located.sum() < 2:
