@@ -10,7 +10,7 @@ import numbers
 import os
 import re
 import unicodedata
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -347,12 +347,30 @@ def check_onsets(values, n_rows, name="onset"):
     """Return onsets in seconds (n_rows,), NaN where missing."""
     column = check_labels(values, n_rows, name)
     try:
-        missing = [value is None or value is pd.NA for value in column]
-        return np.where(missing, np.nan, column).astype(float)
+        onsets = np.array([_seconds(value) for value in column], dtype=float)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be seconds from the trial's start: {error}."
         ) from error
+    if np.isinf(onsets).any():
+        row = np.flatnonzero(np.isinf(onsets))[0]
+        raise ValueError(
+            f"{name} of row {row} is infinite; expected seconds from the trial's start."
+        )
+    return onsets
+
+
+def _seconds(value):
+    """Return a number or a span of time in seconds, NaN where it is missing."""
+    if isinstance(value, float | int):
+        return value
+    if pd.isna(value):
+        return np.nan
+    if isinstance(value, np.timedelta64 | timedelta):
+        return pd.Timedelta(value).total_seconds()
+    if isinstance(value, np.datetime64 | date):
+        raise TypeError(f"got the date {value}")
+    return float(value)
 
 
 def check_option(value, options, name):
