@@ -23,10 +23,11 @@ from sklearn_mdjpt import (
     WindowFeatures,
 )
 from sklearn_mdjpt._command_line import main
-from sklearn_mdjpt.baselines import make_baselines
+from sklearn_mdjpt.baselines import differential_entropy, make_baselines
 from sklearn_mdjpt.channels import canonical_name
 from sklearn_mdjpt.datasets import _artifacts, make_emotion_windows
 from sklearn_mdjpt.evaluation import leave_one_dataset_out, leave_subjects_out
+from sklearn_mdjpt.preprocessing import clean_dataset
 
 KINDS = _artifacts.KINDS
 
@@ -271,6 +272,7 @@ def test_ratings_go_with_the_emotion_and_are_missing_whatever_it_is():
     assert ratings.dropna().between(1, 9).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*trials are shorter than a window")
 def test_rates_are_those_of_the_table():
     X = make(
         "heavy", n_subjects=25, n_stimuli=7, trial_seconds=4.0, break_seconds=1.0,
@@ -339,6 +341,7 @@ def test_bad_arguments(artifacts, message):
 TINY = {"hidden_dim": 8, "latent_dim": 2, "n_filters": 1, "max_epochs": 1,
         "batches_per_epoch": 2, "random_state": 0}  # fmt: skip
 dead = pytest.mark.filterwarnings("ignore:(Flat channels|Next to no signal)")
+few = pytest.mark.filterwarnings("ignore:(Left out of pre-training|Artefacts)")
 
 
 def tiny_encoder(**parameters):
@@ -363,6 +366,7 @@ def assert_same_windows(found, expected):
 
 
 @dead
+@few
 @pytest.mark.parametrize(
     "features",
     [
@@ -400,9 +404,8 @@ def test_protocols_run(heavy):
     assert accuracy.groupby("method")["n"].sum().eq(len(one)).all()
 
 
-def test_the_content_of_bad_spans_does_not_matter(encoder):
-    rates = {"bad_spans": 4.0, "joints": 2.0}
-    X = make(rates)
+def other_content(X):
+    """Return the same windows of recordings with other samples in their bad spans."""
     rng = np.random.default_rng(0)
     recordings = []
     for r in X.recordings:
@@ -412,7 +415,12 @@ def test_the_content_of_bad_spans_does_not_matter(encoder):
             Recording(signal, r.ch_names, r.sfreq, r.dataset, r.subject, r.session,
                       r.trials, bad_spans=r.bad_spans, cuts=r.cuts)
         )  # fmt: skip
-    other = EEGWindows.from_recordings(recordings, window_seconds=2, stride_seconds=1)
+    return EEGWindows.from_recordings(recordings, window_seconds=2, stride_seconds=1)
+
+
+def test_the_content_of_bad_spans_does_not_matter(encoder):
+    X = make({"bad_spans": 4.0, "joints": 2.0})
+    other = other_content(X)
     assert len(other) == len(X)
     for estimator in (
         encoder,
@@ -509,3 +517,33 @@ def test_MNE_keeps_cuts_and_bad_spans():
 def test_braindecode_keeps_the_windows(heavy):
     back = EEGWindows.from_braindecode(heavy.to_braindecode())
     assert_same_windows(back, heavy)
+
+
+@pytest.mark.filterwarnings("ignore:.*shorter than the filter")
+def test_cleaning_takes_faults_as_they_are(tmp_path):
+    settings = {"n_datasets": 1, "montages": ["faced30"], "sfreqs": [128.0]}
+    X = make({"joints": 2.0, "bad_spans": 4.0}, **settings)
+    one, two = (
+        clean_dataset(windows, tmp_path / name, ica=None)
+        for windows, name in ((X, "one"), (other_content(X), "two"))
+    )
+    pd.testing.assert_frame_equal(one.metadata, X.metadata)
+    for a, b in zip(one.recordings, X.recordings, strict=True):
+        assert a.bad_spans == b.bad_spans
+        np.testing.assert_allclose(a.cuts, b.cuts, atol=1 / 125)
+    for a, b in zip(one, two, strict=True):
+        assert np.isfinite(a).all()
+        np.testing.assert_array_equal(a, b)
+
+
+@dead
+def test_missing_ratings_make_no_labels(heavy):
+    ratings = heavy.metadata["valence"].astype(float)
+    y = np.where(ratings.isna(), None, np.where(ratings > 5, "high", "low"))
+    model = {"entropy": differential_entropy("subject", channels="canonical")}
+    with pytest.raises(ValueError, match=f"{ratings.isna().sum()} .*no label"):
+        leave_subjects_out(model, heavy, y, cv=2)
+    known = pd.notna(y)
+    table = leave_subjects_out(model, heavy[known], y[known], cv=2)
+    windows = table[(table["metric"] == "accuracy") & (table["unit"] == "window")]
+    assert windows.groupby("method")["n"].sum().eq(known.sum()).all()
