@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -147,22 +146,16 @@ def test_stimuli_are_at_the_onset_plus_what_was_lost(clean):
 
 def test_kinds_do_not_depend_on_each_other(heavy):
     rates = _artifacts.RATES["heavy"] | {"joints": 0.0}
-    several = make(rates)
-    spans = make(only("bad_spans"))
-    assert sum(len(r.bad_spans) for r in spans.recordings) > 6
+    several, spans = make(rates, n_subjects=2), make(only("bad_spans"), n_subjects=2)
+    assert sum(len(r.bad_spans) for r in spans.recordings) > 4
     for a, b in zip(several.recordings, spans.recordings, strict=True):
         assert a.bad_spans == b.bad_spans
-    for kind, column in (
-        ("missing_ratings", "valence"),
-        ("mixed_units", "unit"),
-        ("old_channel_names", None),
-    ):
-        alone = make(only(kind))
-        for a, b in zip(heavy.recordings, alone.recordings, strict=True):
-            if column is None:
-                assert a.ch_names == b.ch_names
-            else:
-                pd.testing.assert_series_equal(a.trials[column], b.trials[column])
+    labels = ("missing_ratings", "mixed_units", "old_channel_names")
+    alone = make({kind: _artifacts.RATES["heavy"][kind] for kind in labels})
+    for a, b in zip(heavy.recordings, alone.recordings, strict=True):
+        assert a.ch_names == b.ch_names
+        columns = ["valence", "unit"]
+        pd.testing.assert_frame_equal(a.trials[columns], b.trials[columns])
 
 
 def test_light_faults_are_among_the_heavy_ones():
@@ -275,7 +268,7 @@ def test_ratings_go_with_the_emotion_and_are_missing_whatever_it_is():
 @pytest.mark.filterwarnings("ignore:.*trials are shorter than a window")
 def test_rates_are_those_of_the_table():
     X = make(
-        "heavy", n_subjects=25, n_stimuli=7, trial_seconds=4.0, break_seconds=1.0,
+        "heavy", n_subjects=20, n_stimuli=7, trial_seconds=4.0, break_seconds=1.0,
         sfreqs=[100.0, 100.0], n_sources=4,
         montages=[["Fz", "T7", "P8", "Cz", "Oz"]] * 2,
     )  # fmt: skip
@@ -377,14 +370,14 @@ def assert_same_windows(found, expected):
     ids=["encoder", "entropy", "alignment"],
 )
 def test_pipelines_run(heavy, features):
-    made = clone(features).fit(heavy).transform(heavy)
-    assert made.shape[0] == len(heavy) and np.isfinite(made).all()
+    # Logistic regression takes finite features only.
     scores = cross_val_score(
         make_pipeline(features, StandardScaler(), LogisticRegression(max_iter=2000)),
         heavy,
         heavy.y,
         groups=heavy.groups("subject"),
         cv=GroupKFold(2),
+        error_score="raise",
     )
     assert np.isfinite(scores).all()
 
