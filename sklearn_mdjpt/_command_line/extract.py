@@ -10,9 +10,8 @@ import pandas as pd
 import torch
 
 from .. import __version__
-from .._fingerprint import array_digest
 from .._files import replacing, write_file
-from .._fingerprint import fingerprint
+from .._fingerprint import array_digest, fingerprint
 from .._runtime import resolve_device
 from .._weights import read_weights
 from ..datasets._bids import find_bids
