@@ -24,7 +24,14 @@ from ._flaws import mix_channels
 from ._inputs import as_windows, check_finite, check_window_array, is_array
 from ._montage import CommonChannels
 from ._resampling import bridge_gaps, cache
-from ._validation import check_option, check_sfreq, list_some, merge_rates, show_rates
+from ._validation import (
+    check_option,
+    check_sfreq,
+    join_ids,
+    list_some,
+    merge_rates,
+    show_rates,
+)
 from .windows import EEGWindows
 
 if TYPE_CHECKING:
@@ -41,6 +48,9 @@ DEFAULT_BANDS = {
 
 VARIANCE_FLOOR = 1e-20
 """Least variance of a band, volts squared (0.1 nV RMS): no EEG is as quiet."""
+
+UNITS_FACTOR = 300.0
+"""Amplitudes of EEG differ by less; volts and millivolts by a thousand."""
 
 _FILTER_ORDER = 4
 # Float64 samples in work at once: of windows 4 MB, of recordings, which are filtered
@@ -205,6 +215,12 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         ValueError
             If the channels differ from those in fit, or a window holds NaN or inf in
             a channel that is used.
+
+        Warns
+        -----
+        UserWarning
+            If there is next to no signal in a channel, or amplitudes of recordings
+            differ so much that some must be in another unit (microvolts, say).
         """
         check_is_fitted(self)
         X = self._check_X(X)
@@ -216,6 +232,7 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
                 variance[rows] = _source_variances(
                     source, starts, n_times, matrix, tuple(self.bands_.values())
                 )
+            _warn_of_units(X, variance)
         else:
             if X.shape[1] != self.n_channels_:
                 raise ValueError(
@@ -305,6 +322,47 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
             f"windows): their variance is set to {VARIANCE_FLOOR:g} V^2.",
             stacklevel=3,
         )
+
+
+def _warn_of_units(X, variance):
+    """Warn where recordings differ in amplitude as they do in different units."""
+    sizes, first = [], []
+    for _, rows, _, _ in X.blocks():
+        # Some windows of each tell its unit.
+        some = variance[rows[:: 1 + len(rows) // 16]]
+        known = some[(some >= VARIANCE_FLOOR).all(axis=2)]
+        if len(known):
+            # The band that has most: filters may have taken others away.
+            sizes.append(np.sqrt(np.median(known, axis=0).max()))
+            first.append(rows[0])
+    if not sizes or max(sizes) <= UNITS_FACTOR * min(sizes):
+        return
+    order = np.argsort(sizes)
+    border = 1 + np.argmax(np.diff(np.log(np.take(sizes, order))))
+    whose = X.metadata.iloc[np.take(first, order)]
+    sides = whose.iloc[:border], whose.iloc[border:]
+    low, high = _name_sides(*(side.sort_index() for side in sides))
+    factor = np.median(np.take(sizes, order[border:])) / np.median(
+        np.take(sizes, order[:border])
+    )
+    warnings.warn(
+        f"Different units? Amplitudes of {list_some(high, 4)} are {factor:.2g} times "
+        f"those of {list_some(low, 4)}, which moves entropies by {np.log(factor):.3g}. "
+        "Bring all to volts where windows are made (microvolts times 1e-6).",
+        stacklevel=3,
+    )
+
+
+def _name_sides(*tables):
+    """Name recordings by their datasets where these tell the tables apart."""
+    datasets = [set(table["dataset"]) for table in tables]
+    by = ["dataset"]
+    if set.intersection(*datasets):
+        by += ["subject", "session"]
+    return [
+        dict.fromkeys(join_ids(*row) for row in table[by].itertuples(index=False))
+        for table in tables
+    ]
 
 
 def _check_bands(bands):

@@ -897,29 +897,30 @@ def read_trials(raw, trials=None, description="label", *, stacklevel=2):
         return trials
     end = raw.n_times / raw.info["sfreq"]
     marks = raw.annotations
-    points, trials = set(), []
-    n_points = 0
-    for onset, duration, text in zip(
-        marks.onset - raw.first_time, marks.duration, marks.description, strict=True
-    ):
-        if is_mark(text):
-            continue
-        # BrainVision gives each marker the length of a sample.
-        if duration * raw.info["sfreq"] > 1.5:
-            stop = min(onset + duration, end)
-            trials.append(
-                {"start": max(onset, 0.0), "stop": stop}
-                | {description: text_to_label(text)}
-            )
-        else:
-            points.add(str(text))
-            n_points += 1
+    rows = [
+        (max(onset, 0.0), onset + duration, str(text))
+        for onset, duration, text in zip(
+            marks.onset - raw.first_time, marks.duration, marks.description, strict=True
+        )
+        if not is_mark(text)
+    ]
+    # BrainVision gives each marker the length of a sample; where nothing lasts longer,
+    # what was meant is not known, and trials without a window will tell.
+    step = 1.5 / raw.info["sfreq"]
+    lasts = any(stop - start > step for start, stop, _ in rows)
+    least = step if lasts else 0.0
+    spans = [row for row in rows if row[1] - row[0] > least]
+    points = [text for start, stop, text in rows if stop - start <= least]
     if points:
         warnings.warn(
-            f"{n_points} annotations have no duration and make no trial "
-            f"({list_some(sorted(points), 4)}); pass trials= with start and stop.",
+            f"{len(points)} annotations have no duration and make no trial "
+            f"({list_some(sorted(set(points)), 4)}); pass trials= with start and stop.",
             stacklevel=stacklevel,
         )
+    trials = [
+        {"start": start, "stop": min(stop, end), description: text_to_label(text)}
+        for start, stop, text in spans
+    ]
     return trials or None
 
 
@@ -1063,6 +1064,9 @@ def check_trials(trials, duration):
             rows = [dict(zip(words, row, strict=False)) for row in rows]
         trials = pd.DataFrame(rows)
     trials = strip_cells(trials.reset_index(drop=True).astype(object))
+    twice = trials.columns[trials.columns.duplicated()]
+    if len(twice):
+        raise ValueError(f"Several columns of trials are called {list_some(twice)}.")
     lacking = [name for name in ("start", "stop") if name not in trials]
     if lacking:
         raise ValueError(
@@ -1186,10 +1190,14 @@ def number_trials(recordings):
     return numbered
 
 
-def warn_short_trials(n_short, n_trials, window_seconds):
-    """Say how many trials were too short to hold a window."""
+def warn_short_trials(n_short, n_trials, window_seconds, recordings):
+    """Say how many trials were too short to hold a window, and in which recordings."""
+    ids = ((r.dataset, r.subject, r.session) for r in recordings)
+    names = dict.fromkeys("/".join(filter(None, whose)) for whose in ids)
+    names.pop("", None)
+    whose = f" (of {list_some(names)})" if names else ""
     warnings.warn(
-        f"{n_short} of {n_trials} trials are shorter than a window of "
+        f"{n_short} of {n_trials} trials{whose} are shorter than a window of "
         f"{window_seconds:g} s and give none.",
         stacklevel=3,
     )

@@ -180,6 +180,7 @@ class EEGWindows:
         extras, source_index, starts = [], [], []
         lengths = np.empty(len(recordings), np.int64)
         n_short = n_trials = 0
+        with_short = []
         for k, (recording, ids) in enumerate(
             zip(recordings, number_trials(recordings), strict=True)
         ):
@@ -197,7 +198,9 @@ class EEGWindows:
             for start, stop in zip(table["start"], table["stop"], strict=True):
                 onsets.append(_onsets(start, stop, recording, length, stride_seconds))
                 n_trials += 1
-                n_short += round((stop - start) * recording.sfreq) < length
+                if round((stop - start) * recording.sfreq) < length:
+                    n_short += 1
+                    with_short.append(recording)
             rows = np.repeat(np.arange(len(table)), [len(some) for some in onsets])
             onsets = np.concatenate(onsets) if onsets else np.zeros(0)
             begin = table["start"].to_numpy(float)[rows]
@@ -210,12 +213,14 @@ class EEGWindows:
             extras.append(further.iloc[rows])
         index = _concatenate(source_index, int)
         if not len(index):
+            trials = pd.concat([recording.trials for recording in recordings])
+            longest = (trials["stop"] - trials["start"]).max()
             raise ValueError(
                 f"No window of {window_seconds} s fits into any of {n_trials} trials "
-                f"of {len(recordings)} recordings."
+                f"of {len(recordings)} recordings; the longest one has {longest:.3g} s."
             )
         if n_short:
-            warn_short_trials(n_short, n_trials, window_seconds)
+            warn_short_trials(n_short, n_trials, window_seconds, with_short)
         metadata = _make_metadata(
             len(index),
             dataset=[recordings[k].dataset or unnamed for k in index],
@@ -1285,6 +1290,9 @@ def _make_metadata(n_rows, *, extra=None, **columns):
             ).infer_objects()
         else:
             further = pd.DataFrame(extra).reset_index(drop=True)
+        twice = further.columns[further.columns.duplicated()]
+        if len(twice):
+            raise ValueError(f"Several columns are called {list_some(twice)}.")
         clash = [name for name in further if name in _COLUMNS]
         if clash:
             raise ValueError(

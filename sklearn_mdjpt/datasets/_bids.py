@@ -190,6 +190,61 @@ def read_bids(
         not isinstance(duration, Real) or not 0 < duration < np.inf
     ):
         raise ValueError(f"duration must be positive, in seconds, got {duration!r}.")
+    files, read, problems = find_bids(
+        root,
+        subjects=subjects,
+        sessions=sessions,
+        tasks=tasks,
+        trial_types=trial_types,
+        label=label,
+        stimulus=stimulus,
+        duration=duration,
+        dataset=dataset,
+        on_ch_mismatch=on_ch_mismatch,
+        on_error=on_error,
+    )
+    return read_all(
+        files,
+        read,
+        on_error=on_error,
+        window_seconds=window_seconds,
+        stride_seconds=stride_seconds,
+        problems=problems.values(),
+    )
+
+
+def find_bids(
+    root,
+    *,
+    subjects=None,
+    sessions=None,
+    tasks=None,
+    trial_types=None,
+    label="trial_type",
+    stimulus=None,
+    duration=None,
+    dataset=None,
+    on_ch_mismatch="raise",
+    on_error="raise",
+):
+    """Find the recordings of a BIDS dataset and their trials, and read no signal.
+
+    Parameters
+    ----------
+    root, subjects, sessions, tasks, trial_types, label, stimulus, duration, dataset, \
+on_ch_mismatch, on_error
+        As for `read_bids`.
+
+    Returns
+    -------
+    files : dict of (str, str or None, str) to Path
+        Those that have trials, by subject, session and name.
+    read : callable
+        Takes the path, subject, session and name, and returns a `Recording`.
+    problems : dict of (str, str or None, str) to str
+        What is wrong with the files that are left out; empty with
+        ``on_error="raise"``.
+    """
     check_installed("mne_bids", "read_bids", 'pip install "sklearn_mdjpt[bids]"')
     root = check_root(root, "the folder of a BIDS dataset, which holds 'sub-01', ...")
     files = _find(
@@ -200,15 +255,37 @@ def read_bids(
             "subject": _wanted(subjects, "subjects", "sub-"),
         },
     )
-    events = {path: _read_events(path) for path in files.values()}
+    problems = {}
+
+    def each(function, keys):
+        """Return what a function makes of each file; note those that it fails for."""
+        made = {}
+        for key in keys:
+            try:
+                made[files[key]] = function(files[key])
+            except (OSError, ValueError) as error:
+                if on_error == "raise":
+                    raise
+                problems[key] = str(error)
+        return made
+
+    formats = {}
+    for path in files.values():
+        formats.setdefault(path.with_suffix(""), path)
+    each(partial(_only_format, formats=formats), files)
+    events = each(_read_events, [key for key in files if key not in problems])
+    _check_any(events, problems, len(files))
     _spell_whole_numbers(events)
     trial_types = _wanted(trial_types, "trial_types")
     chosen = _choose(events, trial_types, duration)
     needy = {"label": [], "stimulus": []}
-    trials = {
-        path: _describe(path, events[path], seconds, label, stimulus, needy)
-        for path, seconds in chosen.items()
-    }
+    trials = each(
+        lambda path: _describe(
+            path, events[path], chosen[path], label, stimulus, needy
+        ),
+        [key for key, path in files.items() if path in chosen],
+    )
+    _check_any(trials, problems, len(files))
     n_trials = sum(map(len, trials.values()))
     for name, places in needy.items():
         if places:
@@ -216,25 +293,19 @@ def read_bids(
                 f"{len(places)} of {n_trials} trials have no {name}: the rule of "
                 f"{name}= needs cells that hold nothing (n/a): {list_some(places)}. A "
                 "rule can ask for them with pd.isna(event[...]).",
-                stacklevel=2,
+                stacklevel=3,
             )
-    return read_all(
-        {key: path for key, path in files.items() if path in trials},
-        partial(
-            _read,
-            trials=trials,
-            marks={
-                path: _table_marks(events[path].drop(seconds.index))
-                for path, seconds in chosen.items()
-            },
-            labels=trial_types or (),
-            dataset=_dataset_name(root) if dataset is None else dataset,
-            on_ch_mismatch=on_ch_mismatch,
-        ),
-        on_error=on_error,
-        window_seconds=window_seconds,
-        stride_seconds=stride_seconds,
+    read = partial(
+        _read,
+        trials=trials,
+        marks={
+            path: _table_marks(events[path].drop(chosen[path].index)) for path in trials
+        },
+        labels=trial_types or (),
+        dataset=_dataset_name(root) if dataset is None else dataset,
+        on_ch_mismatch=on_ch_mismatch,
     )
+    return {k: path for k, path in files.items() if path in trials}, read, problems
 
 
 def _wanted(values, name, prefix=""):
@@ -280,7 +351,8 @@ def _find(root, wanted):
     """Return the recording of each subject, session and name that is wanted."""
     found = {}
     for folder in ("sub-*/eeg", "sub-*/ses-*/eeg"):
-        for path in root.glob(f"{folder}/*_eeg.*"):
+        # Some systems leave hidden files beside others: "._sub-01_task-film_eeg.edf".
+        for path in root.glob(f"{folder}/[!.]*_eeg.*"):
             if path.suffix.lower() in _EXTENSIONS:
                 found[path] = _entities(path)
     if not found:
@@ -321,6 +393,23 @@ def _find(root, wanted):
         return order.index(subject) if order else subject, session or "", name
 
     return {keys[path]: path for path in sorted(found, key=place)}
+
+
+def _only_format(path, formats):
+    """Raise if a recording lies in its folder in another format as well."""
+    first = formats[path.with_suffix("")]
+    if first != path:
+        raise ValueError(
+            f"{str(path)!r} is the recording {first.name!r} in another format, by its "
+            "name; move one of them away."
+        )
+
+
+def _check_any(readable, problems, n_files):
+    if not readable:
+        raise ValueError(
+            f"None of {n_files} recordings can be read. {next(iter(problems.values()))}"
+        )
 
 
 # Events --------------------------------------------------------------------------
@@ -456,7 +545,7 @@ def _choose(events, trial_types, duration):
         warnings.warn(
             f"{len(without)} of {len(events)} recordings have no trial and are left "
             f"out: {list_some(without)}.",
-            stacklevel=3,
+            stacklevel=4,
         )
     return chosen
 

@@ -220,9 +220,10 @@ def _clean_one(k, source, folder, parameters, on_error):
     # must not end the others.
     except Exception as error:
         if on_error == "raise":
-            if isinstance(error, ValueError):
-                raise ValueError(f"{_whose(source, k)}: {error}") from error
-            raise
+            if isinstance(error, ImportError | MemoryError):
+                raise
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            raise ValueError(f"{_whose(source, k)}: {kind}{error}") from error
         return k, None, f"{type(error).__name__}: {error}", messages, ""
     finally:
         source.close_file()
