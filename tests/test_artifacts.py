@@ -333,7 +333,9 @@ def test_bad_arguments(artifacts, message):
 
 TINY = {"hidden_dim": 8, "latent_dim": 2, "n_filters": 1, "max_epochs": 1,
         "batches_per_epoch": 2, "random_state": 0}  # fmt: skip
-dead = pytest.mark.filterwarnings("ignore:(Flat channels|Next to no signal)")
+faulty = pytest.mark.filterwarnings(
+    "ignore:(Flat channels|Next to no signal|Different units)"
+)
 few = pytest.mark.filterwarnings("ignore:(Left out of pre-training|Artefacts)")
 
 
@@ -358,7 +360,7 @@ def assert_same_windows(found, expected):
         np.testing.assert_array_equal(a, b)
 
 
-@dead
+@faulty
 @few
 @pytest.mark.parametrize(
     "features",
@@ -382,7 +384,7 @@ def test_pipelines_run(heavy, features):
     assert np.isfinite(scores).all()
 
 
-@dead
+@faulty
 def test_protocols_run(heavy):
     model = make_pipeline(tiny_encoder(), LogisticRegression())
     table = leave_one_dataset_out({"mdjpt": model}, heavy, n_splits=1)
@@ -442,6 +444,7 @@ def test_features_around_gaps_are_those_without(clean, artifacts, tolerance):
     assert np.abs(error).mean() < tolerance
 
 
+@faulty
 def test_names_and_units_do_not_matter(clean, encoder):
     X = make({"old_channel_names": 0.5, "mixed_units": 0.5})
     assert len({r.ch_names for r in X.recordings}) > 2
@@ -453,7 +456,7 @@ def test_names_and_units_do_not_matter(clean, encoder):
     )
 
 
-@dead
+@faulty
 def test_other_channels_than_dead_ones_have_their_features(clean):
     X = make(only("dead_channels"))
     for _, rows, _, _ in X.blocks():
@@ -473,7 +476,7 @@ def test_windows_beside_holes_have_their_features(clean, encoder):
     np.testing.assert_array_equal(encoder.transform(X), encoder.transform(clean)[same])
 
 
-@dead
+@faulty
 def test_stores_keep_everything(heavy, encoder, tmp_path):
     heavy.save(tmp_path / "store")
     opened = EEGWindows.open(tmp_path / "store", verify=True)
@@ -506,7 +509,7 @@ def test_MNE_keeps_cuts_and_bad_spans():
         np.testing.assert_array_equal(a, b)
 
 
-@dead
+@faulty
 def test_braindecode_keeps_the_windows(heavy):
     back = EEGWindows.from_braindecode(heavy.to_braindecode())
     assert_same_windows(back, heavy)
@@ -529,7 +532,7 @@ def test_cleaning_takes_faults_as_they_are(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@dead
+@faulty
 def test_missing_ratings_make_no_labels(heavy):
     ratings = heavy.metadata["valence"].astype(float)
     y = np.where(ratings.isna(), None, np.where(ratings > 5, "high", "low"))
