@@ -265,7 +265,7 @@ def test_ratings_go_with_the_emotion_and_are_missing_whatever_it_is():
     assert ratings.dropna().between(1, 9).all()
 
 
-@pytest.mark.filterwarnings("ignore:.*trials are shorter than a window")
+@pytest.mark.filterwarnings("ignore:.*are shorter than a window")
 def test_rates_are_those_of_the_table():
     X = make(
         "heavy", n_subjects=20, n_stimuli=7, trial_seconds=4.0, break_seconds=1.0,
