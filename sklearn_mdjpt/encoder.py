@@ -224,7 +224,8 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         training has a folder of its own in it, named by its parameters and by the
         content of its data.  ``fit`` with the same parameters and data goes on from the
         last good checkpoint and ends with the weights of a training that was never
-        interrupted; once it has come to its end, ``fit`` returns at once.  None writes
+        interrupted; once it has come to its end, ``fit`` returns at once.  Code of
+        ``callbacks`` counts, but for those of skorch that only log.  None writes
         nothing.
     checkpoint_every : int, default=200
         Batches between checkpoints; if they are slow there is one every five minutes.
@@ -483,6 +484,8 @@ list of mne.Epochs or braindecode dataset
             Windows that cannot be used (NaN, constant, shorter than a patch, which by
             default has 32 samples at 125 Hz or 0.256 s), channels or rates
             that are not known, no two subjects to pair, weights that do not fit.
+            With ``checkpoint_dir``, callbacks that hold what cannot be compared with
+            an earlier training, such as an open file.
         FileNotFoundError
             If there is no file ``weights``.
         FloatingPointError
