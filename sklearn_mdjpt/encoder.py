@@ -35,6 +35,7 @@ from ._processes import Alone, join_processes
 from ._runtime import (
     compile_blocks,
     forked_torch,
+    plain_torch,
     resolve_device,
     seed_sequence,
     seeded_torch,
@@ -544,7 +545,7 @@ list of mne.Epochs or braindecode dataset
         """
         check_is_fitted(self, "module_")
         windows, reader = self._read(X, self.module_, self._fitted_parameters)
-        with torch_threads(self.torch_threads):
+        with plain_torch(), torch_threads(self.torch_threads):
             features = extract_features(
                 self.module_,
                 reader,
@@ -565,6 +566,7 @@ list of mne.Epochs or braindecode dataset
         seeds = seed_sequence(self.random_state).generate_state(2).tolist()
         seeds = peers.share(seeds)
         with (
+            plain_torch(),
             torch_threads(self.torch_threads),
             forked_torch(device),
             contextlib.ExitStack() as held,
@@ -969,12 +971,13 @@ list of mne.Epochs or braindecode dataset
             )
         encoder = cls(weights=path, **file.parameters | overrides)
         encoder._check_parameters()
-        module, _ = encoder._make_module(file)
-        if encoder.subject_norm == "train":
-            module.set_statistics(file.statistics())
-        encoder.module_ = module.to(resolve_device(encoder.device)).eval()
-        if encoder.compile:
-            compile_blocks(module)
+        with plain_torch():
+            module, _ = encoder._make_module(file)
+            if encoder.subject_norm == "train":
+                module.set_statistics(file.statistics())
+            encoder.module_ = module.to(resolve_device(encoder.device)).eval()
+            if encoder.compile:
+                compile_blocks(module)
         encoder._fitted_parameters = file.parameters
         encoder.net_ = None
         encoder.history_ = file.history
@@ -1153,7 +1156,11 @@ list of mne.Epochs or braindecode dataset
         )
         device = _device(self.module_)
         isa, cda, centroids = [], [], []
-        with torch_threads(self.torch_threads), torch.inference_mode():
+        with (
+            plain_torch(),
+            torch_threads(self.torch_threads),
+            torch.inference_mode(),
+        ):
             for batch, _ in batches:
                 parts = batch.to(device).parts
                 outputs = JointPretraining(self.module_)(parts)
