@@ -424,6 +424,7 @@ class EEGWindows:
         }
         extra = table.drop(columns=[name for name in _COLUMNS if name in table])
         meta = _make_metadata(len(table), **columns, extra=extra)
+        _warn_of_dropped(parts, meta)
 
         windows, order = [], []
         for (names, _, sfreq, _), (arrays, places, positions) in blocks.items():
@@ -837,6 +838,38 @@ class EEGWindows:
             rows = order[borders[k] : borders[k + 1]]
             if len(rows):
                 yield source, rows, self._starts[rows], self._n_times[rows]
+
+    def _seconds(self):
+        """Length of each window in seconds, to the microsecond."""
+        rates = np.array([source.sfreq for source in self._sources])
+        return np.round(self._n_times / rates[self._source_index], 6)
+
+    def _number_within(self, runs):
+        """Number the windows of each run in the order in which they were made.
+
+        Parameters
+        ----------
+        runs : ndarray of int, shape (n_windows,)
+            Which windows follow each other.
+
+        Returns
+        -------
+        ndarray of int, shape (n_windows,)
+            From 0, however X was shuffled since.  A window that came in the array
+            between those of a run and is not in X any more leaves a hole.
+        """
+        gone = np.zeros(len(self), np.int64)
+        for source, rows, starts, _ in self.blocks():
+            if not source.is_continuous:
+                gone[rows] = starts - np.searchsorted(np.unique(starts), starts)
+        order = np.lexsort((self._starts, self._source_index, runs))
+        place = np.stack([runs, self._source_index, self._starts])[:, order]
+        steps = np.diff(place, axis=1, prepend=place[:, :1])
+        number = np.empty(len(self), np.int64)
+        number[order] = np.cumsum((steps != 0).any(axis=0))
+        table = pd.DataFrame({"run": runs, "number": number, "gone": gone})
+        gone -= table.groupby(["run", self._source_index])["gone"].transform("min")
+        return (number - table.groupby("run")["number"].transform("min") + gone).values
 
     def _mixed(self, mixes, ch_names, *, keep_sites=False):
         """Windows of linearly mixed channels.
@@ -1321,6 +1354,24 @@ def _epochs_metadata(epochs):
         at_mark = np.isin(epochs.events[:, 2], mark_codes(epochs.event_id))
         table["label"] = table["label"].mask(at_mark, None)
     return table
+
+
+def _warn_of_dropped(parts, metadata):
+    """Warn where Epochs were dropped, and only their order could tell time."""
+    holes = [
+        any(set(reasons) - {"IGNORED"} for reasons in part.drop_log) for part in parts
+    ]
+    holes = np.repeat(holes, [len(part) for part in parts])
+    named = metadata["stimulus"].notna() | metadata["trial"].notna()
+    several = metadata.duplicated(list(_COLUMNS[:5]), keep=False)
+    lost = holes & named & several & metadata["onset"].isna()
+    if lost.any():
+        warnings.warn(
+            f"Epochs were dropped (drop_log), and the onsets of {lost.sum()} others "
+            "are not known: their order does not tell when they were. Pass onset=, or "
+            "give epochs.metadata a column 'onset' before epochs are dropped.",
+            stacklevel=4,
+        )
 
 
 def _concatenate(arrays, dtype):
