@@ -18,7 +18,13 @@ import numpy as np
 import pandas as pd
 
 from .._signals import DecodedSignal, naming
-from .._validation import as_id, check_installed, check_option, list_some
+from .._validation import (
+    as_id,
+    check_installed,
+    check_option,
+    list_some,
+    strip_cells,
+)
 from ..recordings import (
     NO_TRIAL,
     Recording,
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
     from .._typing import PathLike
     from ..windows import EEGWindows
 
+# Cells of a table that hold nothing.
+_NOTHING = ["n/a", "N/A", ""]
 _EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set")
 # What windows know from elsewhere, and what says when rather than what.
 _NOT_KEPT = {
@@ -212,13 +220,13 @@ def _wanted(values, name, prefix=""):
 
 def _dataset_name(root):
     path = root / "dataset_description.json"
-    name = ""
+    name = None
     if path.is_file():
         with naming(path):
             description = json.loads(path.read_text(encoding="utf-8-sig"))
-            name = str(description.get("Name", "")).strip()
+            name = as_id(description.get("Name"))
     # The second is what mne-bids writes where it was told no name.
-    return root.resolve().name if name in ("", "[Unspecified]") else name
+    return root.resolve().name if name in (None, "[Unspecified]") else name
 
 
 # Files ---------------------------------------------------------------------------
@@ -309,7 +317,6 @@ def _read_events(path):
             sep="\t",
             index_col=False,
             dtype=str,
-            na_values=["n/a", "N/A", ""],
             keep_default_na=False,
             quoting=csv.QUOTE_NONE,
             encoding="utf-8-sig",
@@ -320,7 +327,8 @@ def _read_events(path):
             raise ValueError(
                 f"it has no column 'onset', but {list_some(table.columns) or 'none'}"
             )
-        table = table.astype(object).where(table.notna(), None)
+        table = strip_cells(table.astype(object))
+        table = table.where(table.notna() & ~table.isin(_NOTHING), None)
         if "duration" not in table:
             table["duration"] = None
         for name in ("onset", "duration"):
