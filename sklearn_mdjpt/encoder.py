@@ -54,6 +54,7 @@ from ._training import history_table, make_net, without_loggers
 from ._validation import (
     check_option,
     check_path,
+    check_y,
     copy_callbacks,
     home_hint,
     list_some,
@@ -576,7 +577,9 @@ list of mne.Epochs or braindecode dataset
             parameters = {name: getattr(self, name) for name in _STORED}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
-            if y is not None and len(y) != len(windows):
+            if y is not None and np.size(y) == len(windows):
+                y = check_y(y, len(windows))
+            elif y is not None and len(y) != len(windows):
                 raise ValueError(f"y has {len(y)} labels for {len(windows)} windows.")
             module.to(device)
             if self.compile:
