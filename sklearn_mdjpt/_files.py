@@ -55,14 +55,30 @@ def replacing(path, folder=None):
 
 
 def file_stamp(path):
-    """Return size and time of change (in ns) of a file: other content, other stamp.
+    """Return size and time of change of a file: of other content, it is another one.
 
     A file that was written again, to the same size, within one tick of the system's
     clock (some milliseconds; up to two seconds on some network and memory-card file
     systems) cannot be told from what it was.
+
+    Returns
+    -------
+    size, time : int
+        In bytes, and in microseconds: finer is not kept everywhere.
     """
     status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns // 1000
+
+
+def same_stamp(first, second):
+    """Whether two stamps are of the same file, seen perhaps from two machines.
+
+    Some network file systems show whole seconds only.
+    """
+    (first_size, a), (second_size, b) = first, second
+    second_only = a % 10**6 == 0 or b % 10**6 == 0
+    same_time = a // 10**6 == b // 10**6 if second_only else a == b
+    return first_size == second_size and same_time
 
 
 def temporary_name(path):

@@ -19,20 +19,15 @@ take functions that can be imported for their names, whatever their code is now.
 """
 
 import builtins
-import contextlib
 import copyreg
-import dis
 import functools
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
-import inspect
 import itertools
 import os
-import platform
 import sys
-import sysconfig
 import threading
 import types
 import weakref
@@ -42,7 +37,15 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
-from . import __version__
+from ._code import (
+    PACKAGE,
+    attributes_read,
+    find_installed,
+    installed_version,
+    names_read,
+    python_version,
+    tallies,
+)
 from ._files import file_stamp
 from ._identity import is_made_up
 from ._signals import SignalInFile, map_stamp
@@ -60,7 +63,6 @@ OF_SPEED = (
 """Parameters of our estimators that make no difference but in speed and in what is
 said; they do not count."""
 
-_PACKAGE = __name__.partition(".")[0]
 _BLOCK_BYTES = 2**24
 # Of a class: what says where it was written, or follows from the rest.
 _NO_CODE = {
@@ -114,7 +116,7 @@ def fingerprint(*values):
 
 def installed_versions(*names):
     """Return name and version of installed packages, and of Python."""
-    return [_python(), *(_installed(name) for name in names)]
+    return [python_version(), *(installed_version(name) for name in names)]
 
 
 def without_made_up_names(columns):
@@ -200,7 +202,7 @@ class _Walk:
 
     def here(self):
         """Say where the value at hand lies."""
-        return "".join(self.place).lstrip(".") or "a value"
+        return "".join(self.place).lstrip(" .") or "a value"
 
     def refuse(self, value):
         kind = type(value)
@@ -430,7 +432,7 @@ class _Walk:
 
     def _by_name(self, value, name=None):
         """Take down what can be imported from an installed package; say if it can."""
-        found = _find(value, name)
+        found = find_installed(value, name)
         if found is not None:
             self.put("installed", *found)
         return found is not None
@@ -444,7 +446,7 @@ class _Walk:
         for base in value.__bases__:
             self.add(base)
         attributes = {k: v for k, v in vars(value).items() if k not in _NO_CODE}
-        for name in sorted(attributes.keys() - _tallies(attributes)):
+        for name in sorted(attributes.keys() - tallies(attributes)):
             item = attributes[name]
             if not isinstance(item, types.MemberDescriptorType):  # a slot
                 self.put(name)
@@ -455,7 +457,7 @@ class _Walk:
     def function(self, value):
         if self._by_name(value) or self._met(value):
             return
-        self.place.append(f" ({value.__name__})" if self.place[-1] else "")
+        self.place.append(f" (function {value.__name__})")
         self.put("function", value.__name__)
         self.add(value.__code__)
         self.add(value.__defaults__, " (its defaults)")
@@ -466,7 +468,7 @@ class _Walk:
             self.put(name)
             if cell != types.CellType():  # it is bound
                 self.add(cell.cell_contents, f", its variable {name}")
-        reads, modules = _names_read(value.__code__)
+        reads, modules = names_read(value.__code__)
         for name in sorted(reads):
             self.put(name)
             self._global(value, name)
@@ -482,7 +484,7 @@ class _Walk:
         value = function.__globals__[name]
         self.place.append(f", its global {name}")
         if isinstance(value, types.ModuleType):
-            self._module(value, _attributes_read(function.__code__))
+            self._module(value, attributes_read(function.__code__))
         else:
             self.add(value)
         self.place.pop()
@@ -492,7 +494,7 @@ class _Walk:
         package = function.__globals__.get("__package__")
         self.place.append(f", its import of {name}")
         name = importlib.util.resolve_name("." * level + name, package)
-        version = _installed(name)
+        version = installed_version(name)
         self.put(name, version)
         if version is None:
             try:
@@ -500,7 +502,7 @@ class _Walk:
             except ImportError:
                 self.put("missing")
             else:
-                self._module(module, _attributes_read(function.__code__))
+                self._module(module, attributes_read(function.__code__))
         self.place.pop()
 
     def module(self, value):
@@ -508,7 +510,7 @@ class _Walk:
 
     def _module(self, value, names):
         """Take down a module: of one that is not installed, the names in use."""
-        version = _installed(value.__name__)
+        version = installed_version(value.__name__)
         if version is not None:
             self.put("module", value.__name__, version)
             return
@@ -644,7 +646,7 @@ class _Walk:
 def _is_ours(value):
     """Whether something is one of our estimators: a class derived from one is not."""
     package = type(value).__module__.partition(".")[0]
-    return package == _PACKAGE and isinstance(value, BaseEstimator)
+    return package == PACKAGE and isinstance(value, BaseEstimator)
 
 
 # Content ------------------------------------------------------------------------------
@@ -683,126 +685,6 @@ def _content(source):
     with _lock:
         _digests[source] = stamp, digest
     return digest
-
-
-# Code ---------------------------------------------------------------------------------
-
-
-def _codes(code):
-    """Iterate over a code object and those inside it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes(constant)
-
-
-def _names_read(code):
-    """Return the global names that code reads, and (level, name) of what it imports."""
-    reads, modules = set(), set()
-    for part in _codes(code):
-        instructions = list(dis.get_instructions(part))
-        for i, instruction in enumerate(instructions):
-            if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                reads.add(instruction.argval)
-            elif instruction.opname == "IMPORT_NAME":
-                modules.add((instructions[i - 2].argval, instruction.argval))
-    return reads, modules
-
-
-def _attributes_read(code):
-    """Return all names that code may read from a module."""
-    return frozenset(name for part in _codes(code) for name in part.co_names)
-
-
-def _tallies(attributes):
-    """Return the attributes of a class that its methods only ever add to.
-
-    Such as a number of calls: it changes with use, and nothing depends on it.
-    """
-    added, read = set(), set()
-    for value in attributes.values():
-        value = getattr(value, "__func__", getattr(value, "fget", value))
-        if not inspect.isfunction(value):
-            continue
-        for part in _codes(value.__code__):
-            for before, here in itertools.pairwise(dis.get_instructions(part)):
-                if here.opname == "STORE_ATTR" and before.opname == "SWAP":
-                    added.add(here.argval)
-                elif here.opname.startswith("LOAD_") and before.opname != "COPY":
-                    read.add(here.argval)
-    return {name for name in added if name not in read}
-
-
-def _find(value, name=None):
-    """Return module, name and version of what an installed package has; else None."""
-    name = name or getattr(value, "__qualname__", value.__name__)
-    module = getattr(value, "__module__", None)
-    # Not all compiled functions know where they are.
-    modules = [module] if module else ["numpy", "scipy.special"]
-    for place in itertools.product(modules, dict.fromkeys((name, name.split(".")[-1]))):
-        version = _installed(place[0]) if _get(*place) is value else None
-        if version is not None:
-            return *place, version
-    return None
-
-
-def _get(module, name):
-    found = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
-
-
-@functools.cache
-def _python():
-    return f"Python {platform.python_version()}"
-
-
-@functools.cache
-def _installed(module):
-    """Return name and version of the package that a module is of; None for others.
-
-    Installed is what lies in Python's library or in a folder site-packages or
-    dist-packages and has a version, and this package.  Editable installs, scripts,
-    notebooks and folders on the path are the user's own: their code counts.
-    """
-    top = module.partition(".")[0]
-    if top == _PACKAGE:
-        return f"{top} {__version__}"
-    if top == "__main__":
-        return None
-    file = _file_of(module) or _file_of(top)
-    if file is None:
-        known = top in sys.builtin_module_names or top in sys.stdlib_module_names
-        return _python() if known else None
-    parts = Path(os.path.realpath(file)).parts
-    if not {"site-packages", "dist-packages"} & {*parts, *Path(file).parts}:
-        library = os.path.realpath(sysconfig.get_path("stdlib"))
-        in_library = os.path.realpath(file).startswith(library + os.sep)
-        return _python() if in_library and top in sys.stdlib_module_names else None
-    version = getattr(sys.modules.get(top), "__version__", None)
-    if not isinstance(version, str):
-        version = _distribution_version(top)
-    return None if version is None else f"{top} {version}"
-
-
-def _file_of(module):
-    found = sys.modules.get(module)
-    if found is not None:
-        return getattr(found, "__file__", None)
-    with contextlib.suppress(ImportError, ValueError, AttributeError):
-        spec = importlib.util.find_spec(module.partition(".")[0])
-        if spec is not None and spec.has_location:
-            return spec.origin
-    return None
-
-
-def _distribution_version(top):
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(top)
-    for name in importlib.metadata.packages_distributions().get(top, ())[:1]:
-        return importlib.metadata.version(name)
-    return None
 
 
 def _float(value):

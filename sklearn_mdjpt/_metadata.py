@@ -129,11 +129,8 @@ def _joined(given, names, n_rows):
     """Domains of an array: the last of the names, within the others where given."""
     if given[names[-1]] is None:
         return None
-    parts = [
-        check_groups(given[name], n_rows, name)
-        for name in names
-        if given[name] is not None
-    ]
-    if len(parts) == 1:
-        return parts[0]
-    return np.array([join_ids(*row) for row in zip(*parts, strict=True)])
+    known = [name for name in names if given[name] is not None]
+    if len(known) == 1:
+        return given[known[0]]
+    ids = [check_groups(given[name], n_rows, name) for name in known]
+    return np.array([join_ids(*row) for row in zip(*ids, strict=True)])

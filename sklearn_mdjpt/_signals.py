@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ._cache import BoundedCache
-from ._files import file_stamp
+from ._files import file_stamp, same_stamp
 
 # So many files are mapped at once; systems allow a process 256 open files or more.
 _MAPPED_FILES = 128
@@ -80,7 +80,7 @@ class SignalInFile(abc.ABC):
             if held:
                 return
             raise
-        if found != self.stamp:
+        if not same_stamp(found, self.stamp):
             raise ValueError(
                 f"{self.filename!r} has changed since its header was read; read the "
                 "data set again."

@@ -270,6 +270,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         from ._head_net import head_history
         from ._runtime import (
             forked_torch,
+            plain_torch,
             resolve_device,
             seed_sequence,
             seeded_torch,
@@ -308,7 +309,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
             words["chs_info"] = _channel_info(
                 fitted["_channels"], windows, reader.sfreq
             )
-        with torch_threads(self.torch_threads), forked_torch(device):
+        with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
             with seeded_torch(seeds[0]):
                 module, arguments = make_module(cls, words, params, names)
             final = None
@@ -388,7 +389,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         import torch
 
-        from ._runtime import torch_threads
+        from ._runtime import plain_torch, torch_threads
 
         windows, _ = self._as_windows(X)
         reader, read = _make_reader(
@@ -403,7 +404,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
             )
         device = next(self.module_.parameters()).device
         logits = []
-        with torch_threads(self.torch_threads), torch.no_grad():
+        with plain_torch(), torch_threads(self.torch_threads), torch.no_grad():
             for first in range(0, len(windows), self.batch_size):
                 rows = np.arange(first, min(first + self.batch_size, len(windows)))
                 x = torch.from_numpy(read(rows)).to(device)
@@ -440,13 +441,14 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         super().__setstate__(state)
         if tensors is not None:
             from ._braindecode_net import rebuild
-            from ._runtime import resolve_device
+            from ._runtime import plain_torch, resolve_device
 
             try:
                 device = resolve_device(self.device)
             except ValueError:
                 device = "cpu"  # the GPU stayed behind
-            self.module_ = rebuild(*self._network, tensors).to(device)
+            with plain_torch():
+                self.module_ = rebuild(*self._network, tensors).to(device)
 
     # The parts of fit -------------------------------------------------------------
 

@@ -35,6 +35,7 @@ from ._processes import Alone, join_processes
 from ._runtime import (
     compile_blocks,
     forked_torch,
+    plain_torch,
     resolve_device,
     seed_sequence,
     seeded_torch,
@@ -53,6 +54,7 @@ from ._training import history_table, make_net, without_loggers
 from ._validation import (
     check_option,
     check_path,
+    check_y,
     copy_callbacks,
     home_hint,
     list_some,
@@ -224,7 +226,8 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         training has a folder of its own in it, named by its parameters and by the
         content of its data.  ``fit`` with the same parameters and data goes on from the
         last good checkpoint and ends with the weights of a training that was never
-        interrupted; once it has come to its end, ``fit`` returns at once.  None writes
+        interrupted; once it has come to its end, ``fit`` returns at once.  Code of
+        ``callbacks`` counts, but for those of skorch that only log.  None writes
         nothing.
     checkpoint_every : int, default=200
         Batches between checkpoints; if they are slow there is one every five minutes.
@@ -483,6 +486,8 @@ list of mne.Epochs or braindecode dataset
             Windows that cannot be used (NaN, constant, shorter than a patch, which by
             default has 32 samples at 125 Hz or 0.256 s), channels or rates
             that are not known, no two subjects to pair, weights that do not fit.
+            With ``checkpoint_dir``, callbacks that hold what cannot be compared with
+            an earlier training, such as an open file.
         FileNotFoundError
             If there is no file ``weights``.
         FloatingPointError
@@ -541,7 +546,7 @@ list of mne.Epochs or braindecode dataset
         """
         check_is_fitted(self, "module_")
         windows, reader = self._read(X, self.module_, self._fitted_parameters)
-        with torch_threads(self.torch_threads):
+        with plain_torch(), torch_threads(self.torch_threads):
             features = extract_features(
                 self.module_,
                 reader,
@@ -562,6 +567,7 @@ list of mne.Epochs or braindecode dataset
         seeds = seed_sequence(self.random_state).generate_state(2).tolist()
         seeds = peers.share(seeds)
         with (
+            plain_torch(),
             torch_threads(self.torch_threads),
             forked_torch(device),
             contextlib.ExitStack() as held,
@@ -571,7 +577,9 @@ list of mne.Epochs or braindecode dataset
             parameters = {name: getattr(self, name) for name in _STORED}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
-            if y is not None and len(y) != len(windows):
+            if y is not None and np.size(y) == len(windows):
+                y = check_y(y, len(windows))
+            elif y is not None and len(y) != len(windows):
                 raise ValueError(f"y has {len(y)} labels for {len(windows)} windows.")
             module.to(device)
             if self.compile:
@@ -966,12 +974,13 @@ list of mne.Epochs or braindecode dataset
             )
         encoder = cls(weights=path, **file.parameters | overrides)
         encoder._check_parameters()
-        module, _ = encoder._make_module(file)
-        if encoder.subject_norm == "train":
-            module.set_statistics(file.statistics())
-        encoder.module_ = module.to(resolve_device(encoder.device)).eval()
-        if encoder.compile:
-            compile_blocks(module)
+        with plain_torch():
+            module, _ = encoder._make_module(file)
+            if encoder.subject_norm == "train":
+                module.set_statistics(file.statistics())
+            encoder.module_ = module.to(resolve_device(encoder.device)).eval()
+            if encoder.compile:
+                compile_blocks(module)
         encoder._fitted_parameters = file.parameters
         encoder.net_ = None
         encoder.history_ = file.history
@@ -1150,7 +1159,11 @@ list of mne.Epochs or braindecode dataset
         )
         device = _device(self.module_)
         isa, cda, centroids = [], [], []
-        with torch_threads(self.torch_threads), torch.inference_mode():
+        with (
+            plain_torch(),
+            torch_threads(self.torch_threads),
+            torch.inference_mode(),
+        ):
             for batch, _ in batches:
                 parts = batch.to(device).parts
                 outputs = JointPretraining(self.module_)(parts)

@@ -908,8 +908,9 @@ def read_trials(raw, trials=None, description="label", *, stacklevel=2):
     # what was meant is not known, and trials without a window will tell.
     step = 1.5 / raw.info["sfreq"]
     lasts = any(stop - start > step for start, stop, _ in rows)
-    spans = [row for row in rows if row[1] - row[0] > (step if lasts else 0)]
-    points = [row[2] for row in rows if row not in spans]
+    least = step if lasts else 0.0
+    spans = [row for row in rows if row[1] - row[0] > least]
+    points = [text for start, stop, text in rows if stop - start <= least]
     if points:
         warnings.warn(
             f"{len(points)} annotations have no duration and make no trial "

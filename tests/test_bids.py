@@ -260,6 +260,37 @@ def test_damaged_recordings_are_named_or_skipped(copy):
     assert len(X.recordings) == 3
 
 
+def test_damaged_events_are_named_or_skipped(copy):
+    """One table that could not be read ended all, also where asked to skip."""
+    (copy / f"{FIRST}events.tsv").write_text("duration\n1\n")
+    with pytest.raises(ValueError, match="run-1_events.tsv' cannot be read: it has no"):
+        _read(copy)
+    with pytest.warns(UserWarning, match="1 of 4 files are left out: .*_events.tsv'"):
+        X = _read(copy, on_error="skip")
+    assert len(X.recordings) == 3
+    for path in copy.rglob("*_events.tsv"):
+        path.write_text("duration\n1\n")
+    with pytest.raises(ValueError, match="None of 4 recordings .*_events.tsv' cannot"):
+        _read(copy, on_error="skip")
+
+
+def test_one_recording_in_two_formats(copy):
+    (copy / f"{FIRST}eeg.set").write_bytes(b"what was converted")
+    with pytest.raises(ValueError, match="eeg.set' is the recording .*_eeg.edf' in an"):
+        _read(copy)
+    with pytest.warns(UserWarning, match="1 of 5 files are left out: .*_eeg.set'"):
+        X = _read(copy, on_error="skip")
+    assert len(X.recordings) == 4
+
+
+def test_hidden_files_are_no_recordings(copy):
+    """Some systems write "._NAME" beside each file."""
+    expected = len(_read(copy))
+    path = copy / f"{FIRST}eeg.edf"
+    path.with_name(f"._{path.name}").write_bytes(b"hidden")
+    assert len(_read(copy)) == expected
+
+
 @pytest.mark.parametrize(
     "given, error, message",
     [

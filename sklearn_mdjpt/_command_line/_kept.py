@@ -25,35 +25,23 @@ class Kept:
     def __init__(self, output):
         self.folder = output.with_name(f".{output.name}.part")
 
-    def get(self, key, n_rows, compute):
-        """Return the array of a key; compute and keep it if it is not there.
-
-        Parameters
-        ----------
-        key : str
-            Equal exactly where the array would be.
-        n_rows : int
-            Its length.
-        compute : callable
-            Returns the array.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, ...)
-        """
-        path = self.folder / f"{key}.npy"
+    def get(self, key, n_rows):
+        """Return the array that was put there, of that many rows; None without one."""
         try:
-            array = np.load(path, allow_pickle=False)
+            array = np.load(self._path(key), allow_pickle=False)
         except (OSError, ValueError, EOFError):
-            array = None
-        if array is not None and len(array) == n_rows:
-            return array
-        array = compute()
+            return None
+        return array if len(array) == n_rows else None
+
+    def put(self, key, array):
+        """Keep an array under a key that is equal exactly where the array would be."""
         content = io.BytesIO()
         np.save(content, array, allow_pickle=False)
         self.folder.mkdir(exist_ok=True)
-        write_file(path, content.getvalue())
-        return array
+        write_file(self._path(key), content.getvalue())
+
+    def _path(self, key):
+        return self.folder / f"{key}.npy"
 
     def remove(self):
         """Remove the folder with all that is in it."""

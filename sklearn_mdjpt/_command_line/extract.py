@@ -10,9 +10,8 @@ import pandas as pd
 import torch
 
 from .. import __version__
-from .._fingerprint import array_digest
 from .._files import replacing, write_file
-from .._fingerprint import fingerprint
+from .._fingerprint import array_digest, fingerprint
 from .._runtime import resolve_device
 from .._weights import read_weights
 from ..datasets._bids import find_bids
@@ -263,32 +262,41 @@ class _Encoding:
         """
         if X is None:
             return None
+        features = self.kept.get(self._key(X), len(X))
+        if features is None:
+            X, features = self._encode(subject, X, rows, problems)
+            if X is None:
+                return None
+            self.kept.put(self._key(X), features)
+        return features, X.metadata
+
+    def _key(self, X):
+        return fingerprint(self._parameters, X.metadata[_WHOSE], X)
+
+    def _encode(self, subject, X, rows, problems):
+        """Encode windows without those of recordings that cannot be encoded."""
         try:
             with warnings_of(subject):
-                return self._features(X), X.metadata
+                return X, self._transform(X)
         except Exception as error:
             sound = self._sound(X, rows, problems)
             if len(sound) == len(rows):
                 # By itself, not one of them is to blame.
                 problems.add(", ".join(rows), error)
-                return None
+                return None, None
         if not sound:
-            return None
+            return None, None
         X = X[np.sort(np.concatenate(sound))]
-        return self._features(X), X.metadata
+        return X, self._transform(X)
 
     def _sound(self, X, rows, problems):
-        """Return the rows of recordings that can be encoded by themselves."""
+        """Return the rows of each recording that can be encoded by itself."""
         sound = []
         for name, mine in rows.items():
             with problems.of(name):
                 self._transform(X[mine])
                 sound.append(mine)
         return sound
-
-    def _features(self, X):
-        key = fingerprint(self._parameters, X.metadata[_WHOSE], X)
-        return self.kept.get(key, len(X), lambda: self._transform(X))
 
     def _transform(self, X):
         if hasattr(self.encoder, "module_"):

@@ -106,9 +106,9 @@ def read_bids(
     stride_seconds : float, default=2.0
         Step between windows of a trial in seconds.
     on_error : {"raise", "skip"}, default="raise"
-        What a recording that cannot be read does.  "skip" leaves it out with one
-        warning that names all such files; for that, all files are read to their end at
-        once.
+        What a recording that cannot be read, or whose events cannot, does.  "skip"
+        leaves it out with one warning that names all such files; for that, all files
+        are read to their end at once.
 
     Returns
     -------
@@ -127,7 +127,8 @@ def read_bids(
     ValueError
         If no event is a trial, one that was asked for does not occur or has no
         duration, trials overlap or lie outside the recording, a column or a
-        `trial_type` in a dict is missing, or a file is damaged (with its name).
+        `trial_type` in a dict is missing, a file is damaged (with its name), or a
+        recording is there in two formats.
     FileNotFoundError
         If no recording is found, a subject, session or task that was asked for is not
         there, or no ``events.tsv`` goes with a recording.

@@ -706,7 +706,8 @@ def _background_spectrum(freqs, exponent):
 
 def _rhythm_spectrum(freqs, centre, width):
     """Return a Gaussian power density of unit power; `width` is its SD in hertz."""
-    density = np.exp(-0.5 * ((freqs - centre) / width) ** 2)
+    with np.errstate(under="ignore"):  # far away it is 0
+        density = np.exp(-0.5 * ((freqs - centre) / width) ** 2)
     density[np.abs(freqs - centre) > 4 * width] = 0
     return density / (width * np.sqrt(2 * np.pi))
 

@@ -236,6 +236,7 @@ def pretrain_models(models, study):
         prepared.append(model)
         if source is None:
             continue
+        whole = find_encoders(given)
         for name, encoder in find_encoders(model).items():
             if is_pretrained(encoder):
                 continue
@@ -243,7 +244,8 @@ def pretrain_models(models, study):
                 key, resume = training_key(encoder, source), checkpoints
             except NotKnown:
                 # Trained for this call, once.
-                key = not_known.setdefault((id(given), name, id(source)), uuid4().hex)
+                which = id(whole.get(name, given)), id(source)
+                key = not_known.setdefault(which, uuid4().hex)
                 resume = None
             path = folder / f"{key}.safetensors"
             job = Job(

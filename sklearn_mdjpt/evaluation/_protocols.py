@@ -109,8 +109,10 @@ def leave_subjects_out(
         Models and splits that are computed at a time, through joblib.
     cache_dir : str or path-like, default=None
         A folder that keeps what has been computed, so that the same call goes on
-        where it was interrupted, or returns at once.  What counts is the content of X,
-        y, the splits and the parameters of the models.
+        where it was interrupted, or returns at once.  What counts is the content of X
+        (all metadata included), y, the splits, the models with their parameters and
+        code, and the versions of packages; what a model holds that cannot be compared,
+        such as an open file, is named in a warning, and its results are not kept.
     verbose : int, default=0
         1 prints a line for each model and split.
 

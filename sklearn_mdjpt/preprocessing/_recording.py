@@ -660,8 +660,8 @@ def _label(raw, ica):
     """Probabilities (n_components, 7) of ICLabel's classes."""
     from mne_icalabel.iclabel import iclabel_label_components
 
-    from .._runtime import torch_threads
+    from .._runtime import plain_torch, torch_threads
 
     # torch is installed wherever this package is.
-    with torch_threads(1):
+    with plain_torch(), torch_threads(1):
         return iclabel_label_components(raw, ica, inplace=False, backend="torch")
