@@ -56,6 +56,7 @@ from ._validation import (
     check_path,
     check_y,
     copy_callbacks,
+    count_values,
     home_hint,
     list_some,
 )
@@ -577,7 +578,7 @@ list of mne.Epochs or braindecode dataset
             parameters = {name: getattr(self, name) for name in _STORED}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
-            if y is not None and np.size(y) == len(windows):
+            if y is not None and count_values(y) == len(windows):
                 y = check_y(y, len(windows))
             elif y is not None and len(y) != len(windows):
                 raise ValueError(f"y has {len(y)} labels for {len(windows)} windows.")
