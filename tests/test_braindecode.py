@@ -676,9 +676,11 @@ def test_steps_that_differ_by_event():
 
 def test_a_last_window_that_was_moved():
     # 12 s: windows at 0, 5 and, moved to end with the trial, 7 s.
-    part = drop(four_trials((12,) * 4), np.arange(12) % 9 > 1)
+    part = four_trials((12,) * 4)
     if has_numbers(part):
-        X = EEGWindows.from_braindecode(part, dataset="lab")
+        X = EEGWindows.from_braindecode(
+            drop(part, np.arange(12) % 9 > 1), dataset="lab"
+        )
         assert X.metadata["onset"].tolist() == [7, 0, 5, 7, 0, 5, 7, 7]
     part = drop(four_trials((12,) * 4), np.arange(12) > 1, ["i_trial_in_dataset"])
     with pytest.warns(UserWarning, match=r"^1 windows have no onset: .*\(0-1\) were"):
