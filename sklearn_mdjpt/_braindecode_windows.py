@@ -204,8 +204,11 @@ def _marked_begin(source, table, begin, rate):
     if marks is None or len(marks) <= trial.max():
         return np.full(len(table), np.nan)
     mark = marks.onset[trial] * rate
-    offset = pd.Series(begin - mark).groupby(table[_TARGET].to_numpy())
-    return np.round(mark + offset.transform("median").to_numpy())
+    offset = pd.Series(begin - mark)
+    by_target = offset.groupby(table[_TARGET].to_numpy()).transform("median")
+    if offset.max() - offset.min() <= 1:
+        by_target = by_target.fillna(offset.median())
+    return np.round(mark + by_target.to_numpy())
 
 
 def _stride(given, target, step, time):

@@ -1,13 +1,16 @@
 """BIDS: what lies in the folder is what the windows are, or an error says why not."""
 
 import json
+import pathlib
 import pickle
+import re
 import shutil
 import sys
 import warnings
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 
 from sklearn_mdjpt.datasets import _bids, read_bids
@@ -198,6 +201,110 @@ def test_duration_is_for_events_without_one(copy):
     with pytest.raises(ValueError, match=r"1 of 2 trials .*\(joy\) have no duration"):
         _read(copy, trial_types=["joy", "fear"], subjects="02")
     assert set(_read(copy, subjects="02").y) == {"fear"}
+
+
+RATED = [
+    (1, 4, "joy", "a", 8),
+    (6, 4, "n/a", "b", "n/a"),
+    (11, 4, "fear", "n/a", 2),
+]
+
+
+def _labels_of(copy, rule, rows=RATED):
+    _write_events(
+        copy / f"{PATHS['02', '1', '1']}events.tsv", rows,
+        ["onset", "duration", "trial_type", "clip", "valence"],
+    )  # fmt: skip
+    X = _read(copy, subjects="02", window_seconds=4.0, label=rule)
+    return X.metadata["label"].tolist()
+
+
+def _guides_rules():
+    """The rules for labels as the guide and the docstring print them."""
+    root = pathlib.Path(__file__).parents[1]
+    texts = [read_bids.__doc__, (root / "docs/your_data.md").read_text("utf-8")]
+    texts[0] = texts[0].replace("...", " ")
+    pattern = r"label=(lambda event: \(?\s*.*?\"low\"\)?)"
+    return [rule for text in texts for rule in re.findall(pattern, text, re.DOTALL)]
+
+
+@pytest.mark.parametrize("nothing", ["n/a", "", "nan", "NaN", " N/A "])
+def test_the_guides_rules_leave_what_is_not_rated(copy, nothing):
+    rules = _guides_rules()
+    assert len(rules) > 1
+    rows = [(*row[:4], nothing if row[4] == "n/a" else row[4]) for row in RATED]
+    for rule in rules:
+        text = r"1 of 3 trials have no label: .*event 2 of sub-02_ses-1_task-film_run-1"
+        with pytest.warns(UserWarning, match=text) as said:
+            assert _labels_of(copy, eval(rule), rows) == ["high", None, "low"]
+        assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda e: "low" if e["valence"] <= 5 else "high",
+        lambda e: "high" if not e.valence < 5 else "low",
+        lambda e: np.where(e["valence"] > 5, "high", "low"),
+        lambda e: "high" if (e["valence"] + e["valence"]) / 2 > 5 else "low",
+        lambda e: "high" if np.mean([e["valence"], 5]) > 5 else "low",
+        lambda e: "high" if float(e["valence"]) > 5 else "low",
+        lambda e: "high" if e["valence"] in (6, 7, 8, 9) else "low",
+        lambda e: "high" if e["trial_type"] == "joy" else "low",
+        lambda e: "high" if e["trial_type"] in ("joy", "awe") else "low",
+        lambda e: {"joy": "high", "fear": "low"}[e["trial_type"]],
+        lambda e: "high" if e["trial_type"].startswith("j") else "low",
+        lambda e: "high" if max(e["valence"], 5) > 5 else "low",
+    ],
+)
+def test_what_is_missing_stays_missing(copy, rule):
+    with pytest.warns(UserWarning, match="1 of 3 trials have no label: the rule"):
+        assert _labels_of(copy, rule) == ["high", None, "low"]
+
+
+def test_texts_of_what_is_missing_are_no_labels(copy):
+    with pytest.warns(UserWarning, match="1 of 3 trials have no label: the rule"):
+        found = _labels_of(copy, lambda e: f"{e['trial_type']} {e['valence']:}")
+    assert found == ["joy 8.0", None, "fear 2.0"]
+    with pytest.warns(UserWarning, match="1 of 3 trials have no label"):
+        found = _labels_of(copy, lambda e: str(e["trial_type"]).lower())
+    assert found == ["joy", None, "fear"]
+
+
+@pytest.mark.parametrize(
+    "rule, expected",
+    [
+        (lambda e: None if pd.isna(e["valence"]) else "rated", ["rated", None, "rated"]),
+        (lambda e: "none" if pd.isna(e["valence"]) else "a", ["a", "none", "a"]),
+        (lambda e: e["valence"], [8, None, 2]),
+        (lambda e: e["valence"] > 5, [True, None, False]),
+        (lambda e: e["trial_type"], ["joy", None, "fear"]),
+        ("valence", ["8", None, "2"]),
+        ("trial_type", ["joy", None, "fear"]),
+        ({"joy": 1, "fear": 0, None: None}, [1, None, 0]),
+    ],
+)
+def test_rules_may_ask_for_what_is_missing(copy, rule, expected):
+    assert _labels_of(copy, rule) == expected
+
+
+def test_other_errors_of_rules_are_errors(copy):
+    for rule, error in (
+        (lambda e: e["valance"], KeyError),
+        (lambda e: {8: "high"}[e["onset"]], KeyError),
+        (lambda e: e["onset"] + "s", TypeError),
+    ):
+        with pytest.raises(error):
+            _labels_of(copy, rule)
+
+
+@pytest.mark.parametrize("nothing", ["n/a", "nan", "NaN", ""])
+def test_events_without_an_onset_are_left_out_and_named(copy, nothing):
+    rows = [(1, 4, "joy", "a", 8), (nothing, 4, "fear", "b", 2), ("n/a", 0, "x", "", 1)]
+    text = "^1 events have no onset and are left out: event 2 of sub-02_ses-1_task-film"
+    with pytest.warns(UserWarning, match=text) as said:
+        assert _labels_of(copy, "trial_type", rows) == ["joy"]
+    assert len(said) == 1
 
 
 def test_no_window_lies_in_what_is_bad(copy):
