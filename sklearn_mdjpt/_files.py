@@ -26,13 +26,15 @@ def write_file(path, content):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path, folder=None):
     """Write a file under another name, which takes the old one's place in one step.
 
     Parameters
     ----------
     path : Path
         The file; its folder exists.
+    folder : Path, default=None
+        Where the other name is, on the same disk; None: beside the file.
 
     Yields
     ------
@@ -40,7 +42,7 @@ def replacing(path):
         The name to write to.  After an error that file is removed, and what was there
         before is there still.
     """
-    temporary = temporary_name(path)
+    temporary = temporary_name(path if folder is None else folder / path.name)
     try:
         yield temporary
         with temporary.open("r+b") as file:
@@ -50,6 +52,33 @@ def replacing(path):
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def file_stamp(path):
+    """Return size and time of change of a file: of other content, it is another one.
+
+    A file that was written again, to the same size, within one tick of the system's
+    clock (some milliseconds; up to two seconds on some network and memory-card file
+    systems) cannot be told from what it was.
+
+    Returns
+    -------
+    size, time : int
+        In bytes, and in microseconds: finer is not kept everywhere.
+    """
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns // 1000
+
+
+def same_stamp(first, second):
+    """Whether two stamps are of the same file, seen perhaps from two machines.
+
+    Some network file systems show whole seconds only.
+    """
+    (first_size, a), (second_size, b) = first, second
+    second_only = a % 10**6 == 0 or b % 10**6 == 0
+    same_time = a // 10**6 == b // 10**6 if second_only else a == b
+    return first_size == second_size and same_time
 
 
 def temporary_name(path):

@@ -8,6 +8,7 @@ import torch
 from sklearn.utils.multiclass import type_of_target
 
 from ._identity import is_made_up
+from ._moments import find_moments, number_windows
 from ._processes import deal_out
 from ._validation import check_ids, check_onsets, check_y, list_some
 from .channels import CANONICAL_CHANNELS
@@ -37,9 +38,9 @@ def pair_columns(windows, **keywords):
 
     Returns
     -------
-    DataFrame of shape (n_windows, 5)
-        Columns subject, dataset, session, stimulus, onset.  Where onsets are missing,
-        the order of windows within subject, session and stimulus stands in.
+    DataFrame of shape (n_windows, 7)
+        Columns subject, dataset, session, stimulus, onset, and as `number_windows` has
+        them run and order.
     """
     columns = windows.metadata[list(_KEYWORDS.values())]
     n = len(columns)
@@ -55,23 +56,15 @@ def pair_columns(windows, **keywords):
         if name == "dataset":
             unknown = pd.Series(is_made_up(columns[name]), columns.index)
         columns[name] = columns[name].mask(unknown, given)
-    missing = columns["onset"].isna()
-    if missing.any():
-        runs = columns.groupby(
-            ["dataset", "subject", "session", "stimulus"], dropna=False, sort=False
-        )
-        order = runs.cumcount().astype(float)
-        counts = runs.size().reset_index(name="n").dropna(subset=["stimulus"])
-        uneven = counts.groupby(["dataset", "stimulus"])["n"].nunique() > 1
-        if uneven.any():
-            warnings.warn(
-                "Onsets are not known, and the order of windows stands in; but "
-                f"{uneven.sum()} stimuli have more windows for some subjects than for "
-                "others, so that order may pair different moments. Pass onsets=.",
-                stacklevel=5,
-            )
-        columns["onset"] = columns["onset"].mask(missing, order)
+    columns["run"], columns["order"] = number_windows(
+        windows, columns.assign(trial=windows.metadata["trial"])
+    )
     return columns
+
+
+def uses_labels(columns, pairing):
+    """Whether pairs go by labels: if that was asked for, or no stimulus is known."""
+    return pairing == "label" or columns["stimulus"].isna().all()
 
 
 def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
@@ -119,19 +112,25 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
                 "to fit, or EEGWindows with subjects (Recording(..., subject=))."
             )
         aligned = pairing == "stimulus"
+        moments, counted = columns["onset"], None
+        if aligned:
+            moments, counted = find_moments(columns, datasets)
         sampler = StimulusPairSampler(
-            datasets, subjects, columns["session"], stimuli, columns["onset"],
-            aligned=aligned, rng=rng,
+            datasets, subjects, columns["session"], stimuli, moments,
+            counted=counted, aligned=aligned, rng=rng,
         )  # fmt: skip
         why = "no two subjects share two stimuli"
+        advice = "Check stimuli and onsets, or set pairing='label' (supervised)."
         if aligned:
             why = "no two subjects share a stimulus at two onsets, or two stimuli"
+            if counted.any() and not counted.all():
+                advice = f"Onsets are known for some windows only. {advice}"
         _report_left_out(
             sampler,
             columns,
             why,
             "Pre-training needs at least two subjects who share stimuli",
-            "Check stimuli and onsets, or set pairing='label' (supervised).",
+            advice,
         )
         return sampler, datasets, False
 

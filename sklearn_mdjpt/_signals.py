@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ._cache import BoundedCache
+from ._files import file_stamp, same_stamp
 
 # So many files are mapped at once; systems allow a process 256 open files or more.
 _MAPPED_FILES = 128
@@ -31,7 +32,7 @@ _MANY_TIMES = 5
 
 
 class SignalInFile(abc.ABC):
-    """Samples in a file.
+    """Samples in a file, of which nothing is read any more once it has changed.
 
     Attributes
     ----------
@@ -39,32 +40,70 @@ class SignalInFile(abc.ABC):
         The file.
     dtype, shape : dtype and tuple of int
         Of the array that `open` returns.
+    stamp : tuple of int
+        What the file was like when this was made (see `file_stamp`).  It is part of
+        the pickle, so that hashes tell a file from what it was before.
     """
+
+    # What reading has left behind; no part of the pickle.
+    _of_reading = {}
 
     def __init__(self, filename, dtype, shape):
         self.filename = filename
         self.dtype, self.shape = np.dtype(dtype), tuple(int(n) for n in shape)
+        self.stamp = file_stamp(filename)
+        self.__dict__ |= self._of_reading
 
     @property
     def ndim(self):
         """Number of axes."""
         return len(self.shape)
 
+    def check(self, *, held=False):
+        """Raise if the file has changed.
+
+        Parameters
+        ----------
+        held : bool, default=False
+            Whether its samples are at hand: then the file itself may be gone.
+
+        Raises
+        ------
+        ValueError
+            If it is not the one that it was.
+        FileNotFoundError
+            If it is gone.
+        """
+        try:
+            found = file_stamp(self.filename)
+        except FileNotFoundError:
+            if held:
+                return
+            raise
+        if not same_stamp(found, self.stamp):
+            raise ValueError(
+                f"{self.filename!r} has changed since its header was read; read the "
+                "data set again."
+            )
+
     @abc.abstractmethod
     def open(self):
         """Return the samples."""
+
+    def __getstate__(self):
+        return self.__dict__ | self._of_reading
 
 
 class MemmapReference(SignalInFile):
     """Where a memory map lies, to open it when it is read, in any process."""
 
+    _of_reading = {"_map": None}
     # References whose file is mapped now, and their bytes, the first one opened first.
     _mapped = collections.deque()
 
     def __init__(self, filename, dtype, shape, offset, order):
         super().__init__(filename, dtype, shape)
         self.offset, self.order = offset, order
-        self._map = None
 
     def open(self):
         """Return the memory map, which is kept until many others were opened.
@@ -72,9 +111,15 @@ class MemmapReference(SignalInFile):
         Each map holds a file open, of which a process may have only so many: data
         sets with one recording for each trial have thousands.  What was read of a large
         file is let go of; the system keeps it at hand as long as it has room.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            As for `check`, or if the file cannot be mapped.
         """
         opened = self._map
         if opened is not None:
+            self.check(held=True)
             if opened.nbytes > _MAPPED_BYTES and _CAN_LET_GO:
                 opened._mmap.madvise(mmap.MADV_DONTNEED)
         else:
@@ -87,6 +132,7 @@ class MemmapReference(SignalInFile):
                     f"{self.filename!r} cannot be mapped as {self.dtype} of shape "
                     f"{self.shape}: {error}."
                 ) from error
+            self.check()
             self._map = opened
             self._mapped.append((weakref.ref(self), opened.nbytes))
             while len(self._mapped) > 1 and (
@@ -97,9 +143,6 @@ class MemmapReference(SignalInFile):
                 if oldest is not None:
                     oldest._map = None
         return opened
-
-    def __getstate__(self):
-        return self.__dict__ | {"_map": None}
 
 
 class DecodedSignal(SignalInFile):
@@ -118,12 +161,12 @@ class DecodedSignal(SignalInFile):
         be pickled.
     """
 
+    _of_reading = {"_n_decoded": 0}
+
     def __init__(self, path, shape, decode):
         # Absolute, since pickles carry it to processes with other working folders.
         super().__init__(os.path.abspath(path), np.float32, shape)
         self.decode = decode
-        self._stamp = _stamp(self.filename)
-        self._n_decoded = 0
 
     def open(self):
         """Return the samples as float32, read-only.
@@ -135,14 +178,11 @@ class DecodedSignal(SignalInFile):
         ValueError
             If it cannot be decoded, or is not the one that it was.
         """
+        self.check(held=True)
         return _decoded.get(self, None, self._read)
 
     def _read(self):
-        if _stamp(self.filename) != self._stamp:
-            raise ValueError(
-                f"{self.filename!r} has changed since its header was read; read the "
-                "data set again."
-            )
+        self.check()
         with naming(self.filename):
             # No copy of what has this form already: a session's samples may take 1 GB.
             signal = self.decode(Path(self.filename))
@@ -193,6 +233,20 @@ def memmap_root(array):
     return root
 
 
+def map_stamp(array):
+    """Return the stamp of the file that an array is mapped from now; None if none.
+
+    A map shows what is in its file, be it written through the map or by others.
+    """
+    root = None if isinstance(array, SignalInFile) else memmap_root(array)
+    if root is None:
+        return None
+    try:
+        return file_stamp(root.filename)
+    except FileNotFoundError:  # gone by name only: the map holds what it held
+        return None
+
+
 def signal_in_file(array):
     """Describe an array that can be had from a file again; None for any other."""
     if isinstance(array, SignalInFile):
@@ -209,16 +263,13 @@ def signal_in_file(array):
     order = "C" if array.flags.c_contiguous else "F"
     if not (array.flags.c_contiguous or array.flags.f_contiguous):
         return None
+    if not os.path.exists(root.filename):  # the map is all that is left
+        return None
     # A slice inherits its parent's `offset`; the true one is in the addresses.
     offset = root.offset + (
         array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
     )
     return MemmapReference(str(root.filename), array.dtype, array.shape, offset, order)
-
-
-def _stamp(path):
-    status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
 
 
 _decoded = BoundedCache(DECODED_BYTES, keep_newest=True)

@@ -77,6 +77,16 @@ def make_net(
     )
 
 
+def without_loggers(callbacks):
+    """Return callbacks but those of skorch that only log: no weight depends on them."""
+    kept = []
+    for callback in callbacks or ():
+        bare = callback[-1] if isinstance(callback, tuple) else callback
+        if type(bare).__module__ != "skorch.callbacks.logging":
+            kept.append(callback)
+    return kept
+
+
 def history_table(net):
     """One row for each epoch: isa, cda, total, seconds, log_spatial_norm."""
     columns = {

@@ -11,7 +11,7 @@ import numbers
 import os
 import re
 import unicodedata
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,10 @@ _BYTES = (bytes, bytearray, memoryview)
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\0\ufeff\u200b"
 
 
+# Rates that differ by less than this share of them are one.
+_SAME_RATE = 1e-6
+
+
 def check_sfreq(sfreq):
     """Return the sampling rate in hertz as a float; raise when it is unusable."""
     if sfreq is None:
@@ -33,6 +37,44 @@ def check_sfreq(sfreq):
     if not np.isfinite(sfreq) or sfreq <= 0:
         raise ValueError(f"sfreq must be positive and finite (hertz), got {sfreq!r}.")
     return float(sfreq)
+
+
+def merge_rates(rates):
+    """Return what to take each of some sampling rates for, in hertz.
+
+    Those that differ by no more than a millionth, as rounding in files makes them, are
+    one rate: the one that is nearest to a whole number.
+
+    Parameters
+    ----------
+    rates : iterable of float
+        In hertz.
+
+    Returns
+    -------
+    dict of float to float
+        One entry for each of them.
+    """
+    groups = []
+    for rate in sorted(set(rates)):
+        if not groups or rate > groups[-1][0] * (1 + _SAME_RATE):
+            groups.append([])
+        groups[-1].append(rate)
+    return {
+        rate: min(group, key=lambda r: abs(r - round(r)))
+        for group in groups
+        for rate in group
+    }
+
+
+def show_rates(rates):
+    """Return several rates as texts, with so many digits that they differ."""
+    rates = list(rates)
+    for digits in range(6, 18):
+        texts = [f"{rate:.{digits}g}" for rate in rates]
+        if len(set(texts)) == len(set(rates)):
+            break
+    return texts
 
 
 def check_ch_names(ch_names, n_channels=None):
@@ -320,12 +362,30 @@ def check_onsets(values, n_rows, name="onset"):
     """Return onsets in seconds (n_rows,), NaN where missing."""
     column = check_labels(values, n_rows, name)
     try:
-        missing = [value is None or value is pd.NA for value in column]
-        return np.where(missing, np.nan, column).astype(float)
+        onsets = np.array([_seconds(value) for value in column], dtype=float)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be seconds from the trial's start: {error}."
         ) from error
+    if np.isinf(onsets).any():
+        row = np.flatnonzero(np.isinf(onsets))[0]
+        raise ValueError(
+            f"{name} of row {row} is infinite; expected seconds from the trial's start."
+        )
+    return onsets
+
+
+def _seconds(value):
+    """Return a number or a span of time in seconds, NaN where it is missing."""
+    if isinstance(value, float | int):
+        return value
+    if pd.isna(value):
+        return np.nan
+    if isinstance(value, np.timedelta64 | timedelta):
+        return pd.Timedelta(value).total_seconds()
+    if isinstance(value, np.datetime64 | date):
+        raise TypeError(f"got the date {value}")
+    return float(value)
 
 
 def check_option(value, options, name):

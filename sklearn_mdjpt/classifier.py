@@ -20,6 +20,7 @@ from ._labels import check_labels, class_weights
 from ._metadata import KEYWORDS, keyword_dict, read_metadata
 from ._runtime import (
     forked_torch,
+    plain_torch,
     resolve_device,
     seed_sequence,
     seeded_torch,
@@ -262,7 +263,7 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         train, valid, held_out = self._split(metadata, codes, seeds[1])
 
         Z = _as_float32(features.fit_transform(X, y, **given))
-        with torch_threads(self.torch_threads), forked_torch(device):
+        with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
             net = make_head_net(
                 Z.shape[1],
                 len(classes),
@@ -364,7 +365,11 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         Z = torch.from_numpy(_as_float32(self.features_.transform(X, **given)))
         # In double precision a row's numbers do not depend on the rows beside it.
         head = copy.deepcopy(self.module_).cpu().double()
-        with torch_threads(self.torch_threads), torch.inference_mode():
+        with (
+            plain_torch(),
+            torch_threads(self.torch_threads),
+            torch.inference_mode(),
+        ):
             logits = [head(rows.double()) for rows in Z.split(_BLOCK_ROWS)]
             return torch.softmax(torch.cat(logits), dim=1).numpy()
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import numbers
+import os
 import warnings
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -18,14 +21,21 @@ from ._canonical import CanonicalReader
 from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
 from ._checkpoints import Run
 from ._extraction import extract_features, pooled_statistics
-from ._fingerprint import array_digest, fingerprint
+from ._fingerprint import (
+    NotKnown,
+    file_digest,
+    fingerprint,
+    signals,
+    without_made_up_names,
+)
 from ._hub import download, push
 from ._inputs import as_windows, is_array
-from ._pairs import PairBatches, make_sampler, pair_columns
+from ._pairs import PairBatches, make_sampler, pair_columns, uses_labels
 from ._processes import Alone, join_processes
 from ._runtime import (
     compile_blocks,
     forked_torch,
+    plain_torch,
     resolve_device,
     seed_sequence,
     seeded_torch,
@@ -40,7 +50,7 @@ from ._saved import (
     no_history,
     seen_in,
 )
-from ._training import history_table, make_net
+from ._training import history_table, make_net, without_loggers
 from ._validation import (
     check_option,
     check_path,
@@ -108,6 +118,17 @@ _ARCHITECTURE = (
     "patch_size",
     "patch_stride",
     "n_filters",
+)
+
+# What the features of an encoder with weights depend on.
+_OF_TRANSFORM = (
+    *_STORED,
+    "weights",
+    "finetune",
+    "variant",
+    "ch_names",
+    "sfreq",
+    "released_activation",
 )
 
 
@@ -206,7 +227,8 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         training has a folder of its own in it, named by its parameters and by the
         content of its data.  ``fit`` with the same parameters and data goes on from the
         last good checkpoint and ends with the weights of a training that was never
-        interrupted; once it has come to its end, ``fit`` returns at once.  None writes
+        interrupted; once it has come to its end, ``fit`` returns at once.  Code of
+        ``callbacks`` counts, but for those of skorch that only log.  None writes
         nothing.
     checkpoint_every : int, default=200
         Batches between checkpoints; if they are slow there is one every five minutes.
@@ -465,6 +487,8 @@ list of mne.Epochs or braindecode dataset
             Windows that cannot be used (NaN, constant, shorter than a patch, which by
             default has 32 samples at 125 Hz or 0.256 s), channels or rates
             that are not known, no two subjects to pair, weights that do not fit.
+            With ``checkpoint_dir``, callbacks that hold what cannot be compared with
+            an earlier training, such as an open file.
         FileNotFoundError
             If there is no file ``weights``.
         FloatingPointError
@@ -523,7 +547,7 @@ list of mne.Epochs or braindecode dataset
         """
         check_is_fitted(self, "module_")
         windows, reader = self._read(X, self.module_, self._fitted_parameters)
-        with torch_threads(self.torch_threads):
+        with plain_torch(), torch_threads(self.torch_threads):
             features = extract_features(
                 self.module_,
                 reader,
@@ -544,6 +568,7 @@ list of mne.Epochs or braindecode dataset
         seeds = seed_sequence(self.random_state).generate_state(2).tolist()
         seeds = peers.share(seeds)
         with (
+            plain_torch(),
             torch_threads(self.torch_threads),
             forked_torch(device),
             contextlib.ExitStack() as held,
@@ -681,15 +706,26 @@ list of mne.Epochs or braindecode dataset
             "mixed_precision": peers.precision,
             "seeds": None if self.random_state is None else seeds,
         }
+        parameters["callbacks"] = without_loggers(self.callbacks)
         if file is not None:
-            parameters["weights"] = {
-                name: array_digest(p.detach().cpu().numpy())
-                for name, p in module.named_parameters()
-            }
+            parameters["weights"] = dict(module.named_parameters())
         labels = None
-        if self.pairing == "label" or columns["stimulus"].isna().all():
-            labels = windows.y if y is None else y
-        name = fingerprint(parameters, columns, windows, labels)
+        if uses_labels(columns, self.pairing):
+            labels = pd.Series(windows.y if y is None else y, dtype=object)
+        try:
+            name = fingerprint(
+                SimpleNamespace(**parameters), without_made_up_names(columns), labels,
+                signals(windows),
+            )  # fmt: skip
+        except NotKnown as error:
+            if self.checkpoint_dir is None:
+                return None
+            raise ValueError(
+                f"checkpoint_dir={str(self.checkpoint_dir)!r} cannot be used: {error}, "
+                "so that it cannot be told which checkpoints are of this training. "
+                "Leave it out of the pickle (__getstate__ of its class) if it makes no "
+                "difference, or train with checkpoint_dir=None."
+            ) from error
         if peers.any(name != peers.share(name)):
             raise ValueError(
                 "The processes have other parameters or data than the first one: each "
@@ -756,6 +792,23 @@ list of mne.Epochs or braindecode dataset
                 stacklevel=4,
             )
         return net, error
+
+    def _fingerprint_parts(self):
+        """Return all that features depend on, for a fingerprint."""
+        parts = self.get_params(deep=False)
+        if self.weights is not None and not self.finetune:
+            parts = {name: parts[name] for name in _OF_TRANSFORM}
+        else:
+            del parts["batch_size"], parts["chunk_size"]
+            parts["callbacks"] = without_loggers(self.callbacks)
+        if self.weights is not None and os.path.isfile(self.weights):
+            parts["weights"] = file_digest(self.weights)
+        if hasattr(self, "module_"):
+            parts["fitted"] = [
+                self._fitted_parameters, self.module_.config, self.mean_, self.scale_,
+                dict(self.module_.state_dict()),
+            ]  # fmt: skip
+        return parts
 
     def _say_waiting(self):
         if self.verbose:
@@ -922,12 +975,13 @@ list of mne.Epochs or braindecode dataset
             )
         encoder = cls(weights=path, **file.parameters | overrides)
         encoder._check_parameters()
-        module, _ = encoder._make_module(file)
-        if encoder.subject_norm == "train":
-            module.set_statistics(file.statistics())
-        encoder.module_ = module.to(resolve_device(encoder.device)).eval()
-        if encoder.compile:
-            compile_blocks(module)
+        with plain_torch():
+            module, _ = encoder._make_module(file)
+            if encoder.subject_norm == "train":
+                module.set_statistics(file.statistics())
+            encoder.module_ = module.to(resolve_device(encoder.device)).eval()
+            if encoder.compile:
+                compile_blocks(module)
         encoder._fitted_parameters = file.parameters
         encoder.net_ = None
         encoder.history_ = file.history
@@ -1106,7 +1160,11 @@ list of mne.Epochs or braindecode dataset
         )
         device = _device(self.module_)
         isa, cda, centroids = [], [], []
-        with torch_threads(self.torch_threads), torch.inference_mode():
+        with (
+            plain_torch(),
+            torch_threads(self.torch_threads),
+            torch.inference_mode(),
+        ):
             for batch, _ in batches:
                 parts = batch.to(device).parts
                 outputs = JointPretraining(self.module_)(parts)

@@ -19,6 +19,7 @@ from ._braindecode_windows import make_dataset, read_parts
 from ._canonical import CanonicalReader
 from ._grouping import combine_groups, rows_of_groups
 from ._identity import IDS, make_up_name, warn_of_unnamed
+from ._marks import clear_epochs, epoch_spans, mark_codes
 from ._store import read_store, write_store
 from ._validation import (
     as_array,
@@ -32,11 +33,14 @@ from ._validation import (
     check_sfreq,
     join_ids,
     list_some,
+    merge_rates,
+    show_rates,
     strip_cells,
 )
 from .recordings import (
     Recording,
     WindowStack,
+    describe_overlap,
     info_positions,
     make_info,
     number_trials,
@@ -79,7 +83,8 @@ class EEGWindows:
     ch_names : tuple of str
         Channel names, where all windows share them.
     sfreq : float
-        Sampling rate in hertz, where all windows share it.
+        Sampling rate in hertz, where all windows share it; rates that differ by no
+        more than a millionth, as rounding in files makes them, are one.
     recordings : list
         The recordings (or stacks of windows) that these windows are cut from.
 
@@ -91,7 +96,9 @@ class EEGWindows:
     Notes
     -----
     Indexing with an int gives one window as an array of shape (n_channels, n_times)
-    in the recording's unit; any other index gives `EEGWindows`.  Overlapping windows
+    in the recording's unit; any other index gives `EEGWindows`.  A boolean Series of
+    pandas counts by its index, whose labels are the windows' numbers: a mask of a
+    sorted ``X.metadata`` picks the same windows as there.  Overlapping windows
     of a recording are never copied, and a pickle takes only the recordings in use.
 
     Examples
@@ -124,6 +131,11 @@ class EEGWindows:
         self._n_times = n_times
         self._metadata = metadata
 
+    def __getstate__(self):
+        # pandas joins columns of one dtype as they are used, which a pickle shows; in
+        # a copy they are joined always.
+        return self.__dict__ | {"_metadata": self._metadata.copy()}
+
     # Construction ---------------------------------------------------------------
 
     @classmethod
@@ -134,7 +146,7 @@ class EEGWindows:
         window_seconds: float = 5.0,
         stride_seconds: float = 2.0,
     ) -> Self:
-        """Cut windows from recordings; none crosses a trial's border.
+        """Cut windows from recordings; none crosses a trial's border or a cut.
 
         Parameters
         ----------
@@ -168,6 +180,7 @@ class EEGWindows:
         extras, source_index, starts = [], [], []
         lengths = np.empty(len(recordings), np.int64)
         n_short = n_trials = 0
+        with_short = []
         for k, (recording, ids) in enumerate(
             zip(recordings, number_trials(recordings), strict=True)
         ):
@@ -185,12 +198,13 @@ class EEGWindows:
             for start, stop in zip(table["start"], table["stop"], strict=True):
                 onsets.append(_onsets(start, stop, recording, length, stride_seconds))
                 n_trials += 1
-                n_short += round((stop - start) * recording.sfreq) < length
+                if round((stop - start) * recording.sfreq) < length:
+                    n_short += 1
+                    with_short.append(recording)
             rows = np.repeat(np.arange(len(table)), [len(some) for some in onsets])
             onsets = np.concatenate(onsets) if onsets else np.zeros(0)
-            first = table["start"].to_numpy(float)[rows] + onsets
-            first = np.round(first * recording.sfreq).astype(np.int64)
-            starts.append(np.minimum(first, recording.n_times - length))
+            begin = table["start"].to_numpy(float)[rows]
+            starts.append(_first_samples(begin, onsets, recording, length))
             source_index.append(np.full(len(rows), k))
             columns["onset"].append(onsets)
             columns["trial"].append(np.array(ids, dtype=object)[rows])
@@ -199,12 +213,14 @@ class EEGWindows:
             extras.append(further.iloc[rows])
         index = _concatenate(source_index, int)
         if not len(index):
+            trials = pd.concat([recording.trials for recording in recordings])
+            longest = (trials["stop"] - trials["start"]).max()
             raise ValueError(
                 f"No window of {window_seconds} s fits into any of {n_trials} trials "
-                f"of {len(recordings)} recordings."
+                f"of {len(recordings)} recordings; the longest one has {longest:.3g} s."
             )
         if n_short:
-            warn_short_trials(n_short, n_trials, window_seconds)
+            warn_short_trials(n_short, n_trials, window_seconds, with_short)
         metadata = _make_metadata(
             len(index),
             dataset=[recordings[k].dataset or unnamed for k in index],
@@ -328,20 +344,45 @@ class EEGWindows:
         EEGWindows
             In the order of the list and of the epochs in it.
 
+        Warns
+        -----
+        UserWarning
+            If epochs are left out: those that lie in a bad span or across a cut, by
+            the annotations that the Epochs have kept, or whose event is a mark
+            ("boundary", "New Segment").  `Recording.from_raw` says what is a mark.
+            If Epochs that were cut from a Raw share samples, but have different trials.
+
         See Also
         --------
         EEGWindows.to_epochs : The way back.
         """
-        return cls._from_epochs(
+        windows, clear, spans = cls._from_epochs(
             epochs,
             given={
                 "dataset": dataset, "subject": subject, "session": session,
                 "trial": trial, "stimulus": stimulus, "onset": onset, "label": y,
             },
         )  # fmt: skip
+        _warn_of_overlap(spans[clear], windows._metadata[clear])
+        return windows._without_marked(clear, "epochs", stacklevel=3)
+
+    def _without_marked(self, clear, what, *, stacklevel):
+        """Leave out windows that are not clear of marks, and say so."""
+        if clear.all():
+            return self
+        n_marked = (~clear).sum()
+        some = (
+            f"{n_marked} of {len(clear)} {what} lie in a bad span, across a cut, or "
+            f"begin at a mark ({list_some(np.flatnonzero(~clear), 4)})"
+        )
+        if not clear.any():
+            raise ValueError(f"{some}; none is left.")
+        warnings.warn(f"{some}; they are left out.", stacklevel=stacklevel + 1)
+        return self[clear]
 
     @classmethod
     def _from_epochs(cls, epochs, *, given):
+        """Return windows of all epochs, which no mark touches, and where they lie."""
         import mne
 
         parts = list(epochs) if isinstance(epochs, list | tuple) else [epochs]
@@ -355,8 +396,8 @@ class EEGWindows:
             raise ValueError("epochs is an empty list.")
         # scikit-learn turns Epochs into a list of single ones, in any order: those of
         # one montage, rate and length are joined again.
-        blocks, metadata, first = {}, [], 0
-        for part in parts:
+        blocks, metadata, first, clear, spans = {}, [], 0, [], []
+        for k, part in enumerate(parts):
             picks = mne.pick_types(part.info, eeg=True, exclude="bads")
             if not len(picks):
                 raise ValueError(
@@ -374,6 +415,8 @@ class EEGWindows:
             places.append(np.arange(first, first + len(data)))
             first += len(data)
             metadata.append(_epochs_metadata(part))
+            clear.append(clear_epochs(part))
+            spans.append(_epoch_table(k, part))
         table = pd.concat(metadata, ignore_index=True)
         columns = {
             name: values if values is not None or name not in table else table[name]
@@ -381,6 +424,7 @@ class EEGWindows:
         }
         extra = table.drop(columns=[name for name in _COLUMNS if name in table])
         meta = _make_metadata(len(table), **columns, extra=extra)
+        _warn_of_dropped(parts, meta)
 
         windows, order = [], []
         for (names, _, sfreq, _), (arrays, places, positions) in blocks.items():
@@ -400,7 +444,7 @@ class EEGWindows:
             )
         joined = concat_windows(windows)[np.argsort(np.concatenate(order))]
         joined._metadata = meta
-        return joined
+        return joined, np.concatenate(clear), pd.concat(spans, ignore_index=True)
 
     def to_epochs(self) -> list[mne.EpochsArray]:
         """Make `mne.Epochs` of the windows, one for each montage, rate and length.
@@ -448,12 +492,12 @@ class EEGWindows:
         )
         # One code for each label in all of the list, so that Epochs can be joined.
         event_id = {name: k for k, name in enumerate(sorted(set(names)), 1)}
-        cuts = {}
+        cuts, rates = {}, self._rates()
         for source, rows, starts, n_times in self.blocks():
             where = None if source.positions is None else source.positions.tobytes()
             for length in np.unique(n_times):
                 same = n_times == length
-                key = (source.ch_names, where, source.sfreq, int(length))
+                key = (source.ch_names, where, rates[source.sfreq], int(length))
                 cuts.setdefault(key, []).append((source, rows[same], starts[same]))
         made = {}
         for (ch_names, _, _, length), parts in cuts.items():
@@ -501,18 +545,32 @@ class EEGWindows:
         TypeError
             If the dataset holds recordings that are not cut into windows.
 
+        Warns
+        -----
+        UserWarning
+            If windows are left out: those that lie in a bad span or across a cut, by
+            the annotations of the dataset's Raw or Epochs, or whose target is that of
+            a mark.  `Recording.from_raw` says what is a mark.
+
         See Also
         --------
         EEGWindows.to_braindecode : The way back.
         """
+        windows, clear = cls._from_braindecode(concat_dataset, dataset)
+        return windows._without_marked(clear, "windows", stacklevel=3)
+
+    @classmethod
+    def _from_braindecode(cls, concat_dataset, dataset=None):
+        """Return all windows of a dataset, and which of them no mark touches."""
         unnamed = make_up_name()
-        parts = []
+        parts, clear = [], []
         for arguments in read_parts(concat_dataset):
+            clear.append(arguments.pop("clear"))
             named = arguments.pop("dataset", None) if dataset is None else dataset
             named = check_ids(named, len(arguments["X"]), "dataset")
             named[pd.isna(named)] = unnamed
             parts.append(cls.from_arrays(**arguments | {"dataset": named}))
-        return concat_windows(parts)
+        return concat_windows(parts), np.concatenate(clear)
 
     def to_braindecode(self) -> BaseConcatDataset:
         """Make a braindecode dataset of the windows, one part for each recording.
@@ -702,6 +760,8 @@ class EEGWindows:
         if isinstance(index, slice):
             rows = np.arange(len(self))[index]
         else:
+            if isinstance(index, pd.Series) and pd.api.types.is_bool_dtype(index):
+                index = _align_mask(index, len(self))
             rows = np.asarray(index)
             if rows.dtype == bool:
                 if rows.shape != self.shape:
@@ -741,8 +801,9 @@ class EEGWindows:
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> np.ndarray:
+        rates = self._rates()
         shapes = {
-            (source.ch_names, source.sfreq, int(n))
+            (source.ch_names, rates[source.sfreq], int(n))
             for source, _, _, n_times in self.blocks()
             for n in np.unique(n_times)
         }
@@ -777,6 +838,38 @@ class EEGWindows:
             rows = order[borders[k] : borders[k + 1]]
             if len(rows):
                 yield source, rows, self._starts[rows], self._n_times[rows]
+
+    def _seconds(self):
+        """Length of each window in seconds, to the microsecond."""
+        rates = np.array([source.sfreq for source in self._sources])
+        return np.round(self._n_times / rates[self._source_index], 6)
+
+    def _number_within(self, runs):
+        """Give numbers to the windows of each run, in the order they were made.
+
+        Parameters
+        ----------
+        runs : ndarray of int, shape (n_windows,)
+            Which windows follow each other.
+
+        Returns
+        -------
+        ndarray of int, shape (n_windows,)
+            From 0, however X was shuffled since.  A window that came in the array
+            between those of a run and is not in X any more leaves a hole.
+        """
+        gone = np.zeros(len(self), np.int64)
+        for source, rows, starts, _ in self.blocks():
+            if not source.is_continuous:
+                gone[rows] = starts - np.searchsorted(np.unique(starts), starts)
+        order = np.lexsort((self._starts, self._source_index, runs))
+        place = np.stack([runs, self._source_index, self._starts])[:, order]
+        steps = np.diff(place, axis=1, prepend=place[:, :1])
+        number = np.empty(len(self), np.int64)
+        number[order] = np.cumsum((steps != 0).any(axis=0))
+        table = pd.DataFrame({"run": runs, "number": number, "gone": gone})
+        gone -= table.groupby(["run", self._source_index])["gone"].transform("min")
+        return (number - table.groupby("run")["number"].transform("min") + gone).values
 
     def _mixed(self, mixes, ch_names, *, keep_sites=False):
         """Windows of linearly mixed channels.
@@ -885,13 +978,17 @@ class EEGWindows:
     @property
     def sfreq(self) -> float:
         """Sampling rate in hertz, if all windows share it."""
-        found = sorted({source.sfreq for source in self._sources})
+        found = sorted({*self._rates().values()})
         if len(found) != 1:
             raise AttributeError(
-                f"The windows have several sampling rates ({list_some(found)} Hz); "
-                "see X.recordings[i].sfreq."
+                "The windows have several sampling rates "
+                f"({list_some(show_rates(found))} Hz); see X.recordings[i].sfreq."
             )
         return found[0]
+
+    def _rates(self):
+        """Return what to take the rate of each recording for, where some are one."""
+        return merge_rates(source.sfreq for source in self._sources)
 
     # The canonical form ---------------------------------------------------------
 
@@ -935,7 +1032,7 @@ class EEGWindows:
         """One row for each dataset: windows, subjects, montages, rates, seconds."""
         rows = []
         sources = self._sources
-        rates = np.array([source.sfreq for source in sources])
+        rates, one = np.array([source.sfreq for source in sources]), self._rates()
         seconds = np.round(self._n_times / rates[self._source_index], 3)
         for dataset, part in self._metadata.groupby("dataset", sort=False):
             used = [sources[k] for k in np.unique(self._source_index[part.index])]
@@ -947,7 +1044,7 @@ class EEGWindows:
                     "stimuli": part["stimulus"].nunique(),
                     "labels": part["label"].nunique(),
                     "channels": _span({s.n_channels for s in used}),
-                    "hertz": _span({s.sfreq for s in used}),
+                    "hertz": _span({one[s.sfreq] for s in used}),
                     "seconds": _span(set(seconds[part.index])),
                 }
             )
@@ -1104,6 +1201,50 @@ def _warn_of_shared_trials(parts):
         )
 
 
+def _epoch_table(part, epochs):
+    """Return where epochs lie in their Raw, as far as the times of events tell.
+
+    Those of arrays are numbers, and so they are where `EEGWindows.to_epochs` was.
+    """
+    import mne
+
+    starts, stops = epoch_spans(epochs)
+    given = () if epochs.metadata is None else epochs.metadata.columns
+    counted = len(epochs) > 1 and (np.diff(epochs.events[:, 0]) == 1).all()
+    if isinstance(epochs, mne.EpochsArray) or set(_COLUMNS) <= {*given} or counted:
+        starts = stops = np.full(len(epochs), np.nan)
+    table = {"part": part, "start": starts, "stop": stops}
+    return pd.DataFrame(table | {"sfreq": epochs.info["sfreq"]})
+
+
+def _warn_of_overlap(spans, metadata):
+    """Warn where epochs of one Raw share samples, but are of different trials."""
+    table = spans.join(metadata)
+    table = table[table["trial"].notna() & table["start"].notna()]
+    for _, part in table.groupby("part"):
+        part = part.sort_values("start", kind="stable")
+        trial = combine_groups(
+            len(part), *(part[c] for c in ("dataset", *IDS["trial"]))
+        )
+        # Epochs of one trial that follow each other are one stretch.
+        run = np.cumsum(np.diff(trial, prepend=-1) != 0)
+        runs = part.groupby(run).agg(
+            {"start": "min", "stop": "max", "trial": "first", "label": "first"}
+        )
+        overlap = describe_overlap(
+            runs.set_axis([f"trial {trial!r}" for trial in runs["trial"]]),
+            part["sfreq"].iloc[0],
+        )
+        if overlap:
+            warnings.warn(
+                f"Trials overlap: {overlap}. Windows of both hold the same samples, so "
+                "that a split by trials parts nothing; give epochs that overlap one "
+                "trial (trial=), or choose some that lie apart.",
+                stacklevel=3,
+            )
+            return
+
+
 def _group_name(by, *ids):
     """Name a group as `EEGWindows.groups` does, of the ids down to its own."""
     if by == "dataset":
@@ -1116,6 +1257,29 @@ def _group_name(by, *ids):
     return join_ids(*ids)
 
 
+def _align_mask(mask, n_windows):
+    """Return a boolean Series as an array in the order of the windows."""
+    known, labels = pd.RangeIndex(n_windows), mask.index
+    if len(labels) == n_windows and labels.is_unique and known.isin(labels).all():
+        return mask.reindex(known).to_numpy()
+    flaws = {
+        "are missing": known[~known.isin(labels)],
+        "are no window": labels[~labels.isin(known)].unique(),
+        "occur several times": labels[labels.duplicated()].unique(),
+    }
+    said = "; ".join(
+        f"{list_some(map(repr, some.tolist()))} {what}"
+        for what, some in flaws.items()
+        if len(some)
+    )
+    raise IndexError(
+        f"The index of a boolean Series must hold the number of each of the "
+        f"{n_windows} windows, 0 to {n_windows - 1}, once, as that of X.metadata does. "
+        f"In its {len(labels)} labels: {said}. Where its entries are in the order of "
+        "the windows, pass mask.to_numpy()."
+    )
+
+
 def _onsets(start, stop, recording, length, stride_seconds):
     """Onsets, in seconds from the trial's start, of the windows that fit into it."""
     available = round((stop - start) * recording.sfreq) - length
@@ -1123,11 +1287,14 @@ def _onsets(start, stop, recording, length, stride_seconds):
         return np.zeros(0)
     count = int(np.floor(available / (stride_seconds * recording.sfreq) + 1e-9)) + 1
     onsets = np.arange(count) * stride_seconds
-    first = start + onsets
-    clear = np.ones(count, bool)
-    for a, b in recording.bad_spans:
-        clear &= (first >= b) | (first + length / recording.sfreq <= a)
-    return onsets[clear]
+    first = _first_samples(start, onsets, recording, length)
+    return onsets[recording.holds(first, length)]
+
+
+def _first_samples(start, onsets, recording, length):
+    """First sample of windows whose onsets count from a trial's start, in seconds."""
+    first = np.round((start + onsets) * recording.sfreq).astype(np.int64)
+    return np.minimum(first, recording.n_times - length)
 
 
 def _make_metadata(n_rows, *, extra=None, **columns):
@@ -1158,6 +1325,9 @@ def _make_metadata(n_rows, *, extra=None, **columns):
             ).infer_objects()
         else:
             further = pd.DataFrame(extra).reset_index(drop=True)
+        twice = further.columns[further.columns.duplicated()]
+        if len(twice):
+            raise ValueError(f"Several columns are called {list_some(twice)}.")
         clash = [name for name in further if name in _COLUMNS]
         if clash:
             raise ValueError(
@@ -1183,7 +1353,27 @@ def _epochs_metadata(epochs):
     if "label" not in table:
         names = {code: name for name, code in epochs.event_id.items()}
         table["label"] = [names.get(code, str(code)) for code in epochs.events[:, 2]]
+        at_mark = np.isin(epochs.events[:, 2], mark_codes(epochs.event_id))
+        table["label"] = table["label"].mask(at_mark, None)
     return table
+
+
+def _warn_of_dropped(parts, metadata):
+    """Warn where Epochs were dropped, and only their order could tell time."""
+    holes = [
+        any(set(reasons) - {"IGNORED"} for reasons in part.drop_log) for part in parts
+    ]
+    holes = np.repeat(holes, [len(part) for part in parts])
+    named = metadata["stimulus"].notna() | metadata["trial"].notna()
+    several = metadata.duplicated(list(_COLUMNS[:5]), keep=False)
+    lost = holes & named & several & metadata["onset"].isna()
+    if lost.any():
+        warnings.warn(
+            f"Epochs were dropped (drop_log), and the onsets of {lost.sum()} others "
+            "are not known: their order does not tell when they were. Pass onset=, or "
+            "give epochs.metadata a column 'onset' before epochs are dropped.",
+            stacklevel=4,
+        )
 
 
 def _concatenate(arrays, dtype):
@@ -1193,7 +1383,7 @@ def _concatenate(arrays, dtype):
 def _span(values):
     """Show "62", or "14-62" where values differ."""
     low, high = min(values), max(values)
-    return f"{low:g}" if low == high else f"{low:g}-{high:g}"
+    return "-".join(show_rates(sorted({low, high})))
 
 
 def _join(values):

@@ -260,6 +260,37 @@ def test_damaged_recordings_are_named_or_skipped(copy):
     assert len(X.recordings) == 3
 
 
+def test_damaged_events_are_named_or_skipped(copy):
+    """One table that could not be read ended all, also where asked to skip."""
+    (copy / f"{FIRST}events.tsv").write_text("duration\n1\n")
+    with pytest.raises(ValueError, match="run-1_events.tsv' cannot be read: it has no"):
+        _read(copy)
+    with pytest.warns(UserWarning, match="1 of 4 files are left out: .*_events.tsv'"):
+        X = _read(copy, on_error="skip")
+    assert len(X.recordings) == 3
+    for path in copy.rglob("*_events.tsv"):
+        path.write_text("duration\n1\n")
+    with pytest.raises(ValueError, match="None of 4 recordings .*_events.tsv' cannot"):
+        _read(copy, on_error="skip")
+
+
+def test_one_recording_in_two_formats(copy):
+    (copy / f"{FIRST}eeg.set").write_bytes(b"what was converted")
+    with pytest.raises(ValueError, match="eeg.set' is the recording .*_eeg.edf' in an"):
+        _read(copy)
+    with pytest.warns(UserWarning, match="1 of 5 files are left out: .*_eeg.set'"):
+        X = _read(copy, on_error="skip")
+    assert len(X.recordings) == 4
+
+
+def test_hidden_files_are_no_recordings(copy):
+    """Some systems write "._NAME" beside each file."""
+    expected = len(_read(copy))
+    path = copy / f"{FIRST}eeg.edf"
+    path.with_name(f"._{path.name}").write_bytes(b"hidden")
+    assert len(_read(copy)) == expected
+
+
 @pytest.mark.parametrize(
     "given, error, message",
     [
@@ -307,7 +338,7 @@ def test_errors(study, given, error, message):
             HEADER[:3],
             r"event 1 \(1 to 10 s, a\) and event 2",
         ),
-        ([(30, 4, "a")], HEADER[:3], "from 30 to 34 s does not lie inside .* 20 s"),
+        ([(30, 4, "a")], HEADER[:3], "from 30 to 34 s, does not lie inside .* 20 s"),
         ([(-2, 4, "a")], HEADER[:3], "from -2 to 2 s does not lie inside"),
         ([("n/a", 4, "a")], HEADER[:3], "No event of 1 recordings is a trial.* have a"),
         ([(1, "n/a", "a")], HEADER[:3], "No event of 1 .* Pass duration="),
@@ -339,3 +370,96 @@ def test_mne_bids_is_optional(monkeypatch):
     monkeypatch.setitem(sys.modules, "mne_bids", None)
     with pytest.raises(ImportError, match=r'pip install "sklearn_mdjpt\[bids\]"'):
         read_bids("anywhere")
+
+
+def _marked(copy, rows, header=HEADER[:3], **given):
+    _write_events(copy / f"{PATHS['02', '1', '1']}events.tsv", rows, header)
+    return _read(copy, subjects="02", **given)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        (6.005, 7, "boundary", "n/a"),
+        (6.005, "n/a", "Boundary", "n/a"),
+        (6.005, 0, "n/a", "boundary"),
+        (6.005, 0.01, "New Segment", "n/a"),
+        (6.005, 0, "EDGE boundary", "n/a"),
+    ],
+)
+def test_events_that_are_cuts(copy, mark):
+    header = ["onset", "duration", "trial_type", "value"]
+    X = _marked(copy, [(2, 8, "joy", 1), mark], header)
+    assert set(X.y) == {"joy"}
+    assert X.metadata["onset"].tolist() == [0, 1, 2, 5, 6]
+    (recording,) = X.recordings
+    assert recording.cuts == (6.005,)
+    assert recording.bad_spans == ()
+
+
+def test_events_that_are_asked_for_are_no_marks(copy):
+    rows = [(1, 4, "good"), (6, 4, "bad"), (12, 4, "good")]
+    X = _marked(copy, rows, trial_types=["good", "bad"])
+    assert X.y.tolist() == ["good"] * 3 + ["bad"] * 3 + ["good"] * 3
+    assert X.recordings[0].bad_spans == ()
+    # In the file of the signal, too, they are labels.
+    _annotate(copy, [(6, 4, "bad")])
+    assert set(_marked(copy, rows, trial_types=["good", "bad"]).y) == {"good", "bad"}
+    assert set(_marked(copy, rows).y) == {"good"}
+
+
+def _annotate(copy, rows):
+    """Write annotations into the file of a recording."""
+    edfio = pytest.importorskip("edfio")
+    path = copy / f"{PATHS['02', '1', '1']}eeg.edf"
+    edf = edfio.read_edf(path)
+    edf.set_annotations([edfio.EdfAnnotation(*row) for row in rows])
+    edf.write(path)
+
+
+def test_marks_in_the_file_of_the_signal_count(copy):
+    _annotate(copy, [(6, None, "boundary"), (9, 1, "BAD_move"), (1, 3, "sad")])
+    X = _marked(copy, [(2, 12, "joy")])
+    assert X.recordings[0].cuts == (6,)
+    assert X.recordings[0].bad_spans == ((9, 10),)
+    assert X.metadata["onset"].tolist() == [0, 1, 2, 4, 5, 8, 9, 10]
+    assert set(X.y) == {"joy"}
+
+
+def test_trials_outside_of_the_recording_are_left_out(copy):
+    rows = [(-6, 3, "joy"), (2, 8, "joy"), (30, 4, "fear")]
+    with pytest.warns(UserWarning, match=r"2 of 3 trials lie outside .*events 1, 3\)"):
+        X = _marked(copy, rows)
+    assert set(X.groups("trial")) == {"Films/02/1/task-film_run-1_2"}
+    with pytest.raises(ValueError, match="Trial from -1 to 3 s does not lie inside"):
+        _marked(copy, [(-1, 4, "joy"), (10, 4, "fear")])
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["7.0", "8.0"], {"7", "8"}),
+        (["007", "8"], {"007", "8"}),
+        (["7.5", "8.0"], {"7.5", "8.0"}),
+        (['"7"', " 8"], {"7", "8"}),
+        (['"a b"', '"'], {"a b", '"'}),
+    ],
+)
+def test_names_do_not_depend_on_how_cells_are_written(copy, texts, expected):
+    rows = [(1 + 5 * k, 4, "film", text) for k, text in enumerate(texts)]
+    X = _marked(copy, rows, HEADER[:4], stimulus="stim_file", label=None)
+    assert set(X.metadata["stimulus"]) == expected
+
+
+@pytest.mark.parametrize("nothing", ["n/a", "NaN", "nan", ""])
+def test_cells_that_hold_nothing(copy, nothing):
+    rows = [(1, 4, "joy", "a"), (8, 4, nothing, nothing)]
+    X = _marked(copy, rows, HEADER[:4], stimulus="stim_file")
+    assert X.metadata["label"].isna().sum() == 3
+    assert X.metadata["stimulus"].tolist() == ["a"] * 3 + [None] * 3
+
+
+def test_suffixes_in_capitals(copy):
+    path = copy / f"{PATHS['02', '1', '1']}eeg.edf"
+    path.rename(path.with_suffix(".EDF"))
+    assert len(_read(copy, subjects="02")) == 6

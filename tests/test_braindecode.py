@@ -21,7 +21,11 @@ with warnings.catch_warnings():
         WindowsDataset,
         create_from_X_y,
     )
-    from braindecode.preprocessing import create_windows_from_events
+    from braindecode.preprocessing import (
+        create_fixed_length_windows,
+        create_windows_from_events,
+        create_windows_from_target_channels,
+    )
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, concat_windows
 from sklearn_mdjpt.baselines import BraindecodeClassifier
@@ -504,3 +508,69 @@ def test_windows_train_a_classifier_of_braindecode(make_windows):
         net = classifier().set_params(max_epochs=1).fit(dataset, y=None)
     assert net.module_.n_outputs == 3
     assert net.predict_proba(dataset).shape == (len(dataset), 3)
+
+
+def _raw_dataset(n_targets=0, *, target_name=None, **description):
+    data = 1e-5 * np.random.default_rng(0).standard_normal((4 + n_targets, 2000))
+    names = [*NAMES, "grip", "lift"][: 4 + n_targets]
+    types = ["eeg"] * 4 + ["misc"] * n_targets
+    data[4:] = np.nan
+    data[4:, 499::250] = np.arange(7)
+    raw = mne.io.RawArray(data, mne.create_info(names, 100.0, types), verbose="error")
+    dataset = RawDataset(raw, pd.Series({"subject": 1} | description), target_name)
+    return BaseConcatDataset([dataset])
+
+
+def _fixed_windows(dataset, **kwargs):
+    return create_fixed_length_windows(
+        dataset, start_offset_samples=0, stop_offset_samples=None,
+        window_size_samples=500, window_stride_samples=250, drop_last_window=True,
+        **kwargs,
+    )  # fmt: skip
+
+
+def test_lazy_metadata_are_metadata():
+    dataset = _raw_dataset(target_name="sex", sex="f", age=20)
+    lazy, known = (
+        EEGWindows.from_braindecode(
+            _fixed_windows(dataset, lazy_metadata=is_lazy, mapping={"f": 1, "m": 0}),
+            dataset="d",
+        )
+        for is_lazy in (True, False)
+    )
+    assert lazy.y.tolist() == [1] * 7
+    assert_allclose(lazy.metadata["onset"], 2.5 * np.arange(7))
+    pd.testing.assert_frame_equal(lazy.metadata, known.metadata)
+    assert_array_equal(np.asarray(lazy), np.asarray(known))
+
+
+@pytest.mark.parametrize("is_lazy", [True, False])
+def test_several_targets_are_refused_by_name(is_lazy):
+    names = ["sex", "age"]
+    several = _raw_dataset(target_name=names, sex=1, age=20)
+    windows = _fixed_windows(several, lazy_metadata=is_lazy)
+    with pytest.raises(ValueError, match=r"have 2 targets each \(sex, age\)"):
+        EEGWindows.from_braindecode(windows)
+    # A label is one.
+    several = _raw_dataset(target_name=names, sex=1, age=20, label="joy")
+    X = EEGWindows.from_braindecode(
+        _fixed_windows(several, lazy_metadata=is_lazy), dataset="d"
+    )
+    assert X.y.tolist() == ["joy"] * 7
+    assert X.metadata[names].drop_duplicates().to_numpy().tolist() == [[1, 20]]
+    assert X.metadata["trial"].nunique() == 1
+
+
+def test_targets_of_channels_are_labels():
+    windows = create_windows_from_target_channels(
+        _raw_dataset(1), window_size_samples=500
+    )
+    X = EEGWindows.from_braindecode(windows, dataset="d")
+    assert X.ch_names == tuple(NAMES)
+    assert X.y.tolist() == [float(target[0]) for _, target, _ in windows]
+    assert X.y.tolist() == list(range(6))
+    windows = create_windows_from_target_channels(
+        _raw_dataset(2), window_size_samples=500
+    )
+    with pytest.raises(ValueError, match=r"have 2 targets each \(grip, lift\)"):
+        EEGWindows.from_braindecode(windows)

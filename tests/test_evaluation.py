@@ -1,11 +1,14 @@
 """Protocols and their tables: right numbers, nothing that leaks, nothing done twice."""
 
 import warnings
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.frozen import FrozenEstimator
@@ -19,6 +22,7 @@ from sklearn.metrics import (
 from sklearn.model_selection import KFold, LeaveOneGroupOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
 
 from sklearn_mdjpt import (
     DifferentialEntropy,
@@ -578,6 +582,25 @@ class Counted(ClassifierMixin, BaseEstimator):
         return len((self.folder / "fits").read_text())
 
 
+_NUMBERS = (number for number in range(3))
+
+
+def takes_numbers(X):
+    """Depend on what nobody can look into."""
+    return _NUMBERS and X
+
+
+class AfterFunction(Counted):
+    def __init__(self, folder, function, constant="neutral"):
+        super().__init__(folder, constant)
+        self.function = function
+
+
+class CallsFunction(Callback):
+    def __init__(self, function):
+        self.function = function
+
+
 def test_an_interrupted_study_goes_on(windows, tmp_path):
     model, cache = Counted(tmp_path), tmp_path / "cache"
     expected = leave_subjects_out(model, windows)
@@ -617,6 +640,94 @@ def test_results_are_kept_for_the_same_work_only(windows, tmp_path):
     with pytest.warns(UserWarning, match="cannot be read"):
         assert fits() == 2
     assert fits() == 0
+
+
+def test_more_that_results_are_kept_for(windows, tmp_path):
+    model, cache = Counted(tmp_path), tmp_path / "cache"
+
+    def fits(model=model, X=windows):
+        before = model.n_fits if (tmp_path / "fits").exists() else 0
+        leave_subjects_out(model, X, cv=2, cache_dir=cache)
+        return model.n_fits - before
+
+    assert fits() == 2
+    # A model may read any column.
+    aged = windows._with_column("age", np.arange(len(windows)))
+    assert fits(X=aged) == 2 and fits(X=aged) == 0
+    with config_context(transform_output="pandas"):
+        assert fits() == 2
+
+    class Edited(Counted):
+        def predict(self, X):
+            return np.full(len(X), "positive")
+
+    assert fits(Edited(tmp_path)) == 2 and fits(Edited(tmp_path)) == 0
+    assert fits() == 0
+
+
+def test_what_is_not_known_is_not_kept_and_said_once(windows, tmp_path):
+    sound = Counted(tmp_path)
+    unknown = AfterFunction(tmp_path, takes_numbers)
+    models = {"sound": sound, "unknown": unknown}
+    options = {"cv": 2, "cache_dir": tmp_path / "cache"}
+    message = (
+        r"Results of 'unknown' are not cached, because function \(function "
+        r"takes_numbers\), its global _NUMBERS is of type generator, whose content is "
+        "not known"
+    )
+    for n_fits in (4, 6):
+        with pytest.warns(UserWarning, match=message) as caught:
+            leave_subjects_out(models, windows, **options)
+        assert len([w for w in caught if "not cached" in str(w.message)]) == 1
+        assert sound.n_fits == n_fits
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        leave_subjects_out(unknown, windows, cv=2)
+
+
+def test_pretraining_that_is_not_known_is_done_once_in_a_call(
+    three_sets, tmp_path, monkeypatch
+):
+    fits = []
+    fit = MDJPTEncoder.fit
+
+    def counted(self, X, *args, **kwargs):
+        if self.weights is None:
+            fits.append(len(X))
+        return fit(self, X, *args, **kwargs)
+
+    monkeypatch.setattr(MDJPTEncoder, "fit", counted)
+    target = three_sets.groups("dataset") == "C"
+    callbacks = [CallsFunction(takes_numbers)]
+    model = make_pipeline(tiny_encoder(callbacks=callbacks), LogisticRegression())
+    options = {"source": three_sets[~target], "cache_dir": tmp_path / "cache"}
+    for n_fits in (1, 2):
+        ablation(
+            model, three_sets[target], variants={"full": {}},
+            protocols=("few_shot", "zero_shot"), train_size=2, n_splits=1, **options,
+        )  # fmt: skip
+        assert len(fits) == n_fits
+    ready = pretrain(model, options["source"], options["cache_dir"])
+    assert len(fits) == 3
+    assert Path(ready["Pipeline"][0].weights).exists()
+
+
+def test_fitted_encoders_of_one_initial_weight_and_two_shapes_are_two(
+    windows, tmp_path
+):
+    """Their files were named by the weights alone."""
+    models = {
+        str(stride): make_pipeline(
+            tiny_encoder(max_epochs=0, patch_stride=stride).fit(windows),
+            LogisticRegression(),
+        )
+        for stride in (6, 12)
+    }
+    leave_subjects_out(models, windows, cv=2, cache_dir=tmp_path, on_leak="warn")
+    files = list((tmp_path / "encoders").glob("*.safetensors"))
+    assert len(files) == 2
+    strides = {MDJPTEncoder.load(file).module_.config["patch_stride"] for file in files}
+    assert strides == {6, 12}
 
 
 def test_pretraining_is_done_once(three_sets, tmp_path, monkeypatch):
@@ -785,6 +896,10 @@ def test_summary_counts_each_subject_once():
     # Repetitions that the user marks are kept apart.
     twice = pd.concat([table.assign(seed=0), table.assign(seed=1)])
     assert len(summary(twice)) == 6
+    # A mark called like a result was replaced by it.
+    for function in (summary, partial(compare, reference="a")):
+        with pytest.raises(ValueError, match="own columns may not be called .*low, p"):
+            function(table.assign(low="yes", p=0.5))
 
 
 def test_compare_pairs_subjects():

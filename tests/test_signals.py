@@ -1,6 +1,7 @@
 """Signals in files: decoded when they are read, kept while there is room."""
 
 import gc
+import os
 import pickle
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from sklearn_mdjpt import EEGWindows, Recording, _signals
 from sklearn_mdjpt._cache import BoundedCache
+from sklearn_mdjpt._files import file_stamp, same_stamp
 from sklearn_mdjpt._signals import DecodedSignal, MemmapReference
 
 SHAPE = (2, 400)
@@ -108,11 +110,32 @@ def test_changed_file_is_refused(signals, room, tmp_path):
     (tmp_path / "0.txt").write_text("0.75")
     with pytest.raises(ValueError, match="0.txt' has changed since its header"):
         signals[0].open()
+    signals[2].open()
+    (tmp_path / "2.txt").write_text("0.75")
+    with pytest.raises(ValueError, match="2.txt' has changed since its header"):
+        signals[2].open()
     (tmp_path / "1.txt").unlink()
     with pytest.raises(FileNotFoundError, match="1.txt"):
         signals[1].open()
     with pytest.raises(FileNotFoundError, match="3.txt"):
         DecodedSignal(tmp_path / "3.txt", SHAPE, decode_text)
+
+
+def test_stamps_of_one_file_on_two_machines(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"four")
+    os.utime(path, ns=(0, 1_700_000_000_123_456_789))
+    stamp = file_stamp(path)
+    assert same_stamp(stamp, stamp)
+    os.utime(path, ns=(0, 1_700_000_000_000_000_000))  # whole seconds are shown there
+    assert same_stamp(file_stamp(path), stamp) and same_stamp(stamp, file_stamp(path))
+    os.utime(path, ns=(0, 1_700_000_000_124_456_789))
+    assert not same_stamp(file_stamp(path), stamp)
+    os.utime(path, ns=(0, 1_700_000_001_000_000_000))
+    assert not same_stamp(file_stamp(path), stamp)
+    path.write_bytes(b"five!")
+    os.utime(path, ns=(0, 1_700_000_000_123_456_789))
+    assert not same_stamp(file_stamp(path), stamp)
 
 
 def test_what_cannot_be_decoded_is_named(tmp_path, room):

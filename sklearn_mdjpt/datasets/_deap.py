@@ -113,7 +113,8 @@ def read_deap(
         session "1"; trial and stimulus are the video's number in the experiment, "01"
         to "40".  The ratings, 1 to 9, are columns ``valence``, ``arousal``,
         ``dominance`` and ``liking``; raw recordings have ``familiarity`` (NaN where it
-        was not asked) and ``play_order`` as well.
+        was not asked) and ``play_order`` as well.  A trial without the rating that
+        its label tells has no label (None).
 
     Raises
     ------
@@ -230,19 +231,34 @@ def _labels(ratings, *, label, threshold, at_threshold):
 
     Returns
     -------
-    list of str
+    list of str or None
+        None where the rating is missing.
     """
-    if not ((ratings >= _LOWEST) & (ratings <= _HIGHEST)).all():
+    known = np.isfinite(ratings)
+    outside = known & ~((ratings >= _LOWEST) & (ratings <= _HIGHEST))
+    if outside.any() or np.isinf(ratings).any():
         raise ValueError(
-            f"its ratings lie between {ratings.min():g} and {ratings.max():g}, "
-            f"expected {_LOWEST:g} to {_HIGHEST:g}"
+            f"its ratings lie between {np.nanmin(ratings):g} and "
+            f"{np.nanmax(ratings):g}, expected {_LOWEST:g} to {_HIGHEST:g}"
         )
-    limit = np.median(ratings, axis=0) if threshold == "median" else threshold
+    limit = _medians(ratings) if threshold == "median" else threshold
     high = ratings >= limit if at_threshold == "high" else ratings > limit
     if label != "quadrant":
-        chosen = high[:, _RATINGS.index(label)]
-        return ["high" if is_high else "low" for is_high in chosen]
-    return [f"{'LH'[v]}V{'LH'[a]}A" for v, a in high[:, :2].astype(int)]
+        column = _RATINGS.index(label)
+        names = np.where(high[:, column], "high", "low")
+        is_known = known[:, column]
+    else:
+        names = [f"{'LH'[v]}V{'LH'[a]}A" for v, a in high[:, :2].astype(int)]
+        is_known = known[:, :2].all(axis=1)
+    return [str(n) if k else None for n, k in zip(names, is_known, strict=True)]
+
+
+def _medians(ratings):
+    """Return the median of each rating over the videos that have it."""
+    columns = (column[~np.isnan(column)] for column in ratings.T)
+    return np.array(
+        [np.median(column) if len(column) else np.nan for column in columns]
+    )
 
 
 def _trial(video, label, ratings):
@@ -313,6 +329,7 @@ def _make_preprocessed(
         _CHANNELS,
         _PREPROCESSED_SFREQ,
         trials=trials,
+        cuts=[k * shape[2] / _PREPROCESSED_SFREQ for k in range(1, _N_VIDEOS)],
         **_whose(subject, session),
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._files import file_stamp
 from ..channels import ALIASES
 from ..recordings import Recording
 from ..windows import EEGWindows
@@ -236,8 +237,7 @@ def _known_digests():
 
 def _check_digest(path):
     """Raise unless a file is the original; a file is read once in a process."""
-    status = path.stat()
-    key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
+    key = (str(path.resolve()), file_stamp(path))
     if key not in _digests:
         with path.open("rb") as file:
             _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,15 +2,17 @@
 
 import warnings
 from dataclasses import dataclass
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 
+from .._class_scores import predict_classes
+from .._fingerprint import NotKnown, fingerprint
 from .._identity import say_what_may_be_one
 from .._validation import check_option, check_y, list_some
-from ..baselines import BraindecodeClassifier
 from ..classifier import MDJPTClassifier
 from ..model_selection import LeakageWarning, find_overlap
 from ..windows import EEGWindows
@@ -20,14 +22,14 @@ from ._models import (
     find_encoders,
     is_pretrained,
     keep_weights,
-    model_parameters,
     pretrain_encoder,
     replace_encoders,
     spell_out_encoders,
     training_key,
+    with_weights,
 )
 from ._neighbours import class_similarities
-from ._runs import Job, data_key
+from ._runs import Job, computed_with
 from ._scores import (
     Predictions,
     make_target,
@@ -87,7 +89,7 @@ class Windows:
     def key(self):
         """What tells these windows and labels from others."""
         if self._key is None:
-            self._key = data_key(self.X, self.y)
+            self._key = fingerprint(self.X, self.y)
         return self._key
 
     def excluded(self, exclude):
@@ -166,27 +168,27 @@ def run_cases(cases, study, *, on_leak, return_predictions):
     leaks = _check_leaks(cases, on_leak)
     models = pretrain_models([(case.model, case.source) for case in cases], study)
     ready = _encode_once(models, cases, study)
+    keys = _model_keys(models, cases, study)
     jobs, places = [], []
     for i, case in enumerate(cases):
         names = [str(v) for v in (case.about.get("dataset"), case.about["method"]) if v]
         name = f"{case.about['protocol']}, {', '.join(names)}"
         if case.splits is None:
-            args, key = (ready[i], case.windows, case.exclude), None
-            if study.folder is not None:
-                key = [case.windows.key, model_parameters(models[i]), case.exclude]
+            args = (ready[i], case.windows, case.exclude)
+            key = keys[i] and fingerprint(keys[i], case.exclude)
             jobs.append(Job(name, _nearest, args, key))
             places.append((i, 0))
             continue
         for k, (train, test) in enumerate(case.splits):
-            X, y, key = case.windows.X, case.windows.y, None
-            if study.folder is not None:
-                key = [case.windows.key, model_parameters(models[i]), train, test]
+            X, y = case.windows.X, case.windows.y
+            key = keys[i] and fingerprint(keys[i], train, test)
             args = (ready[i], X[train], y[train], X[test], case.windows.target.classes)
             label = f"{name}, split {k + 1}"
             jobs.append(Job(label, _fit_predict, args, key))
             places.append((i, k))
     results = study.run(jobs)
 
+    _warn_of_scores(cases, places, results)
     tables, said = _baselines(cases), []
     for (i, k), result in zip(places, results, strict=True):
         case = cases[i]
@@ -226,31 +228,40 @@ def pretrain_models(models, study):
         Not fitted, their encoders with weights; without a source as they were.
     """
     folder, checkpoints = study.weights_folder, study.checkpoint_dir
-    prepared, jobs = [], {}
-    for model, source in models:
+    prepared, jobs, paths, not_known = [], {}, {}, {}
+    for given, source in models:
         model = replace_encoders(
-            spell_out_encoders(model), lambda encoder: keep_weights(encoder, folder)
+            spell_out_encoders(given), lambda encoder: keep_weights(encoder, folder)
         )
         prepared.append(model)
         if source is None:
             continue
-        for encoder in find_encoders(model).values():
-            if not is_pretrained(encoder):
-                key = training_key(encoder, source)
-                args = (encoder, source, folder, checkpoints)
-                jobs[key] = Job(f"pre-training on {_datasets(source)}", _pretrain, args)
+        whole = find_encoders(given)
+        for name, encoder in find_encoders(model).items():
+            if is_pretrained(encoder):
+                continue
+            try:
+                key, resume = training_key(encoder, source), checkpoints
+            except NotKnown:
+                # Trained for this call, once.
+                which = id(whole.get(name, given)), id(source)
+                key = not_known.setdefault(which, uuid4().hex)
+                resume = None
+            path = folder / f"{key}.safetensors"
+            job = Job(
+                f"pre-training on {_datasets(source)}", _pretrain,
+                (encoder, source, path, resume),
+            )  # fmt: skip
+            jobs.setdefault(path, job)
+            paths[id(encoder)] = path
     study.run(list(jobs.values()))
-
-    def trained(encoder, source):
-        if is_pretrained(encoder):
-            return encoder
-        return pretrain_encoder(encoder, source, folder, checkpoints)
-
     return [
-        model if source is None
-        else replace_encoders(model, lambda e, source=source: trained(e, source))
-        for model, (_, source) in zip(prepared, models, strict=True)
-    ]  # fmt: skip
+        replace_encoders(
+            model,
+            lambda e: with_weights(e, paths[id(e)]) if id(e) in paths else e,
+        )
+        for model in prepared
+    ]
 
 
 def _encode_once(models, cases, study):
@@ -260,7 +271,11 @@ def _encode_once(models, cases, study):
         if not encodes_once(model, case):
             ready.append(model)
             continue
-        ready.append(with_encoded(model, case.windows, folder))
+        try:
+            ready.append(with_encoded(model, case.windows, folder))
+        except NotKnown:
+            ready.append(model)
+            continue
         for encoder in find_encoders(model).values():
             path = encoded_path(encoder, case.windows, folder)
             if not path.exists():
@@ -268,6 +283,24 @@ def _encode_once(models, cases, study):
                 jobs[path] = Job(name, _encode, (encoder, case.windows.X, path))
     study.run(list(jobs.values()))
     return ready
+
+
+def _model_keys(models, cases, study):
+    """Return what tells each case from others; None where results are not kept."""
+    if study.folder is None:
+        return [None] * len(cases)
+    keys, reasons = [], {}
+    for model, case in zip(models, cases, strict=True):
+        try:
+            keys.append(fingerprint(computed_with(), case.windows.key, model))
+        except NotKnown as error:
+            keys.append(None)
+            reasons[case.about["method"]] = error
+    for method, reason in reasons.items():
+        warnings.warn(
+            f"Results of {method!r} are not cached, because {reason}.", stacklevel=4
+        )
+    return keys
 
 
 def _check_leaks(cases, on_leak):
@@ -347,8 +380,8 @@ def _datasets(source):
 # Jobs: they run in other processes ----------------------------------------------------
 
 
-def _pretrain(encoder, source, folder, checkpoints):
-    pretrain_encoder(encoder, source, folder, checkpoints)
+def _pretrain(encoder, source, path, checkpoints):
+    pretrain_encoder(encoder, source, path, checkpoints)
     return {}
 
 
@@ -359,45 +392,9 @@ def _encode(encoder, X, path):
 
 def _fit_predict(model, X_train, y_train, X_test, classes):
     model = clone(model).fit(X_train, y_train)
-    predicted, scores = _predict(model, X_test, classes)
-    predicted = np.asarray(predicted)
-    if predicted.shape != (len(X_test),):
-        raise ValueError(
-            f"predict gave shape {predicted.shape} for {len(X_test)} windows."
-        )
-    unknown = ~np.isin(predicted, classes)
-    if unknown.any():
-        raise ValueError(
-            f"predict gave what is none of the classes {list_some(classes)}: "
-            f"{list_some(np.unique(predicted[unknown]), 3)}."
-        )
-    codes = np.searchsorted(classes, predicted.astype(classes.dtype))
-    return {"codes": codes, "scores": scores}
-
-
-def _predict(model, X, classes):
-    """Return predicted labels, and scores (n_windows, n_classes) or an empty array."""
-    if isinstance(model, Pipeline) and len(model) > 1:
-        # Features are made once for labels and scores.
-        X, model = model[:-1].transform(X), model[-1]
-    known = getattr(model, "classes_", classes)
-    if hasattr(model, "predict_proba"):
-        values, lowest = model.predict_proba(X), 0.0
-    elif hasattr(model, "decision_function"):
-        values = model.decision_function(X)
-        if values.ndim == 1:
-            values = np.stack([-values, values], axis=1)
-        lowest = values.min() - 1
-    else:
-        return model.predict(X), np.empty(0)
-    if isinstance(model, MDJPTClassifier | BraindecodeClassifier):
-        predicted = known[values.argmax(axis=1)]  # as their predict does
-    else:
-        predicted = model.predict(X)
-    # A class that was not in the training set.
-    scores = np.full((len(values), len(classes)), lowest)
-    scores[:, np.searchsorted(classes, known)] = values
-    return predicted, scores
+    said = predict_classes(model, X_test, classes, y_train)
+    scores = np.empty(0) if said.scores is None else said.scores
+    return {"codes": said.codes, "scores": scores, "problem": np.array(said.problem)}
 
 
 def _nearest(model, windows, exclude):
@@ -410,7 +407,7 @@ def _nearest(model, windows, exclude):
     scores = class_similarities(
         Z, target.codes, len(target.classes), windows.excluded(exclude)
     )
-    return {"codes": scores.argmax(axis=1), "scores": scores}
+    return {"codes": scores.argmax(axis=1), "scores": scores, "problem": np.array("")}
 
 
 # Tables -----------------------------------------------------------------------
@@ -447,6 +444,23 @@ def _baselines(cases):
             stacklevel=4,
         )
     return tables
+
+
+def _warn_of_scores(cases, places, results):
+    """Say once for each model whose scores are not used, and why."""
+    problems = {}
+    for (i, _), result in zip(places, results, strict=True):
+        texts = problems.setdefault(cases[i].about["method"], [])
+        texts.append(str(result["problem"]))
+    for method, texts in problems.items():
+        found = [text for text in texts if text]
+        if found:
+            warnings.warn(
+                f"{method!r} has no scores of classes in {len(found)} of {len(texts)} "
+                f"splits: {found[0]}. Its roc_auc is NaN there, and its trials are "
+                "what most of their windows are predicted to be.",
+                stacklevel=4,
+            )
 
 
 def _majority_of_others(case):

@@ -11,9 +11,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
 from .._files import write_file
+from .._fingerprint import fingerprint
 from ..encoder import feature_statistics, standardized
-from ._models import find_encoders, model_parameters, replace_encoders
-from ._runs import digest
+from ._models import find_encoders, replace_encoders
+from ._runs import computed_with
 
 POSITION = "_position"  # a column of metadata: which of all windows it is
 
@@ -91,7 +92,7 @@ def encode(encoder, X, path):
 def encoded_path(encoder, windows, folder):
     """Return where the features of an encoder are kept."""
     raw = clone(encoder).set_params(standardize=False)
-    return folder / f"{digest([windows.key, model_parameters(raw)])}.npy"
+    return folder / f"{fingerprint(computed_with(), windows.key, raw)}.npy"
 
 
 def with_encoded(model, windows, folder):

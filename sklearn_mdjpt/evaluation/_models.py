@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sklearn.base import clone, is_clusterer, is_regressor
 from sklearn.frozen import FrozenEstimator
 
-from .._fingerprint import fingerprint
+from .._fingerprint import fingerprint, signals, without_made_up_names
 from .._identity import say_what_may_be_one
-from .._pairs import pair_columns
+from .._pairs import pair_columns, uses_labels
 from .._saved import SavedEncoder, Seen
 from .._validation import list_some
 from ..classifier import MDJPTClassifier
 from ..encoder import MDJPTEncoder
 from ..model_selection import LeakageWarning
+from ._runs import computed_with
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -25,17 +24,6 @@ if TYPE_CHECKING:
     from ..windows import EEGWindows
 
 _RESERVED = ("chance", "majority")
-# What makes no difference to a model but in speed and in what it says.
-_OF_SPEED = (
-    "checkpoint_dir",
-    "checkpoint_every",
-    "compile",
-    "device",
-    "torch_threads",
-    "verbose",
-)
-# In an encoder these are of speed, too.
-_OF_SPEED_IN_ENCODER = ("batch_size", "chunk_size")
 
 
 def name_models(models):
@@ -165,11 +153,11 @@ def keep_weights(encoder, folder):
     if not hasattr(encoder, "module_"):
         return clone(encoder)
     path = _own_file(encoder, folder)
-    return _with_weights(encoder, path)
+    return with_weights(encoder, path)
 
 
-def pretrain_encoder(encoder, source, folder, checkpoint_dir):
-    """Pre-train an encoder on windows, once; return it with weights, not fitted.
+def pretrain_encoder(encoder, source, path, checkpoint_dir):
+    """Pre-train an encoder on windows, unless that was done.
 
     Parameters
     ----------
@@ -177,35 +165,36 @@ def pretrain_encoder(encoder, source, folder, checkpoint_dir):
         Without weights.
     source : EEGWindows
         What to train on; with ``pairing="label"`` their labels are used.
-    folder : Path
+    path : Path
         Where the weights are kept.
     checkpoint_dir : Path or None
         Where a killed training goes on from, if the encoder has no folder of its own.
-
-    Returns
-    -------
-    MDJPTEncoder
-        Its ``weights`` are a file.
     """
-    path = folder / f"{training_key(encoder, source)}.safetensors"
-    if not path.exists():
-        trained = clone(encoder)
-        if checkpoint_dir is not None and encoder.checkpoint_dir is None:
-            trained.set_params(checkpoint_dir=str(checkpoint_dir))
-        trained.fit(source)
-        if trained.interrupted_:
-            raise KeyboardInterrupt("Pre-training was interrupted.")
-        trained.save(path)
-    return _with_weights(encoder, path)
+    if path.exists():
+        return
+    trained = clone(encoder)
+    if checkpoint_dir is not None and encoder.checkpoint_dir is None:
+        trained.set_params(checkpoint_dir=str(checkpoint_dir))
+    trained.fit(source)
+    if trained.interrupted_:
+        raise KeyboardInterrupt("Pre-training was interrupted.")
+    trained.save(path)
 
 
 def training_key(encoder, source):
     """Return what is equal for two encoders exactly if one training serves both."""
-    speed = (*_OF_SPEED, *_OF_SPEED_IN_ENCODER)
-    parameters = encoder.get_params(deep=False)
-    parameters = {k: v for k, v in parameters.items() if k not in speed}
-    labels = source.y if encoder.pairing == "label" else None
-    return fingerprint(parameters, pair_columns(source), source, labels)
+    columns = pair_columns(source)
+    labels = source.y if uses_labels(columns, encoder.pairing) else None
+    return fingerprint(
+        computed_with(), encoder, without_made_up_names(columns), labels,
+        signals(source),
+    )  # fmt: skip
+
+
+def with_weights(encoder, path):
+    """Return an encoder, not fitted, that has the weights of a file."""
+    # The training is done: what only it could contradict goes by the file.
+    return clone(encoder).set_params(weights=str(path), finetune=False, variant=None)
 
 
 def assert_unseen(
@@ -292,31 +281,6 @@ def assert_unseen(
     return found
 
 
-def model_parameters(model):
-    """Return what predictions depend on, for a fingerprint."""
-    parameters = {}
-    for name, value in model.get_params(deep=True).items():
-        last = name.rpartition("__")[2]
-        if last in _OF_SPEED:
-            continue
-        is_path = last == "weights" and isinstance(value, str | Path)
-        if is_path and Path(value).is_file():  # and no word, such as "uniform"
-            value = hashlib.sha256(Path(value).read_bytes()).hexdigest()
-        elif hasattr(value, "get_params") or isinstance(value, list | tuple):
-            # Nested estimators are listed by their own parameters.
-            value = _classes(value)
-        parameters[name] = value
-    return [type(model).__qualname__, parameters]
-
-
-def _classes(value):
-    if isinstance(value, list | tuple):
-        return [_classes(item) for item in value]
-    if isinstance(value, FrozenEstimator):
-        return value
-    return type(value).__qualname__ if hasattr(value, "get_params") else value
-
-
 def _is_frozen(model, name):
     parent, _, last = name.rpartition("__")
     holder = model.get_params(deep=True).get(parent) if parent else model
@@ -337,15 +301,12 @@ def _seen(encoder):
 
 
 def _own_file(encoder, folder):
-    digest = hashlib.sha256()
-    for name, parameter in encoder.module_.named_parameters():
-        digest.update(name.encode() + parameter.detach().cpu().numpy().tobytes())
-    path = folder / f"{digest.hexdigest()[:32]}.safetensors"
+    module = encoder.module_
+    name = fingerprint(
+        computed_with(), module.config, dict(module.named_parameters()),
+        encoder.training_subjects_, encoder.n_training_subjects_,
+    )  # fmt: skip
+    path = folder / f"{name}.safetensors"
     if not path.exists():
         encoder.save(path)
     return path
-
-
-def _with_weights(encoder, path):
-    # The training is done: what only it could contradict goes by the file.
-    return clone(encoder).set_params(weights=str(path), finetune=False, variant=None)

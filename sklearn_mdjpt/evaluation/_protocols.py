@@ -109,8 +109,10 @@ def leave_subjects_out(
         Models and splits that are computed at a time, through joblib.
     cache_dir : str or path-like, default=None
         A folder that keeps what has been computed, so that the same call goes on
-        where it was interrupted, or returns at once.  What counts is the content of X,
-        y, the splits and the parameters of the models.
+        where it was interrupted, or returns at once.  What counts is the content of X
+        (all metadata included), y, the splits, the models with their parameters and
+        code, and the versions of packages; what a model holds that cannot be compared,
+        such as an open file, is named in a warning, and its results are not kept.
     verbose : int, default=0
         1 prints a line for each model and split.
 
@@ -118,7 +120,7 @@ def leave_subjects_out(
     -------
     table : DataFrame
         One row for each method, split, subject, unit ("window", and "trial" where
-        trials are known: the mean of its windows' scores) and metric (see `METRICS`).
+        trials are known; see the notes) and metric (see `METRICS`).
         Columns protocol, dataset, method, split, subject, unit, metric, value, n
         (windows or trials), n_classes (that the subject has), leak ("" if nothing is
         known to have leaked) and seconds (of the split, fit and prediction).
@@ -126,19 +128,43 @@ def leave_subjects_out(
         most frequent class of the training windows) are always there.
     predictions : DataFrame
         Only with ``return_predictions``: one row for each method, split and window
-        (its position in X), with label, predicted and score_<class>.
+        (its position in X), with label, predicted and, for models that have scores,
+        score_<class>.
 
     Raises
     ------
     ValueError
-        A leak, missing or single labels, models that are none.
+        A leak, missing or single labels, models that are none; a model that predicts
+        what is no label.
     TypeError
         X that is no EEGWindows.
+
+    Warns
+    -----
+    UserWarning
+        If a model has scores that are not those of the classes; once for each model.
 
     See Also
     --------
     few_shot : Encoders that were pre-trained on other datasets.
     summary : Means and intervals of a table.
+
+    Notes
+    -----
+    A window is what ``predict`` says.  Scores of the classes come from
+    ``predict_proba``, or else ``decision_function``, column i being that of
+    ``classes_[i]``; of one column for two classes, what is above 0 speaks for the
+    second.  They are used if there is one finite number for each class and if they say
+    what ``predict`` says: for two classes in their order (``predict`` may have a
+    threshold), for more in that they are highest there in at least half of the windows.
+    ``decision_function_shape="ovo"`` has a column for each pair of classes, which are
+    no scores of classes, even where there are as many.  Without scores ``roc_auc`` is
+    NaN.
+
+    A trial is the class of the highest mean score of its windows, if in all of them the
+    highest score is what ``predict`` says.  Otherwise (thresholds, calibration, no
+    scores) it is the class that ``predict`` gives most of them; of classes with as
+    many, the one of the higher mean score, or the first one if there are no scores.
 
     Examples
     --------

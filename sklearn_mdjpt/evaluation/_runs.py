@@ -1,8 +1,6 @@
 """Many independent jobs: in parallel, with progress, and kept if a study is killed."""
 
-import hashlib
 import io
-import json
 import tempfile
 import time
 import warnings
@@ -12,13 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn import get_config
 
-from .. import __version__
 from .._files import write_file
-from .._fingerprint import fingerprint, plain_value
+from .._fingerprint import installed_versions
 from .._validation import check_path, home_hint
-
-_COLUMNS = ["dataset", "subject", "session", "trial", "stimulus", "onset"]
 
 
 class Job(NamedTuple):
@@ -32,14 +28,14 @@ class Job(NamedTuple):
         It returns a dict of arrays.
     args : tuple
         What it is called with.
-    key : list or None
-        All that the result depends on, for the cache.
+    key : str or None
+        Fingerprint of all that the result depends on; None where it is not kept.
     """
 
     name: str
     function: object
     args: tuple
-    key: list | None = None
+    key: str | None = None
 
 
 class Study:
@@ -126,18 +122,16 @@ class Study:
     def _path(self, job):
         if self.folder is None or job.key is None:
             return None
-        return self.folder / "results" / f"{digest(job.key)}.npz"
+        return self.folder / "results" / f"{job.key}.npz"
 
 
-def digest(key):
-    """Return a text that is equal exactly for equal keys, in this version."""
-    text = json.dumps([__version__, plain_value(key)], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def data_key(X, y):
-    """Return a text that is equal exactly for equal windows with equal labels."""
-    return fingerprint({}, X.metadata[_COLUMNS], X, np.asarray(y, dtype=object))
+def computed_with():
+    """Return the versions and settings that results depend on beside what is theirs."""
+    settings = get_config()
+    return [
+        installed_versions("sklearn_mdjpt", "numpy", "scipy", "sklearn", "torch"),
+        [settings[name] for name in ("enable_metadata_routing", "transform_output")],
+    ]
 
 
 def _run(i, name, function, args, path):
