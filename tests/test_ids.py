@@ -1,4 +1,4 @@
-"""Ids and labels: one person has one name, two have two, whatever the file."""
+"""Ids and labels: one person has one name, two have two, from whatever file."""
 
 import datetime
 import itertools
