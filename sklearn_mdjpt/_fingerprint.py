@@ -72,7 +72,7 @@ _NO_CODE = {
     "__weakref__", "_abc_impl",
 }  # fmt: skip
 # Of a recording: samples and trials are told apart from the rest.
-_OF_SIGNAL = {"_signal", "_rows", "_statistics", "_derived_from", "trials"}
+_OF_SIGNAL = {"_signal", "_rows", "_statistics", "_derived_from", "_file", "trials"}
 _WHOSE = {"dataset", "subject", "session"}
 
 # Hashing goes at about 1.5 GB/s, and files may have to be decoded.
@@ -306,11 +306,12 @@ class _Walk:
 
     def _items(self, values):
         """Take down the elements of an array of objects."""
-        if set(map(type, values)) <= {str, type(None)}:
-            # Ids: a few texts, each in thousands of rows.
+        kinds = set(map(type, values))
+        if kinds == {int} or kinds <= {str, type(None)}:
+            # Ids and labels: a few, each in thousands of rows.
             number = {value: i for i, value in enumerate(dict.fromkeys(values))}
             codes = np.fromiter(map(number.__getitem__, values), np.int64, len(values))
-            self.put("texts", array_digest(codes))
+            self.put("codes", array_digest(codes))
             values = list(number)
         for i, value in enumerate(values):
             self.add(value, f"[{i}]")

@@ -247,6 +247,19 @@ def map_stamp(array):
         return None
 
 
+def mapped_file(array):
+    """Return which file has the name of the one that an array was mapped from.
+
+    Where a file takes the place of another one, a map stays that of the old one.
+    """
+    root = None if isinstance(array, SignalInFile) else memmap_root(array)
+    try:
+        status = None if root is None else os.stat(root.filename)
+    except FileNotFoundError:
+        return None
+    return None if status is None else (status.st_dev, status.st_ino)
+
+
 def signal_in_file(array):
     """Describe an array that can be had from a file again; None for any other."""
     if isinstance(array, SignalInFile):
@@ -262,8 +275,6 @@ def signal_in_file(array):
         return None
     order = "C" if array.flags.c_contiguous else "F"
     if not (array.flags.c_contiguous or array.flags.f_contiguous):
-        return None
-    if not os.path.exists(root.filename):  # the map is all that is left
         return None
     # A slice inherits its parent's `offset`; the true one is in the addresses.
     offset = root.offset + (

@@ -35,7 +35,13 @@ from ._marks import (
     text_to_label,
 )
 from ._resampling import cache, resample, resample_cuts, resampled_length
-from ._signals import SignalInFile, map_stamp, memmap_root, signal_in_file
+from ._signals import (
+    SignalInFile,
+    map_stamp,
+    mapped_file,
+    memmap_root,
+    signal_in_file,
+)
 from ._validation import (
     as_id,
     check_ch_names,
@@ -79,6 +85,7 @@ class _Source:
         self.sfreq = check_sfreq(sfreq)
         self.ch_names = check_ch_names(ch_names, signal.shape[-2])
         self.positions = check_positions(positions, len(self.ch_names))
+        self._file = mapped_file(signal)
         self.__dict__ |= _no_derived(signal)
 
     @property
@@ -193,6 +200,7 @@ class _Source:
         other._mix(matrix)
         other.ch_names = check_ch_names(ch_names, len(matrix))
         other.positions = positions
+        other._file = None
         other.__dict__ |= _no_derived(other._signal)
         return other
 
@@ -215,16 +223,26 @@ class _Source:
         # What reading derives is no part of the pickle: using windows must not change
         # their hash.
         state = self.__dict__ | {"_statistics": {}, "_derived_from": None}
-        reference = signal_in_file(self._signal)
+        reference = self._in_file()
         if reference is not None:
             state["_signal"] = reference
-        return state
+        return state | {"_file": None}
+
+    def _in_file(self):
+        """Describe where the signal lies in a file; None if it lies in none."""
+        if isinstance(self._signal, SignalInFile):
+            return self._signal
+        # Another file may have taken the name of the one that is mapped.
+        file = mapped_file(self._signal)
+        is_there = file is not None and file == self._file
+        return signal_in_file(self._signal) if is_there else None
 
     def close_file(self) -> None:
         """Let go of a memory map; the file is mapped anew when it is read."""
         if not isinstance(self._signal, SignalInFile):
             self._check_derived()
-        self._signal = signal_in_file(self._signal) or self._signal
+        self._signal = self._in_file() or self._signal
+        self._file = mapped_file(self._signal)
 
     @property
     def filename(self) -> str | None:
@@ -866,7 +884,7 @@ class WindowStack(_Source):
             yield (self._rows[i : i + step],)
 
     def __getstate__(self):
-        if signal_in_file(self._signal) is None:
+        if self._in_file() is None:
             # A pickle takes the rows in use, not the array they lie in.
             return super().__getstate__() | {
                 "_signal": np.ascontiguousarray(self.signal[self._rows]),

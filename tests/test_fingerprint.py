@@ -36,8 +36,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback, LRScheduler, PrintLog
 
-from sklearn_mdjpt import DifferentialEntropy, EEGWindows, MDJPTEncoder
+from sklearn_mdjpt import DifferentialEntropy, EEGWindows, MDJPTEncoder, Recording
 from sklearn_mdjpt._fingerprint import NotKnown, fingerprint, signals
+from sklearn_mdjpt._signals import DecodedSignal
 
 
 class Colour(enum.Enum):
@@ -488,6 +489,24 @@ def test_a_reference_to_a_file_that_was_rewritten_is_refused(tmp_path):
     assert second.shape == (6, 60, 100)
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_map_of_a_file_that_another_one_replaced_is_pickled_whole(tmp_path, gone):
+    path = tmp_path / "windows.npy"
+    np.save(path, arrays())
+    X = EEGWindows.from_arrays(np.load(path, mmap_mode="r"), **ABOUT)
+    if gone:
+        path.unlink()
+    else:
+        np.save(tmp_path / "other.npy", 3 * arrays())
+        os.replace(tmp_path / "other.npy", path)
+    np.testing.assert_array_equal(X[0], arrays()[0])
+    there = pickle.loads(pickle.dumps(X))
+    np.testing.assert_array_equal(there[0], arrays()[0])
+    for source in X.recordings:
+        source.close_file()
+    np.testing.assert_array_equal(X[0], arrays()[0])
+
+
 @pytest.mark.parametrize("mode", ["r+", "w+"])
 def test_a_map_that_its_owner_writes_can_be_used_meanwhile(tmp_path, mode):
     path = tmp_path / "windows.npy"
@@ -507,6 +526,10 @@ def test_a_map_that_its_owner_writes_can_be_used_meanwhile(tmp_path, mode):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(X))[0], 2 * arrays()[0])
 
 
+def decode(row, path):
+    return np.load(path)[int(row)]
+
+
 def uses(X):
     """Use windows in the ways that keep something."""
     MDJPTEncoder.small(
@@ -521,7 +544,7 @@ def uses(X):
 
 
 @pytest.mark.parametrize(
-    "kind", ["arrays", "map", "store", "recordings", "mixed", "slice"]
+    "kind", ["arrays", "map", "store", "recordings", "decoded", "mixed", "slice"]
 )
 def test_using_windows_does_not_change_their_pickle(tmp_path, make_windows, kind):
     who = {"subject": list("ababab"), "dataset": "lab", "extra": {"age": range(6)}}
@@ -535,6 +558,14 @@ def test_using_windows_does_not_change_their_pickle(tmp_path, make_windows, kind
         X = EEGWindows.open(tmp_path / "store")
     elif kind == "recordings":
         X = make_windows()
+    elif kind == "decoded":
+        path, shape = tmp_path / "windows.npy", (4, 200)
+        files = [DecodedSignal(path, shape, functools.partial(decode, k)) for k in "01"]
+        parts = [
+            Recording(signal, **ABOUT, dataset="lab", subject=f"{k}")
+            for k, signal in enumerate(files)
+        ]
+        X = EEGWindows.from_recordings(parts, window_seconds=1)
     elif kind == "mixed":
         rows = [block[1] for block in X.blocks()]
         X = X._mixed([(r, np.eye(4)[::-1]) for r in rows], ABOUT["ch_names"][::-1])
