@@ -94,11 +94,11 @@ def say_what_is_hidden(table, level):
     hidden = _hidden_by_names(_ids(table, level, 0))
     if not hidden:
         return ""
-    name = level if len(hidden) == 1 else plural(level)
     return (
-        f"{len(hidden)} {name} ({list_some(hidden, 3)}) of several sets count once for "
-        "each set, as at least one of these was made without dataset=. If they are the "
-        "same, give all sets one name, dataset=; else one name to each."
+        f"Several sets have {plural(level)} of the same ids ({list_some(hidden, 3)}), "
+        "and of these sets at least one was made without dataset=: they count as "
+        f"different {plural(level)} in each set. If they are the same, give all of the "
+        "sets one name, dataset=; if not, give each one its own."
     )
 
 

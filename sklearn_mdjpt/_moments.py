@@ -15,7 +15,7 @@ from ._validation import join_ids, list_some
 
 
 def number_windows(windows, columns):
-    """Number the windows of those without onsets, in the order of time.
+    """Give numbers, in the order of time, to windows of those without onsets.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ imports nothing of the package, so that every other module may use it.
 
 import copy
 import importlib.util
+import math
 import numbers
 import os
 import re
@@ -19,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 # What str.strip takes off, and what else pads fields or marks the start of a text.
+_BYTES = (bytes, bytearray, memoryview)
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\0\ufeff\u200b"
 
 
@@ -120,7 +122,7 @@ def check_numeric(array, name):
 
 def as_cell(value):
     """Return a cell of a table: text decoded and stripped, all else as it came."""
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, _BYTES):
         return _strip(_decode(bytes(value)))
     # Members of an Enum and numpy's texts are str, too, and become what they hold.
     return _strip(str.__str__(value)) if isinstance(value, str) else value
@@ -141,7 +143,10 @@ def as_label(value):
     value = as_cell(_unwrap(value))
     if type(value).__hash__ is None:
         raise TypeError(f"expected a name or a number, got {type(value).__name__}")
-    return None if isinstance(value, str) and not value else value
+    missing = (
+        value is pd.NA or value is pd.NaT or (isinstance(value, str) and not value)
+    )
+    return None if missing else value
 
 
 def as_id(value):
@@ -244,7 +249,7 @@ def check_column(values, n_rows, name):
     A column (n_rows, 1) or, as files of MATLAB have it, a row (1, n_rows) will do.
     """
     values = _one_dimensional(values, name)
-    if np.ndim(values) == 0:
+    if _is_scalar(values):
         column = np.empty(n_rows, dtype=object)
         column[:] = values
         return column
@@ -262,27 +267,37 @@ def _one_dimensional(values, name):
             f"{name} must be a scalar or an array of one entry for each window, got "
             f"{type(values).__name__}."
         )
-    if isinstance(values, str | bytes | bytearray) or not np.iterable(values):
+    if _is_scalar(values):
         return _unwrap(values)
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(object).filled(None)
+        values = values.tolist()  # with None for what is masked
     shape = getattr(values, "shape", None)
     if shape is None:
         values = list(values)
         shape = _shape_of(values)
-    elif not hasattr(values, "iloc"):
-        values = np.asarray(values) if hasattr(values, "__array__") else values
+    elif not hasattr(values, "dtypes") and hasattr(values, "__array__"):
+        pandas = isinstance(values, pd.Index | pd.api.extensions.ExtensionArray)
+        values = values if pandas else np.asarray(values)
     if len(shape) == 1:
         return values
-    if len(shape) > 2 or 1 not in shape:
+    if sum(n != 1 for n in shape) > 1:
         raise ValueError(
             f"{name} must have one entry for each window, got shape {tuple(shape)}. "
             "Several columns (ratings, for example) go into extra=, each under a name "
             "of its own."
         )
-    if hasattr(values, "iloc") and shape[1] == 1:
-        return values.iloc[:, 0]
-    return np.ravel(np.asarray(values, None if hasattr(values, "dtype") else object))
+    if isinstance(values, pd.DataFrame) and shape[1] == 1:
+        return values.iloc[:, 0]  # with its dtype
+    return np.ravel(np.asarray(values, object if isinstance(values, list) else None))
+
+
+def _is_scalar(values):
+    return isinstance(values, (str, *_BYTES)) or not np.iterable(values)
+
+
+def count_values(values):
+    """Return how many values an array, or lists in lists, hold."""
+    return math.prod(_shape_of(values))
 
 
 def _shape_of(rows):
@@ -304,7 +319,7 @@ def check_labels(values, n_rows, name="y"):
 
 def check_y(y, n_rows):
     """Return labels that were passed beside windows as `EEGWindows.y` has its own."""
-    if np.size(y) != n_rows:
+    if count_values(y) != n_rows:
         raise ValueError(f"y has shape {np.shape(y)}, but there are {n_rows} windows.")
     return as_array(check_labels(y, n_rows))
 

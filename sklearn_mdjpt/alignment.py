@@ -36,7 +36,7 @@ from ._spd import (
     stretch,
     window_covariances,
 )
-from ._validation import as_id, check_labels, check_option, list_some
+from ._validation import as_id, check_labels, check_option, count_values, list_some
 from .channels import site_names
 from .windows import EEGWindows
 
@@ -974,7 +974,7 @@ def _find_domains(n_rows, y, domains, sample_domain):
     names = _given_domains(n_rows, domains, sample_domain)
     if names is not None or y is None:
         return names
-    if np.size(y) != n_rows:
+    if count_values(y) != n_rows:
         if len(y) != n_rows:
             raise ValueError(f"y has {len(y)} labels for {n_rows} matrices.")
         return None  # several columns of ratings

@@ -56,6 +56,7 @@ from ._validation import (
     check_path,
     check_y,
     copy_callbacks,
+    count_values,
     home_hint,
     list_some,
 )
@@ -577,7 +578,7 @@ list of mne.Epochs or braindecode dataset
             parameters = {name: getattr(self, name) for name in _STORED}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
-            if y is not None and np.size(y) == len(windows):
+            if y is not None and count_values(y) == len(windows):
                 y = check_y(y, len(windows))
             elif y is not None and len(y) != len(windows):
                 raise ValueError(f"y has {len(y)} labels for {len(windows)} windows.")
@@ -711,11 +712,9 @@ list of mne.Epochs or braindecode dataset
         labels = None
         if uses_labels(columns, self.pairing):
             labels = pd.Series(windows.y if y is None else y, dtype=object)
+        data = without_made_up_names(columns), labels, signals(windows)
         try:
-            name = fingerprint(
-                SimpleNamespace(**parameters), without_made_up_names(columns), labels,
-                signals(windows),
-            )  # fmt: skip
+            name = fingerprint(SimpleNamespace(**parameters), *data)
         except NotKnown as error:
             if self.checkpoint_dir is None:
                 return None
@@ -725,12 +724,17 @@ list of mne.Epochs or braindecode dataset
                 "Leave it out of the pickle (__getstate__ of its class) if it makes no "
                 "difference, or train with checkpoint_dir=None."
             ) from error
-        if peers.any(name != peers.share(name)):
+        # The code of callbacks may read the number of its process.
+        common = SimpleNamespace(**parameters | {"callbacks": None})
+        common = fingerprint(common, *data) if peers.size > 1 else name
+        if peers.any(common != peers.share(common)):
             raise ValueError(
                 "The processes have other parameters or data than the first one: each "
                 "has to call fit with the same."
             )
-        return None if self.checkpoint_dir is None else Run(self.checkpoint_dir, name)
+        if self.checkpoint_dir is None:
+            return None
+        return Run(self.checkpoint_dir, peers.share(name))
 
     def _train(
         self, module, reader, windows, columns, y, seed, device, run, peers

@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 
 from ._identity import plural, say_what_is_hidden, say_what_may_be_one
-from ._validation import check_ids, check_option, check_y, list_some
+from ._validation import check_ids, check_option, check_y, count_values, list_some
 from .windows import EEGWindows
 
 if TYPE_CHECKING:
@@ -635,7 +635,7 @@ def find_overlap(train, test, levels, on_overlap, *, stacklevel):
 
 def _names(values, level):
     """Return the names in an array, without those that are missing."""
-    values = np.ravel(np.asarray(values))
+    values = np.ravel(np.asarray(values, dtype=object))
     names = check_ids(values, len(values), level)
     return names[pd.notna(names)].astype(str)
 
@@ -778,12 +778,12 @@ def _groups(X, groups, level):
         raise ValueError(
             f"groups must have one {level} for each window, got {groups!r}."
         )
-    n_windows = np.size(groups)
+    n_windows = count_values(groups)
     if X is not None:
         n_windows = X.shape[0] if hasattr(X, "shape") else len(X)
-    if np.size(groups) != n_windows:
+    if count_values(groups) != n_windows:
         raise ValueError(
-            f"groups has {np.size(groups)} entries for {n_windows} windows."
+            f"groups has {count_values(groups)} entries for {n_windows} windows."
         )
     ids = check_ids(groups, n_windows, "groups")
     missing = pd.isna(ids)

@@ -38,8 +38,9 @@ from ._resampling import cache, resample, resample_cuts, resampled_length
 from ._signals import SignalInFile, map_stamp, memmap_root, signal_in_file
 from ._validation import (
     as_id,
-    as_label,
     check_ch_names,
+    check_ids,
+    check_labels,
     check_numeric,
     check_option,
     check_positions,
@@ -1083,10 +1084,13 @@ def check_trials(trials, duration):
         if name not in trials:
             _warn_of_misspelling(name, trials.columns)
             trials[name] = None
-    trials["trial"] = [as_id(value) for value in trials["trial"]]
-    trials["stimulus"] = [as_id(value) for value in trials["stimulus"]]
-    labels = [as_label(value) for value in trials["label"]]
-    trials["label"] = pd.Series(labels, dtype=object)
+    for name, check in (
+        ("trial", check_ids),
+        ("stimulus", check_ids),
+        ("label", check_labels),
+    ):
+        column = check(trials[name], len(trials), name)
+        trials[name] = pd.Series(column, dtype=object)
     # pandas has NaN where it takes a column for text.
     trials["label"] = trials["label"].where(trials["label"].notna(), None)
     for name in ("start", "stop"):

@@ -512,9 +512,9 @@ class LDSSmoother(_TimedStep):
     A trial is what shares subject, session and trial, as far as these are given; a
     single window stays as it is. Windows count as evenly spaced but for holes: with
     ``onsets``, a step that is g times as long as the trial's commonest one (dropped
-    windows) has the variance :math:`gQ`. Without them holes cannot be seen. A scikit-learn pipeline
-    drops the keywords when it predicts, and then smooths across trials, with a
-    UserWarning; `WindowFeatures` keeps them.
+    windows) has the variance :math:`gQ`. Without them holes cannot be seen. A
+    scikit-learn pipeline drops the keywords when it predicts, and then smooths across
+    trials, with a UserWarning; `WindowFeatures` keeps them.
 
     References
     ----------
@@ -587,8 +587,8 @@ class LDSSmoother(_TimedStep):
 def _sequences(n_rows, ids, onsets, *, apart, warn=False):
     """Return all rows, sequence by sequence in the order of time, and their numbers.
 
-    Their onsets come third, None if they are not known. Raises on bad metadata.  ``apart`` names the ids that tell sequences apart; ``warn``
-    says what is lacking.
+    Their onsets come third, None if they are not known.  Raises on bad metadata.
+    ``apart`` names the ids that tell sequences apart; ``warn`` says what is lacking.
     """
     ids = {name: check_groups(value, n_rows, name) for name, value in ids.items()}
     groups = combine_groups(n_rows, *(ids[name] for name in apart))

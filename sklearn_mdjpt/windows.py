@@ -845,7 +845,7 @@ class EEGWindows:
         return np.round(self._n_times / rates[self._source_index], 6)
 
     def _number_within(self, runs):
-        """Number the windows of each run in the order in which they were made.
+        """Give numbers to the windows of each run, in the order they were made.
 
         Parameters
         ----------

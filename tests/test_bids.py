@@ -274,7 +274,10 @@ def test_texts_of_what_is_missing_are_no_labels(copy):
 @pytest.mark.parametrize(
     "rule, expected",
     [
-        (lambda e: None if pd.isna(e["valence"]) else "rated", ["rated", None, "rated"]),
+        (
+            lambda e: None if pd.isna(e["valence"]) else "rated",
+            ["rated", None, "rated"],
+        ),
         (lambda e: "none" if pd.isna(e["valence"]) else "a", ["a", "none", "a"]),
         (lambda e: e["valence"], [8, None, 2]),
         (lambda e: e["valence"] > 5, [True, None, False]),

@@ -73,7 +73,9 @@ def test_seconds_are_not_compared_with_counts():
         (18 + k, 26 + k) for k in range(8)
     }
     one = concat_windows([*timed, part("3", 8)])
-    with pytest.warns(UserWarning, match=r"8 windows of lab/3 \(stimuli 'clip'\) are n"):
+    with pytest.warns(
+        UserWarning, match=r"8 windows of lab/3 \(stimuli 'clip'\) are n"
+    ):
         assert pairs_of(one) == {(k, 9 + k) for k in range(9)}
     with (
         pytest.warns(UserWarning, match="17 windows of lab/1, lab/3 .* are not paired"),
@@ -168,9 +170,13 @@ def test_onsets_of_any_form_are_seconds(onset):
 def test_what_is_no_onset():
     missing = [0.0, None, pd.NA, np.nan, pd.NaT]
     assert part("1", 5, onset=missing).metadata["onset"].isna().sum() == 4
-    with pytest.raises(ValueError, match="onset of row 1 is infinite; expected seconds"):
+    with pytest.raises(
+        ValueError, match="onset of row 1 is infinite; expected seconds"
+    ):
         part("1", 2, onset=[0, np.inf])
-    with pytest.raises(TypeError, match="onset must be seconds .* got the date 2020-01"):
+    with pytest.raises(
+        TypeError, match="onset must be seconds .* got the date 2020-01"
+    ):
         part("1", 1, onset=np.array(["2020-01-01"], "datetime64[s]"))
 
 
@@ -178,5 +184,7 @@ def test_rounding_makes_no_moment():
     # 0.1005 s is 100.5 ms but for rounding, on either side.
     one = 0.1 + 0.0005 * np.arange(0, 40, 2)
     other = np.cumsum([0.1] + [0.001] * 19)
-    X = concat_windows([part("1", 20, onset=one + 5e-4), part("2", 20, onset=other + 5e-4)])
+    X = concat_windows(
+        [part("1", 20, onset=one + 5e-4), part("2", 20, onset=other + 5e-4)]
+    )
     assert pairs_of(X) == {(k, 20 + k) for k in range(20)}
