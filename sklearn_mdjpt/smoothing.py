@@ -621,7 +621,8 @@ def _steps(times, lengths):
     """Return by how much each window is later than the one before it, in steps.
 
     A step is the commonest one of its sequence, the shortest of several.  What differs
-    from it by rounding is 1, and all are where times do not tell windows apart.
+    from whole steps by rounding is whole; where times do not tell windows apart, all
+    are one step apart.
     """
     steps = np.ones(lengths.sum())
     if times is None:
@@ -632,9 +633,11 @@ def _steps(times, lengths):
         if len(gaps) < 2 or gaps.min() <= 0:
             continue
         ms, counts = np.unique(np.round(1000 * gaps), return_counts=True)
-        step = ms[np.argmax(counts)] / 1000
-        even = np.isclose(gaps, step, rtol=0.01, atol=2e-3)
-        steps[start + 1 : stop] = np.where(even, 1.0, gaps / max(step, 1e-3))
+        step = max(ms[np.argmax(counts)] / 1000, 1e-3)
+        ratio = gaps / step
+        whole = np.maximum(np.round(ratio), 1.0)
+        is_whole = np.isclose(ratio, whole, rtol=0.01, atol=2e-3 / step)
+        steps[start + 1 : stop] = np.where(is_whole, whole, ratio)
     return steps
 
 

@@ -341,6 +341,29 @@ def test_from_epochs():
         EEGWindows.from_epochs([np.ones(3)])
 
 
+def test_epochs_that_were_dropped_take_the_order_with_them():
+    info = mne.create_info(["Fz", "Cz"], 100.0, "eeg")
+    signal = 1e-6 * np.random.default_rng(0).standard_normal((2, 4000))
+    raw = mne.io.RawArray(signal, info, verbose="error")
+    epochs = mne.make_fixed_length_epochs(raw, 5.0, preload=True, verbose="error")
+    fewer = epochs.copy().drop([3], verbose="error")
+    known = {"dataset": "lab", "subject": "1"}
+    text = "onsets of 7 others are not known: their order does not tell when they were"
+    with pytest.warns(UserWarning, match=text):
+        X = EEGWindows.from_epochs(fewer, stimulus="clip", **known)
+    assert X.metadata["onset"].isna().all()  # nothing is made up
+    with pytest.warns(UserWarning, match=text):
+        EEGWindows.from_epochs(fewer, trial=1, **known)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # Nobody asks for the order, it is that of all, or time is known.
+        EEGWindows.from_epochs(fewer, **known)
+        EEGWindows.from_epochs(fewer, trial=np.arange(7), stimulus="clip", **known)
+        EEGWindows.from_epochs(epochs[::2], stimulus="clip", **known)
+        onset = 5.0 * fewer.selection
+        EEGWindows.from_epochs(fewer, stimulus="clip", onset=onset, **known)
+
+
 def test_from_epochs_of_several_montages_keeps_metadata():
     columns = ("dataset", "subject", "session", "trial", "stimulus", "label")
     first = pd.DataFrame({name: [f"{name}1", f"{name}2"] for name in columns})
