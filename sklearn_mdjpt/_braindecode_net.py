@@ -9,10 +9,11 @@ import warnings
 import torch
 from torch import nn
 
+from ._callbacks import copy_callbacks
 from ._head_net import Batches, HeadNet
 from ._runtime import seeded_torch
 from ._tensor_files import cut, read_state_dict
-from ._validation import copy_callbacks, list_some
+from ._validation import list_some
 from .channels import canonical_name, spelt_names
 
 _FINAL = "final_layer"  # braindecode's name for what turns features into classes

@@ -4,7 +4,6 @@ Every check raises early and says what came and what was expected.  This module
 imports nothing of the package, so that every other module may use it.
 """
 
-import copy
 import importlib.util
 import math
 import numbers
@@ -414,36 +413,6 @@ def check_installed(module, what, command):
     """Raise, before any work is done, if a package that ``what`` needs is missing."""
     if importlib.util.find_spec(module) is None:
         raise ImportError(f"{what} needs {module}: {command}.")
-
-
-def copy_callbacks(callbacks):
-    """Return copies, so that one fold's training leaves nothing behind in the next's.
-
-    Parameters
-    ----------
-    callbacks : list or None
-        Of skorch callbacks, or of pairs of name and callback.
-    """
-    if callbacks is None:
-        return []
-    if isinstance(callbacks, str) or not np.iterable(callbacks):
-        raise TypeError(
-            f"callbacks must be a list of skorch callbacks, got {callbacks!r}."
-        )
-    callbacks = list(callbacks)
-    for callback in callbacks:
-        bare = callback[-1] if isinstance(callback, tuple) and callback else callback
-        if not hasattr(bare, "on_train_begin"):
-            raise TypeError(
-                f"callbacks must be a list of skorch callbacks, got {bare!r} in it."
-            )
-    try:
-        return copy.deepcopy(callbacks)
-    except Exception as error:
-        raise TypeError(
-            "callbacks are copied for each training, and these cannot be: "
-            f"{error}. Open files and connections in on_train_begin."
-        ) from error
 
 
 def name_windows(rows, metadata):

@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from ._callbacks import SharesLoggers, copy_callbacks
 from ._canonical import CanonicalReader
 from ._inputs import as_windows, is_array
 from ._labels import check_labels, class_weights
@@ -28,7 +29,6 @@ from ._validation import (
     check_option,
     check_path,
     check_sfreq,
-    copy_callbacks,
     list_some,
     merge_rates,
     name_windows,
@@ -60,7 +60,7 @@ _PLAUSIBLE_SD = (1e-3, 1e4)
 _AMPLITUDE_WINDOWS = 32
 
 
-class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
+class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
     """A network of braindecode, trained on windows.
 
     ``fit`` builds the network for the windows at hand, takes over weights if there
@@ -121,7 +121,8 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         Threads of torch; None leaves the setting.  Workers of joblib take no more than
         their share of the cores in any case.
     callbacks : list of skorch callbacks, default=None
-        Further callbacks for the training.
+        Further callbacks for the training.  They are copied, and shared as far as they
+        cannot be, as in `MDJPTEncoder`.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, batches and dropout.  The same seed gives the same
         numbers on one machine; torch's and numpy's global states are left alone.

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
+from ._callbacks import SharesLoggers, copy_callbacks
 from ._canonical import CanonicalReader
 from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
 from ._checkpoints import Run
@@ -55,7 +56,6 @@ from ._validation import (
     check_option,
     check_path,
     check_y,
-    copy_callbacks,
     count_values,
     home_hint,
     list_some,
@@ -132,7 +132,7 @@ _OF_TRANSFORM = (
 )
 
 
-class MDJPTEncoder(TransformerMixin, BaseEstimator):
+class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
     r"""Features of emotional EEG from an encoder pre-trained on several datasets.
 
     The encoder of mdJPT [1]_: linear attention along the patches of each channel, a
@@ -245,7 +245,9 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         Workers of joblib take no more than their share of the cores in any case.
     callbacks : list of skorch callbacks, default=None
         Further callbacks for the training, such as `skorch.callbacks.LRScheduler` or
-        `skorch.callbacks.GradientNormClipping`.
+        `skorch.callbacks.GradientNormClipping`.  Each clone and each ``fit`` has copies
+        of them; what cannot be copied, such as the writer of
+        `skorch.callbacks.TensorBoard`, is shared (see the notes).
     released_activation : {"relu", None}, default="relu"
         What follows the spatial mixing of a released checkpoint; the files do not say.
     random_state : int, RandomState instance or None, default=None
@@ -311,6 +313,14 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     Weights are equal to the last bit on one machine with equal settings of speed.
     Callbacks go on where they were as far as their attributes are plain values or
     tensors, or have a ``state_dict``.
+
+    Callbacks are copied with all that they hold, so that no training (of a fold, of a
+    grid) leaves anything behind in another.  An attribute that cannot be copied (an
+    open file, a connection, a writer) is the same object in all copies: loggers of all
+    folds write to the same place.  A callback that as a whole cannot be copied is
+    shared with its state.  In other processes (``n_jobs=2``) only callbacks can be used
+    that can be pickled: those that open their files in ``on_train_begin``.  A pickle of
+    a fitted encoder leaves the others out, with a warning; files of `save` hold none.
 
     Plain arrays count as one subject, and so do Epochs without a metadata column
     "subject".  To normalise several subjects each by itself, use EEGWindows.

@@ -263,7 +263,7 @@ def test_networks_get_braindecodes_words_as_far_as_they_take_them(windows):
 
 def test_digitised_positions_follow_the_order_of_the_channels():
     rng = np.random.default_rng(0)
-    sites = rng.uniform(-0.05, 0.05, (3, 3))
+    sites = rng.uniform(0.03, 0.06, (3, 3))
     recording = Recording(
         rng.standard_normal((3, 400)), ["E1", "E2", "E3"], 100.0, positions=sites
     )

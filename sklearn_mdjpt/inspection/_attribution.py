@@ -13,7 +13,7 @@ import torch
 
 from .._class_scores import column_of_pairs
 from .._runtime import plain_torch, torch_threads
-from .._validation import check_option, check_y, list_some
+from .._validation import check_option, list_some
 from ..channels import CANONICAL_CHANNELS
 from ..compose import _takes
 from ._models import encoded_windows, read_windows, split_model
@@ -192,14 +192,14 @@ def integrated_gradients(
             raise ValueError(f"{name} must be at least 1, got {value!r}.")
     *_, after = split_model(model)
     encoder, windows, reader = read_windows(model, X)
-    labels = windows.y if y is None else check_y(y, len(windows))
-    if labels is None:
-        raise ValueError("X has no labels; pass y, the class to explain.")
-    targets = _class_codes(labels, model.classes_)
     with plain_torch():
         head = _make_head(after, encoder)
         # A copy is not compiled, and its parameters need no gradient.
         module = copy.deepcopy(encoder.module_).requires_grad_(False)
+    labels = windows.y if y is None else check_y(y, len(windows))
+    if labels is None:
+        raise ValueError("X has no labels; pass y, the class to explain.")
+    targets = _class_codes(labels, model.classes_)
     nodes, weights = np.polynomial.legendre.leggauss(n_steps)
     nodes, weights = (nodes + 1) / 2, weights / 2
 
@@ -309,8 +309,15 @@ def _make_head(after, encoder):
             "After the encoder a classifier with decision_function is expected, such "
             f"as LogisticRegression; got {last}."
         )
-    _check_columns(after[-1])
-    weights, intercept = map(tensor, _affine(after, encoder.n_features_out_))
+    _refuse_pairs(after[-1])
+    weights, intercept = _affine(after, encoder.n_features_out_)
+    n_classes = len(after[-1].classes_)
+    if len(intercept[0]) != n_classes:
+        raise ValueError(
+            f"The decision function of {after[-1]!r} has {len(intercept[0])} columns "
+            f"for {n_classes} classes."
+        )
+    weights, intercept = tensor(weights), tensor(intercept)
     return lambda features: (features - mean) / scale @ weights + intercept
 
 
@@ -328,7 +335,7 @@ def _check_stands_alone(step):
         )
 
 
-def _check_columns(classifier):
+def _refuse_pairs(classifier):
     """Raise if the decision function has columns that are not those of the classes."""
     pairs, classes = column_of_pairs(classifier), classifier.classes_
     if pairs and len(classes) > 2:
