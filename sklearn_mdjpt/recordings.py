@@ -51,6 +51,7 @@ from ._validation import (
     check_option,
     check_positions,
     check_sfreq,
+    join_ids,
     list_some,
     strip_cells,
 )
@@ -1215,7 +1216,7 @@ def number_trials(recordings):
 def warn_short_trials(n_short, n_trials, window_seconds, recordings):
     """Say how many trials were too short to hold a window, and in which recordings."""
     ids = ((r.dataset, r.subject, r.session) for r in recordings)
-    names = dict.fromkeys("/".join(filter(None, whose)) for whose in ids)
+    names = dict.fromkeys(join_ids(*filter(None, whose)) for whose in ids)
     names.pop("", None)
     whose = f" (of {list_some(names)})" if names else ""
     warnings.warn(

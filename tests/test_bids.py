@@ -130,6 +130,20 @@ def test_windows_are_those_of_the_events(study):
     }  # fmt: skip
 
 
+def test_blanks_around_cells_are_no_part_of_them(copy):
+    expected = _read(copy, stimulus="stim_file")
+    path = copy / f"{FIRST}events.tsv"
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    # Blanks, no-break spaces and a tab at the end, as spreadsheets leave them.
+    rows = ["\t".join(f"{cell} " for cell in row.split("\t")) for row in rows]
+    rows[1] = rows[1].replace("joy", " joy").replace("a.mp4", "a.mp4\N{NO-BREAK SPACE}")
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    X = _read(copy, stimulus="stim_file")
+    pd.testing.assert_frame_equal(X.metadata, expected.metadata)
+    assert set(X.y) == {"joy", "fear"}
+    assert len(_read(copy, trial_types=[" joy ", "fear"])) == len(X)
+
+
 def test_signals_are_decoded_when_they_are_read(study, monkeypatch):
     opened = []
     open_raw = _bids._open
@@ -331,7 +345,7 @@ def test_tables_higher_up_count(copy):
 def test_name_of_the_dataset(copy):
     assert set(_read(copy, dataset="mine").groups("dataset")) == {"mine"}
     path = copy / "dataset_description.json"
-    for name in (" ", "[Unspecified]"):
+    for name in (" ", None, "[Unspecified]"):
         path.write_text(json.dumps({"Name": name}), encoding="utf-8")
         assert set(_read(copy).groups("dataset")) == {"copy"}
     path.unlink()

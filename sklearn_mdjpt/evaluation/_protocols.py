@@ -103,6 +103,8 @@ def leave_subjects_out(
     on_leak : {"raise", "warn"}, default="raise"
         What to do if a subject or a trial is on both sides of a split, or an encoder
         has seen test subjects.  "warn" warns and says so in the column ``leak``.
+        Where it cannot be known, as a dataset without a name has ids of another, a
+        warning and "unknown" in ``leak`` say so in either case.
     return_predictions : bool, default=False
         Whether to return what was predicted for each window, too.
     n_jobs : int, default=None

@@ -13,7 +13,7 @@ import torch
 
 from .._class_scores import column_of_pairs
 from .._runtime import plain_torch, torch_threads
-from .._validation import check_option, list_some
+from .._validation import check_option, check_y, list_some
 from ..channels import CANONICAL_CHANNELS
 from ..compose import _takes
 from ._models import encoded_windows, read_windows, split_model
