@@ -482,8 +482,10 @@ list of mne.Epochs or braindecode dataset
             takes a plain array for one subject (`EEGWindows.from_arrays` knows
             several).  EEGWindows bring their own, and these fill in what they lack.
         onsets : array-like of float, default=None
-            Seconds from the start of the trial; without them the order of windows
-            within subject and stimulus stands in.
+            Seconds from the start of the trial.  Without them the order of windows
+            within subject, session, stimulus and trial stands in; where they are known
+            for some windows only, seconds are not compared with order, and a warning
+            says who is paired how.
 
         Returns
         -------

@@ -267,7 +267,8 @@ class EEGWindows:
             their dataset: nothing is paired across datasets.  Without a dataset the
             windows get a name that no other set shares.
         onset : array-like or float, default=None
-            Seconds from the trial's start.
+            Seconds from the trial's start, or spans of time (timedelta64).  Without
+            them the order of windows stands in where pairs are looked for.
         y : array-like of shape (n_windows,), default=None
             Labels.
         extra : dict or DataFrame, default=None
@@ -530,8 +531,9 @@ class EEGWindows:
             EEG channels are kept, in the dataset's unit.  ``dataset``, ``subject``,
             ``session``, ``stimulus`` and ``label`` come from its metadata or
             description, ``trial`` and ``onset`` (seconds) from its metadata.  Without
-            them the label is the target, and trials and onsets follow from the
-            windows' places.
+            them the label is the target, and trials ("0-1": part and number) and
+            onsets (from the trial's first window) follow from the windows' places,
+            also where windows were dropped.
         dataset : str, default=None
             Name of the dataset; it goes before that in the description.
 
