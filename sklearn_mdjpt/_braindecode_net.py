@@ -9,10 +9,12 @@ import warnings
 import torch
 from torch import nn
 
+from ._callbacks import copy_callbacks
 from ._head_net import Batches, HeadNet
 from ._runtime import seeded_torch
 from ._tensor_files import cut, read_state_dict
-from ._validation import copy_callbacks, list_some
+from ._validation import list_some
+from .channels import canonical_name, spelt_names
 
 _FINAL = "final_layer"  # braindecode's name for what turns features into classes
 _FOR_PROGRAMMERS = (FutureWarning, DeprecationWarning)
@@ -132,9 +134,14 @@ def make_module(cls, words, params, ch_names):
 
 
 def forward_arguments(module, ch_names):
-    """Return what ``forward`` takes beside windows: names of channels, in Labram."""
+    """Return what ``forward`` takes beside windows: names of channels, in Labram.
+
+    Names that look like sites and are none are marked, so that networks refuse them.
+    """
     if ch_names and "ch_names" in inspect.signature(module.forward).parameters:
-        return {"ch_names": list(ch_names)}
+        spelt = zip(ch_names, spelt_names(ch_names), strict=True)
+        names = [n if s == canonical_name(n) else s for n, s in spelt]
+        return {"ch_names": names}
     return {}
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
+from ._flaws import refuse_flaws
 from ._resampling import resampled_length
-from ._validation import list_some, name_windows
+from ._validation import list_some
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ, channel_matrix
 from .recordings import CACHED_SAMPLES, OUTLIER_FACTOR
 
@@ -100,7 +101,8 @@ class CanonicalReader:
         ------
         ValueError
             Windows that hold NaN or inf, that are constant in every channel, or that
-            are too short; the message names the windows.
+            are too short; the message names the windows.  Channels that are not used
+            do not count.
         """
         n = len(self.n_times)
         short = np.flatnonzero(self.n_times < min_times)
@@ -111,26 +113,12 @@ class CanonicalReader:
                 f"({min_times / self.sfreq:.3g} s), the first is window {short[0]} "
                 f"with {self.n_times[short[0]]} samples."
             )
-        not_finite, constant = np.zeros(n, bool), np.zeros(n, bool)
+        refuse_flaws((block[:-1] for block in self._blocks), self._X.metadata)
         flat = {}
-        for source, rows, starts, n_times, picks, _ in self._blocks:
-            for length in np.unique(n_times):
-                same = n_times == length
-                bad, still = source.window_flaws(starts[same], length, picks)
-                not_finite[rows[same]], constant[rows[same]] = bad, still
+        for source, *_, picks, _ in self._blocks:
             for name in source.flat_channels():
                 if source.ch_names.index(name) in picks:
                     flat[name] = flat.get(name, 0) + 1
-        if not_finite.any():
-            raise ValueError(
-                f"{not_finite.sum()} of {n} windows hold NaN or inf: "
-                f"{name_windows(np.flatnonzero(not_finite), self._X.metadata)}."
-            )
-        if constant.any():
-            raise ValueError(
-                f"{constant.sum()} of {n} windows are constant in every channel: "
-                f"{name_windows(np.flatnonzero(constant), self._X.metadata)}."
-            )
         if flat:
             listed = list_some(
                 f"{name} (in {count} recording{'s' * (count > 1)})"

@@ -26,13 +26,15 @@ def write_file(path, content):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path, folder=None):
     """Write a file under another name, which takes the old one's place in one step.
 
     Parameters
     ----------
     path : Path
         The file; its folder exists.
+    folder : Path, default=None
+        Where the other name is, on the same disk; None: beside the file.
 
     Yields
     ------
@@ -40,7 +42,7 @@ def replacing(path):
         The name to write to.  After an error that file is removed, and what was there
         before is there still.
     """
-    temporary = temporary_name(path)
+    temporary = temporary_name(path if folder is None else folder / path.name)
     try:
         yield temporary
         with temporary.open("r+b") as file:

@@ -47,6 +47,7 @@ from ._code import (
     tallies,
 )
 from ._files import file_stamp
+from ._identity import is_made_up
 from ._signals import SignalInFile, map_stamp
 from .recordings import Recording, WindowStack
 from .windows import EEGWindows
@@ -120,10 +121,7 @@ def installed_versions(*names):
 
 def without_made_up_names(columns):
     """Return metadata with numbers in place of names that datasets were given."""
-    # Here, since it takes torch.
-    from ._pairs import anonymous
-
-    made_up = anonymous(columns)
+    made_up = is_made_up(columns["dataset"])
     if not made_up.any():
         return columns
     codes = pd.Series(pd.factorize(columns["dataset"])[0], columns.index, dtype=object)

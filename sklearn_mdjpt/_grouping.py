@@ -15,7 +15,7 @@ def check_groups(values, n_rows, name):
     Parameters
     ----------
     values : array-like of shape (n_rows,), scalar or None
-        Ids; ``3``, ``3.0`` and ``"3"`` are one.
+        Ids; ``3``, ``3.0`` and ``"3"`` are one, as are ``b"a"`` and ``"a "``.
     n_rows : int
         Number of rows.
     name : str

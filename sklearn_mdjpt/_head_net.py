@@ -8,12 +8,12 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 
+from ._callbacks import LeavesLoggersOut, copy_callbacks
 from ._net import RemembersInterruption
-from ._validation import copy_callbacks
 from .nn import MLPHead
 
 
-class HeadNet(RemembersInterruption, NeuralNetClassifier):
+class HeadNet(LeavesLoggersOut, RemembersInterruption, NeuralNetClassifier):
     """skorch classifier that remembers whether its training was interrupted."""
 
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ._validation import check_numeric, check_sfreq, list_some, name_windows
+from ._flaws import refuse_array_flaws, refuse_flaws
+from ._validation import check_numeric, check_sfreq
 from .channels import CANONICAL_CHANNELS
 from .windows import EEGWindows
 
@@ -44,9 +45,10 @@ mne.Epochs, or braindecode BaseConcatDataset
         given = dict.fromkeys(
             ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
         )
-        windows = EEGWindows._from_epochs(X, given=given)
+        # Rows stay as they are: a mark is for who makes the windows to heed.
+        windows, *_ = EEGWindows._from_epochs(X, given=given)
     elif _is_braindecode(X):
-        windows = EEGWindows.from_braindecode(X)
+        windows, _ = EEGWindows._from_braindecode(X)
     else:
         windows = _from_array(X, ch_names, sfreq)
     if not len(windows):
@@ -78,44 +80,32 @@ def check_window_array(X):
     return X
 
 
-def check_finite(X, *, constant=True):
+def check_finite(X, channels=None, *, constant=True):
     """Raise where windows (EEGWindows or 3-D array) cannot be used, naming them.
 
     Parameters
     ----------
     X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
         Windows.
+    channels : CommonChannels or ChosenChannels, default=None
+        Which channels of EEGWindows are used; None: all.
     constant : bool, default=True
         Whether windows that are constant in every channel will do.
 
     Raises
     ------
     ValueError
-        If windows hold NaN or inf, or are constant.
+        If windows hold NaN or inf in a channel that is used, or are constant.
     """
-    not_finite, still = np.zeros(len(X), bool), np.zeros(len(X), bool)
-    if isinstance(X, EEGWindows):
-        for source, rows, starts, n_times in X.blocks():
-            for length in np.unique(n_times):
-                same = n_times == length
-                flaws = source.window_flaws(starts[same], length)
-                not_finite[rows[same]], still[rows[same]] = flaws
-    else:
-        not_finite = ~np.isfinite(X).all(axis=(1, 2))
-        if not constant:
-            still = (X == X[:, :, :1]).all(axis=(1, 2))
-    for bad, what in (
-        (not_finite, "hold NaN or inf"),
-        (still & (not constant), "are constant in every channel"),
-    ):
-        if bad.any():
-            rows = np.flatnonzero(bad)
-            known = isinstance(X, EEGWindows)
-            which = name_windows(rows, X.metadata) if known else list_some(rows)
-            raise ValueError(
-                f"{bad.sum()} of {len(bad)} windows {what}: "
-                f"{which if known else f'windows {which}'}."
-            )
+    if not isinstance(X, EEGWindows):
+        refuse_array_flaws(X, constant=constant)
+        return
+    blocks = (
+        (*block, np.arange(block[0].n_channels) if channels is None
+         else channels.picks(block[0]))
+        for block in X.blocks()
+    )  # fmt: skip
+    refuse_flaws(blocks, X.metadata, constant=constant)
 
 
 def _from_array(X, ch_names, sfreq):

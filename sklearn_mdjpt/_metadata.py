@@ -4,7 +4,7 @@ import numpy as np
 
 from ._grouping import check_groups
 from ._inputs import as_windows, is_array
-from ._validation import check_ids, list_some
+from ._validation import check_column, check_ids, check_onsets, join_ids, list_some
 
 KEYWORDS = {
     "subjects": "subject",
@@ -63,7 +63,7 @@ def read_metadata(X, names, given, *, extractor, domain="subject"):
         lack some of it.
     """
     if is_array(X):
-        known = given | {"domains": _joined(given, DOMAINS[domain])}
+        known = given | {"domains": _joined(given, DOMAINS[domain], len(X))}
         return X, {name: known[name] for name in names}
     windows = as_windows(X, per_window=_reads_single_windows(extractor))
     # The same ids beside X do no harm: with metadata routing, those that a splitter
@@ -86,10 +86,14 @@ def read_metadata(X, names, given, *, extractor, domain="subject"):
 def _agrees(windows, column, values):
     """Whether values are the ids of the windows, bare or as `EEGWindows.groups`."""
     own = windows.metadata[column]
-    if np.ndim(values) != 1 or len(values) != len(own) or own.isna().any():
+    try:
+        values = check_column(values, len(own), column)
+    except ValueError:
+        return False
+    if own.isna().any():
         return False
     if column == "onset":
-        return bool((own.to_numpy() == np.asarray(values, dtype=float)).all())
+        return bool((own.to_numpy() == check_onsets(values, len(own))).all())
     ids = check_ids(values, len(own), column)
     return bool((ids == own).all() or (ids == windows.groups(column)).all())
 
@@ -121,17 +125,12 @@ def _column(windows, column, keyword):
     return windows.groups(column)
 
 
-def _joined(given, names):
+def _joined(given, names, n_rows):
     """Domains of an array: the last of the names, within the others where given."""
     if given[names[-1]] is None:
         return None
-    parts = [given[name] for name in names if given[name] is not None]
-    if len(parts) == 1:
-        return parts[0]
-    n_rows = len(given[names[-1]])
-    ids = [
-        check_groups(given[name], n_rows, name)
-        for name in names
-        if given[name] is not None
-    ]
-    return np.array(["/".join(row) for row in zip(*ids, strict=True)])
+    known = [name for name in names if given[name] is not None]
+    if len(known) == 1:
+        return given[known[0]]
+    ids = [check_groups(given[name], n_rows, name) for name in known]
+    return np.array([join_ids(*row) for row in zip(*ids, strict=True)])

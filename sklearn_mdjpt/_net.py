@@ -11,6 +11,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from torch.nn.utils import get_total_norm
 
+from ._callbacks import LeavesLoggersOut
 from ._checkpoints import can_hold
 from ._processes import Alone
 from ._runtime import DeferredSignals
@@ -44,7 +45,7 @@ class RemembersInterruption:
             return super().fit_loop(*args, **kwargs)
 
 
-class PretrainingNet(NeuralNet):
+class PretrainingNet(LeavesLoggersOut, NeuralNet):
     """skorch net whose batches are pairs of subjects, and that can be resumed.
 
     Parameters

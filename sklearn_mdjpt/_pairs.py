@@ -7,8 +7,10 @@ import pandas as pd
 import torch
 from sklearn.utils.multiclass import type_of_target
 
+from ._identity import is_made_up
+from ._moments import find_moments, number_windows
 from ._processes import deal_out
-from ._validation import check_ids, check_onsets, list_some
+from ._validation import check_ids, check_onsets, check_y, list_some
 from .channels import CANONICAL_CHANNELS
 from .nn import LabelPairSampler, StimulusPairSampler
 from .nn.pretraining import DatasetPart
@@ -36,9 +38,9 @@ def pair_columns(windows, **keywords):
 
     Returns
     -------
-    DataFrame of shape (n_windows, 5)
-        Columns subject, dataset, session, stimulus, onset.  Where onsets are missing,
-        the order of windows within subject, session and stimulus stands in.
+    DataFrame of shape (n_windows, 7)
+        Columns subject, dataset, session, stimulus, onset, and as `number_windows` has
+        them run and order.
     """
     columns = windows.metadata[list(_KEYWORDS.values())]
     n = len(columns)
@@ -50,30 +52,14 @@ def pair_columns(windows, **keywords):
             given = check_onsets(values, n, keyword)
         else:
             given = pd.Series(check_ids(values, n, keyword), dtype=object)
-        unknown = columns[name].isna() if name != "dataset" else anonymous(columns)
+        unknown = columns[name].isna()
+        if name == "dataset":
+            unknown = pd.Series(is_made_up(columns[name]), columns.index)
         columns[name] = columns[name].mask(unknown, given)
-    missing = columns["onset"].isna()
-    if missing.any():
-        runs = columns.groupby(
-            ["dataset", "subject", "session", "stimulus"], dropna=False, sort=False
-        )
-        order = runs.cumcount().astype(float)
-        counts = runs.size().reset_index(name="n").dropna(subset=["stimulus"])
-        uneven = counts.groupby(["dataset", "stimulus"])["n"].nunique() > 1
-        if uneven.any():
-            warnings.warn(
-                "Onsets are not known, and the order of windows stands in; but "
-                f"{uneven.sum()} stimuli have more windows for some subjects than for "
-                "others, so that order may pair different moments. Pass onsets=.",
-                stacklevel=5,
-            )
-        columns["onset"] = columns["onset"].mask(missing, order)
+    columns["run"], columns["order"] = number_windows(
+        windows, columns.assign(trial=windows.metadata["trial"])
+    )
     return columns
-
-
-def anonymous(columns):
-    """Datasets whose name was made up, because none was given."""
-    return columns["dataset"].str.match(r"dataset-[0-9a-f]{8}$")
 
 
 def uses_labels(columns, pairing):
@@ -126,19 +112,25 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
                 "to fit, or EEGWindows with subjects (Recording(..., subject=))."
             )
         aligned = pairing == "stimulus"
+        moments, counted = columns["onset"], None
+        if aligned:
+            moments, counted = find_moments(columns, datasets)
         sampler = StimulusPairSampler(
-            datasets, subjects, columns["session"], stimuli, columns["onset"],
-            aligned=aligned, rng=rng,
+            datasets, subjects, columns["session"], stimuli, moments,
+            counted=counted, aligned=aligned, rng=rng,
         )  # fmt: skip
         why = "no two subjects share two stimuli"
+        advice = "Check stimuli and onsets, or set pairing='label' (supervised)."
         if aligned:
             why = "no two subjects share a stimulus at two onsets, or two stimuli"
+            if counted.any() and not counted.all():
+                advice = f"Onsets are known for some windows only. {advice}"
         _report_left_out(
             sampler,
             columns,
             why,
             "Pre-training needs at least two subjects who share stimuli",
-            "Check stimuli and onsets, or set pairing='label' (supervised).",
+            advice,
         )
         return sampler, datasets, False
 
@@ -201,11 +193,7 @@ def _split_by_length(datasets, lengths, sfreq):
 
 
 def _check_labels(y, n_windows):
-    labels = np.asarray(y)
-    if labels.shape != (n_windows,):
-        raise ValueError(
-            f"y has shape {labels.shape}, but there are {n_windows} windows."
-        )
+    labels = check_y(y, n_windows)
     known = pd.notna(labels)
     if not known.any():
         raise ValueError("y has no label that is not missing.")
@@ -230,7 +218,7 @@ def _report_left_out(sampler, columns, why, needed, advice):
             "All subjects of a study need one name of dataset, and two of them must "
             "stay in the training fold."
         )
-    if len(n_subjects) > 1 and anonymous(columns).all():
+    if len(n_subjects) > 1 and is_made_up(columns["dataset"]).all():
         advice = (
             "The windows were made without dataset=, so each set counts as a dataset "
             "of its own; give them one name to pair their subjects."

@@ -43,23 +43,26 @@ def resampled_length(n_times, sfreq, new_sfreq):
     return np.asarray(np.floor(np.asarray(n_times) * ratio + 0.5), int)
 
 
-def bridge_gaps(x):
+def bridge_gaps(x, gaps=None):
     """Replace NaN and inf by straight lines, channel by channel, in place.
 
-    Filters run over the breaks between trials, where a gap must not spoil the windows
-    around it.  (Windows that hold NaN themselves are refused elsewhere.)
+    Filters run over the breaks between trials and over bad spans, where a gap must not
+    spoil the windows around it.  (Windows that hold NaN themselves are refused
+    elsewhere.)
 
     Parameters
     ----------
     x : ndarray of float, shape (n_lines, n_times)
         Signals; a line without any finite sample becomes NaN.
+    gaps : ndarray of bool, shape (n_times,), default=None
+        Samples that are gaps in every line, whatever they hold: bad spans.
 
     Returns
     -------
     ndarray of shape (n_lines, n_times)
         ``x`` itself.
     """
-    gaps = ~np.isfinite(x)
+    gaps = ~np.isfinite(x) if gaps is None else ~np.isfinite(x) | gaps
     for line in np.flatnonzero(gaps.any(axis=1)):
         finite = np.flatnonzero(~gaps[line])
         if len(finite):
@@ -70,7 +73,7 @@ def bridge_gaps(x):
     return x
 
 
-def resample(x, sfreq, new_sfreq):
+def resample(x, sfreq, new_sfreq, gaps=None):
     """Resample along the last axis with a linear-phase anti-aliasing filter.
 
     SciPy's polyphase filter, whose gain is one half at the lower of the two Nyquist
@@ -85,6 +88,8 @@ def resample(x, sfreq, new_sfreq):
         Signals, in any unit.
     sfreq, new_sfreq : float
         Rates in hertz.
+    gaps : ndarray of bool, shape (n_times,), default=None
+        Samples that are bridged whatever they hold.
 
     Returns
     -------
@@ -101,7 +106,7 @@ def resample(x, sfreq, new_sfreq):
     # A few lines at a time: SciPy works in float64, and a recording can be long.
     step = max(1, _LINE_SAMPLES // x.shape[-1])
     for i in range(0, len(lines), step):
-        part = bridge_gaps(lines[i : i + step].astype(float))
+        part = bridge_gaps(lines[i : i + step].astype(float), gaps)
         first, last = part[:, :1].copy(), part[:, -1:].copy()
         slope = (last - first) / max(1, x.shape[-1] - 1)
         part -= first + slope * np.arange(x.shape[-1])
@@ -114,7 +119,7 @@ def resample(x, sfreq, new_sfreq):
     return out
 
 
-def resample_cuts(x, starts, n_times, sfreq, new_sfreq, picks):
+def resample_cuts(x, starts, n_times, sfreq, new_sfreq, picks, gaps=None):
     """Cut windows from a signal at another rate without resampling all of it.
 
     The numbers are, to the last bit, those of windows cut from ``resample(x, ...)``:
@@ -133,6 +138,8 @@ def resample_cuts(x, starts, n_times, sfreq, new_sfreq, picks):
         Rates in hertz.
     picks : ndarray of int, shape (n_picks,)
         Channels to read.
+    gaps : ndarray of bool, shape (n_all_times,), default=None
+        As for `resample`.
 
     Returns
     -------
@@ -143,8 +150,8 @@ def resample_cuts(x, starts, n_times, sfreq, new_sfreq, picks):
     up, down = ratio.numerator, ratio.denominator
     reach = len(_filter(ratio)) // (2 * up) + 1
     length = n_times * down // up + 2 * reach + down + 2
-    base = _next_finite(x, picks, range(x.shape[1]))[1]
-    last = _next_finite(x, picks, range(x.shape[1] - 1, -1, -1))[1]
+    base = _next_finite(x, picks, range(x.shape[1]), gaps)[1]
+    last = _next_finite(x, picks, range(x.shape[1] - 1, -1, -1), gaps)[1]
     slope = (last - base) / max(1, x.shape[1] - 1)
     out = np.empty((len(picks), len(starts), n_times), np.float32)
     for i, start in enumerate(starts):
@@ -154,7 +161,9 @@ def resample_cuts(x, starts, n_times, sfreq, new_sfreq, picks):
         part = np.zeros((len(picks), length))
         inside = part[:, a - first : b - first]
         inside[:] = x[picks, a:b]
-        _bridge_part(inside, x, picks, a)
+        if gaps is not None:
+            inside[:, gaps[a:b]] = np.nan
+        _bridge_part(inside, x, picks, a, gaps)
         inside -= base + slope * np.arange(a, b)
         skip = start - first // down * up
         new = _resample_part(part, ratio)[:, skip : skip + n_times]
@@ -163,29 +172,29 @@ def resample_cuts(x, starts, n_times, sfreq, new_sfreq, picks):
     return out.swapaxes(0, 1)
 
 
-def _bridge_part(part, x, picks, a):
+def _bridge_part(part, x, picks, a, gaps):
     """Bridge ``part``, samples of x from a on, in place: as `bridge_gaps` does x."""
-    gaps = ~np.isfinite(part)
-    if not gaps.any():
+    holes = ~np.isfinite(part)
+    if not holes.any():
         return
-    lines = np.flatnonzero(gaps.any(axis=1))
+    lines = np.flatnonzero(holes.any(axis=1))
     # Where a gap goes on beyond the part, so does its bridge.
-    before = _next_finite(x, picks[lines], range(a - 1, -1, -1))
-    after = _next_finite(x, picks[lines], range(a + part.shape[1], x.shape[1]))
+    before = _next_finite(x, picks[lines], range(a - 1, -1, -1), gaps)
+    after = _next_finite(x, picks[lines], range(a + part.shape[1], x.shape[1]), gaps)
     ends = np.concatenate([*before, *after], axis=1)
     for line, (left_time, left, right_time, right) in zip(lines, ends, strict=True):
-        inside = np.flatnonzero(~gaps[line])
+        inside = np.flatnonzero(~holes[line])
         times = np.concatenate([[left_time], a + inside, [right_time]])
         values = np.concatenate([[left], part[line, inside], [right]])
         known = np.isfinite(values)
         if known.any():
-            missing = np.flatnonzero(gaps[line])
+            missing = np.flatnonzero(holes[line])
             part[line, missing] = np.interp(a + missing, times[known], values[known])
         else:
             part[line] = np.nan
 
 
-def _next_finite(x, picks, times):
+def _next_finite(x, picks, times, gaps):
     """Time and value, each (n_picks, 1), of a channel's first finite sample.
 
     In the order of ``times``, a range of step 1 or -1; NaN where there is none.
@@ -198,6 +207,8 @@ def _next_finite(x, picks, times):
         low, high = sorted((some[0], some[-1]))
         part = x[:, low : high + 1][picks[left], :: some.step]
         finite = np.isfinite(part)
+        if gaps is not None:
+            finite &= ~gaps[low : high + 1][:: some.step]
         done = finite.any(axis=1)
         place = finite[done].argmax(axis=1)
         found[0, left[done], 0] = np.asarray(some)[place]

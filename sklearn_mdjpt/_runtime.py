@@ -13,6 +13,8 @@ import torch
 from joblib.parallel import get_active_backend
 from sklearn.utils import check_random_state
 
+from .nn.precision import single_precision
+
 
 def resolve_device(device):
     """Return a torch device; "auto" takes a GPU when there is one."""
@@ -35,6 +37,22 @@ def seed_sequence(random_state):
     if random_state is None:
         return np.random.SeedSequence()
     return np.random.SeedSequence(check_random_state(random_state).randint(2**31))
+
+
+@contextlib.contextmanager
+def plain_torch():
+    """Run torch as it is when nothing is set, and restore the program's settings.
+
+    New tensors are float32 and on the CPU, and gradients can be taken, also where
+    `torch.set_default_dtype`, `torch.set_default_device`, `torch.no_grad` or
+    `torch.inference_mode` say otherwise outside.  All that builds or runs networks goes
+    through here.
+    """
+    device = contextlib.nullcontext()
+    if torch.get_default_device().type != "cpu":
+        device = torch.device("cpu")  # as a context it slows torch's functions down
+    with single_precision(), device, torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 _seeding = threading.Lock()

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from . import __version__
-from ._pairs import anonymous
-from ._validation import list_some
+from ._identity import is_made_up, say_what_is_hidden
+from ._validation import join_ids, list_some, split_ids
 from ._weights import read_weights
 from .channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from .nn import NormStatistics
@@ -59,6 +59,13 @@ class Seen(NamedTuple):
             return f"{who}, names left out"
         return f"{who} of {list_some(self.datasets) or 'datasets without a name'}"
 
+    def table(self):
+        """Return a table of the people that are known by name."""
+        rows = [split_ids(name) for name in self.subjects or ()]
+        # In files of earlier versions a slash may be part of a subject's id.
+        people = [(d, "/".join(part or "" for part in rest)) for d, *rest in rows]
+        return pd.DataFrame(people, columns=["dataset", "subject"], dtype=object)
+
 
 NOTHING_SEEN = Seen([], [], 0)
 NOT_KNOWN = Seen(None, None, None)
@@ -90,12 +97,16 @@ def file_metadata(parameters, seen, history):
 def seen_in(columns):
     """Names of the datasets and subjects in a table."""
     table = columns[["dataset", "subject"]].drop_duplicates()
-    n_subjects = None if table["subject"].isna().any() else len(table)
-    table = table[~anonymous(table)]
+    # Who is in two sets, one of them without a name, may be one or two.
+    countable = table["subject"].notna().all() and not say_what_is_hidden(
+        table, "subject"
+    )
+    n_subjects = len(table) if countable else None
+    table = table[~is_made_up(table["dataset"])]
     known = table.dropna()
     return Seen(
         list(table["dataset"].unique()),
-        [f"{d}/{s}" for d, s in zip(known["dataset"], known["subject"], strict=True)],
+        [join_ids(*row) for row in known.itertuples(index=False, name=None)],
         n_subjects,
     )
 

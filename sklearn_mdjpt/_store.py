@@ -27,7 +27,8 @@ from .recordings import Recording, WindowStack
 
 _INDEX = "index.json"
 _FORMAT = "sklearn_mdjpt windows"
-_FORMAT_VERSION = 1
+# Version 2 has cuts, which a reader of version 1 would not know of.
+_FORMAT_VERSION = 2
 _OUR_FILES = re.compile(r"(signal|places|column)-[0-9a-f]{16}\.npy")
 _CHUNK_BYTES = 2**24
 _PLACES = ("source_index", "starts", "n_times")
@@ -66,7 +67,7 @@ def write_store(folder, sources, places, metadata, *, overwrite=False):
             entry["signal"] = _write_signal(new, source)
         index = {
             "format": _FORMAT,
-            "format_version": _FORMAT_VERSION,
+            "format_version": 2 if any(e.get("cuts") for e in recordings) else 1,
             "package_version": __version__,
             "places": {
                 name: _write_array(new, "places", smallest(array))
@@ -139,12 +140,16 @@ def _describe(source):
     }
     if not source.is_continuous:
         return entry | {"per_window": bool(source.per_window)}
-    return entry | {
-        "dataset": source.dataset,
-        "subject": source.subject,
-        "session": source.session,
-        "bad_spans": [[plain(x) for x in span] for span in source.bad_spans],
-    }
+    return (
+        entry
+        | {
+            "dataset": source.dataset,
+            "subject": source.subject,
+            "session": source.session,
+            "bad_spans": [[plain(x) for x in span] for span in source.bad_spans],
+        }
+        | ({"cuts": [plain(x) for x in source.cuts]} if source.cuts else {})
+    )
 
 
 def _join_trials(sources):
@@ -198,6 +203,7 @@ def _restore(folder, entry, trials, *, verify):
         for name in ("dataset", "subject", "session"):
             setattr(source, name, entry[name])
         source.bad_spans = tuple((float(a), float(b)) for a, b in entry["bad_spans"])
+        source.cuts = tuple(float(cut) for cut in entry.get("cuts", ()))
         table, first, stop = entry["trials"]
         source.trials = trials[table].iloc[first:stop].reset_index(drop=True)
     source.close_file()
@@ -390,12 +396,12 @@ def _read_index(folder):
             f"found {found!r}."
         )
     version = index.get("format_version")
-    if version != _FORMAT_VERSION:
+    if version not in range(1, _FORMAT_VERSION + 1):
         newer = isinstance(version, int) and version > _FORMAT_VERSION
         advice = "Update sklearn_mdjpt." if newer else "It has to be saved again."
         raise ValueError(
             f"{str(path)!r} has format version {version!r}; this version of "
-            f"sklearn_mdjpt reads version {_FORMAT_VERSION}. {advice}"
+            f"sklearn_mdjpt reads versions up to {_FORMAT_VERSION}. {advice}"
         )
     expected = index.pop("sha256", None)
     found = _index_checksum(index)

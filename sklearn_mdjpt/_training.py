@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 from skorch.callbacks import Callback, PassthroughScoring
 
+from ._callbacks import copy_callbacks
 from ._net import PretrainingNet
 from ._processes import Together
-from ._validation import copy_callbacks
 from .nn.pretraining import JointLoss, JointPretraining
 
 _WARMUP_BATCHES = 3

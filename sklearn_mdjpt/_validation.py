@@ -4,14 +4,27 @@ Every check raises early and says what came and what was expected.  This module
 imports nothing of the package, so that every other module may use it.
 """
 
-import copy
 import importlib.util
+import math
 import numbers
 import os
+import re
+import unicodedata
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+# What str.strip takes off, and what else pads fields or marks the start of a text.
+_BYTES = (bytes, bytearray, memoryview)
+_BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\0\ufeff\u200b"
+
+
+# Rates that differ by less than this share of them are one.
+_SAME_RATE = 1e-6
 
 
 def check_sfreq(sfreq):
@@ -25,13 +38,53 @@ def check_sfreq(sfreq):
     return float(sfreq)
 
 
+def merge_rates(rates):
+    """Return what to take each of some sampling rates for, in hertz.
+
+    Those that differ by no more than a millionth, as rounding in files makes them, are
+    one rate: the one that is nearest to a whole number.
+
+    Parameters
+    ----------
+    rates : iterable of float
+        In hertz.
+
+    Returns
+    -------
+    dict of float to float
+        One entry for each of them.
+    """
+    groups = []
+    for rate in sorted(set(rates)):
+        if not groups or rate > groups[-1][0] * (1 + _SAME_RATE):
+            groups.append([])
+        groups[-1].append(rate)
+    return {
+        rate: min(group, key=lambda r: abs(r - round(r)))
+        for group in groups
+        for rate in group
+    }
+
+
+def show_rates(rates):
+    """Return several rates as texts, with so many digits that they differ."""
+    rates = list(rates)
+    for digits in range(6, 18):
+        texts = [f"{rate:.{digits}g}" for rate in rates]
+        if len(set(texts)) == len(set(rates)):
+            break
+    return texts
+
+
 def check_ch_names(ch_names, n_channels=None):
     """Return channel names as a tuple of str; raise on duplicates in any case."""
     if isinstance(ch_names, str):
         raise TypeError(
             f"ch_names must be a sequence of names, got the single string {ch_names!r}."
         )
-    names = tuple(str(name).strip() for name in ch_names)
+    if getattr(ch_names, "ndim", 1) == 2:  # as files of MATLAB have them
+        ch_names = np.ravel(ch_names)
+    names = tuple(str(as_cell(_unwrap(name))) for name in ch_names)
     if n_channels is not None and len(names) != n_channels:
         raise ValueError(
             f"ch_names has {len(names)} names, but the signal has {n_channels} "
@@ -66,70 +119,272 @@ def check_numeric(array, name):
     return array
 
 
+def as_cell(value):
+    """Return a cell of a table: text decoded and stripped, all else as it came."""
+    if isinstance(value, _BYTES):
+        return _strip(_decode(bytes(value)))
+    # Members of an Enum and numpy's texts are str, too, and become what they hold.
+    return _strip(str.__str__(value)) if isinstance(value, str) else value
+
+
+def as_label(value):
+    """Return a label: text decoded and stripped, numbers as they came, or None.
+
+    Blank text is missing.  MATLAB's cells, which are arrays of one value, are opened.
+
+    Raises
+    ------
+    TypeError
+        If it is no single value.
+    ValueError
+        If it is bytes that are no text.
+    """
+    value = as_cell(_unwrap(value))
+    if type(value).__hash__ is None:
+        raise TypeError(f"expected a name or a number, got {type(value).__name__}")
+    missing = (
+        value is pd.NA or value is pd.NaT or (isinstance(value, str) and not value)
+    )
+    return None if missing else value
+
+
 def as_id(value):
     """Return an identifier as str, or None where it is missing.
 
-    ``3``, ``3.0`` and ``"3"`` name the same subject, whichever table they came from.
+    ``3``, ``3.0``, ``"3"``, ``"3 "`` and ``b"3"`` name the same subject, whichever file
+    they came from.
     """
-    if value is None or value is pd.NA:
-        return None
-    if isinstance(value, str):
+    value = as_label(value)
+    if value is None or isinstance(value, str):
         return value
-    if isinstance(value, numbers.Real):
+    if isinstance(value, numbers.Real | Decimal) and not isinstance(value, bool):
         if value != value:
             return None
-        if not isinstance(value, bool) and float(value).is_integer():
-            return str(int(value))
-    return str(value)
+        return str(int(value)) if float(value).is_integer() else str(value)
+    if pd.isna(value):
+        return None
+    if isinstance(value, date | np.datetime64):
+        # A column of pandas and an array spell one day differently.
+        return str(pd.Timestamp(value)).removesuffix(" 00:00:00")
+    return _strip(str(value))
+
+
+def _unwrap(value):
+    """Return what an array or list of one value holds, None if it holds none."""
+    while _holds_values(value):
+        if value is np.ma.masked:
+            return None
+        inside = value if isinstance(value, list | tuple) else np.ravel(value)
+        if len(inside) > 1:
+            raise TypeError(
+                f"expected one name or number, got {len(inside)} together: {value!r}"
+            )
+        value = inside[0] if len(inside) else None
+    return value
+
+
+def _holds_values(value):
+    if isinstance(value, np.generic):
+        return False
+    return isinstance(value, list | tuple) or hasattr(value, "__array__")
+
+
+def _decode(value):
+    try:
+        text = value.rstrip(b"\0").decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"expected text in UTF-8, got the bytes {value!r}; decode them, for "
+            "example with .decode('latin-1')"
+        ) from error
+    if "\0" in text:
+        raise ValueError(
+            f"expected text in UTF-8, got bytes with zeros among them, {value!r}; "
+            "decode them, for example with .decode('utf-16')"
+        )
+    return text
+
+
+@lru_cache(2**14)  # few names stand for many windows
+def _strip(text):
+    return unicodedata.normalize("NFC", text.strip(_BLANKS))
+
+
+def join_ids(*ids):
+    """Make one name of several ids, as "SEED/03"; no two combinations share a name.
+
+    A slash inside an id is spelled "%2F" (and "%2F" and "%25" in it "%252F", "%2525").
+
+    Parameters
+    ----------
+    *ids : str or None
+        Missing ids leave their place empty, as in "SEED//1"; at the end they are left
+        out.
+
+    Returns
+    -------
+    str
+    """
+    known = [not pd.isna(value) for value in ids]
+    n = len(ids) - known[::-1].index(True) if any(known) else 0
+    return "/".join(
+        re.sub("%(?=2F|25)", "%25", str(value)).replace("/", "%2F") if is_known else ""
+        for value, is_known in zip(ids[:n], known[:n], strict=True)
+    )
+
+
+def split_ids(name):
+    """Return the ids that `join_ids` has joined, None where a place is empty."""
+    spelled = {"%2F": "/", "%25": "%"}
+    return [
+        re.sub("%2F|%25", lambda match: spelled[match[0]], part) or None
+        for part in name.split("/")
+    ]
 
 
 def check_column(values, n_rows, name):
-    """Return one value per row as an object array; a scalar is repeated."""
-    if values is None or isinstance(values, str | bytes) or np.ndim(values) == 0:
+    """Return one value per row as an object array; a scalar is repeated.
+
+    A column (n_rows, 1) or, as files of MATLAB have it, a row (1, n_rows) will do.
+    """
+    values = _one_dimensional(values, name)
+    if _is_scalar(values):
         column = np.empty(n_rows, dtype=object)
         column[:] = values
         return column
-    column = np.empty(len(values), dtype=object)
-    column[:] = list(values)
-    if len(column) != n_rows:
+    if len(values) != n_rows:
         raise ValueError(
-            f"{name} has {len(column)} entries, but there are {n_rows} windows."
+            f"{name} has {len(values)} entries, but there are {n_rows} windows."
         )
-    return column
+    return np.fromiter(values, object, n_rows)
 
 
 def _one_dimensional(values, name):
-    """Return values as they are, a table of one column as that column."""
+    """Return a scalar, or a sequence with a length; raise on several columns."""
     if isinstance(values, dict | set | frozenset) or hasattr(values, "__next__"):
         raise TypeError(
             f"{name} must be a scalar or an array of one entry for each window, got "
             f"{type(values).__name__}."
         )
+    if _is_scalar(values):
+        return _unwrap(values)
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.tolist()  # with None for what is masked
     shape = getattr(values, "shape", None)
-    if shape is None or len(shape) < 2:
+    if shape is None:
+        values = list(values)
+        shape = _shape_of(values)
+    elif not hasattr(values, "dtypes") and hasattr(values, "__array__"):
+        pandas = isinstance(values, pd.Index | pd.api.extensions.ExtensionArray)
+        values = values if pandas else np.asarray(values)
+    if len(shape) == 1:
         return values
-    if len(shape) > 2 or shape[1] != 1:
+    if sum(n != 1 for n in shape) > 1:
         raise ValueError(
-            f"{name} must have one entry for each window, got shape {tuple(shape)}."
+            f"{name} must have one entry for each window, got shape {tuple(shape)}. "
+            "Several columns (ratings, for example) go into extra=, each under a name "
+            "of its own."
         )
-    return np.asarray(values)[:, 0]
+    if isinstance(values, pd.DataFrame) and shape[1] == 1:
+        return values.iloc[:, 0]  # with its dtype
+    return np.ravel(np.asarray(values, object if isinstance(values, list) else None))
+
+
+def _is_scalar(values):
+    return isinstance(values, (str, *_BYTES)) or not np.iterable(values)
+
+
+def count_values(values):
+    """Return how many values an array, or lists in lists, hold."""
+    return math.prod(_shape_of(values))
+
+
+def _shape_of(rows):
+    try:
+        return np.shape(rows)
+    except ValueError:  # rows of several lengths
+        return (len(rows),)
 
 
 def check_ids(values, n_rows, name):
     """Return one identifier (str or None) per row."""
-    column = check_column(_one_dimensional(values, name), n_rows, name)
-    return np.array([as_id(value) for value in column], dtype=object)
+    return _map_rows(as_id, check_column(values, n_rows, name), name)
+
+
+def check_labels(values, n_rows, name="y"):
+    """Return one label per row: text, a number, or None or NaN where missing."""
+    return _map_rows(as_label, check_column(values, n_rows, name), name)
+
+
+def check_y(y, n_rows):
+    """Return labels that were passed beside windows as `EEGWindows.y` has its own."""
+    if count_values(y) != n_rows:
+        raise ValueError(f"y has shape {np.shape(y)}, but there are {n_rows} windows.")
+    return as_array(check_labels(y, n_rows))
+
+
+def as_array(labels):
+    """Return an object array of labels as an array of text or numbers.
+
+    It stays as it is where some are missing, or text stands beside numbers.
+    """
+    if pd.isna(labels).any():
+        return labels
+    is_text = {isinstance(label, str) for label in labels}
+    return np.array(labels.tolist()) if len(is_text) == 1 else labels
+
+
+def strip_cells(table):
+    """Return a table without blanks around its texts, and with bytes decoded."""
+    table = table.copy()
+    for k, dtype in enumerate(table.dtypes):
+        if pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype):
+            before = table.iloc[:, k]
+            after = _map_rows(as_cell, before, table.columns[k])
+            # Columns without blanks keep their dtype.
+            if any(a is not b and a != b for a, b in zip(after, before, strict=True)):
+                table.isetitem(k, pd.Series(after, table.index, dtype=object))
+    return table
+
+
+def _map_rows(function, column, name):
+    made = np.empty(len(column), dtype=object)
+    for row, value in enumerate(column):
+        try:
+            made[row] = function(value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name} of row {row}: {error}.") from error
+    return made
 
 
 def check_onsets(values, n_rows, name="onset"):
     """Return onsets in seconds (n_rows,), NaN where missing."""
-    column = check_column(_one_dimensional(values, name), n_rows, name)
+    column = check_labels(values, n_rows, name)
     try:
-        return np.array([np.nan if v is None else float(v) for v in column])
+        onsets = np.array([_seconds(value) for value in column], dtype=float)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{name} must be seconds from the trial's start: {error}."
         ) from error
+    if np.isinf(onsets).any():
+        row = np.flatnonzero(np.isinf(onsets))[0]
+        raise ValueError(
+            f"{name} of row {row} is infinite; expected seconds from the trial's start."
+        )
+    return onsets
+
+
+def _seconds(value):
+    """Return a number or a span of time in seconds, NaN where it is missing."""
+    if isinstance(value, float | int):
+        return value
+    if pd.isna(value):
+        return np.nan
+    if isinstance(value, np.timedelta64 | timedelta):
+        return pd.Timedelta(value).total_seconds()
+    if isinstance(value, np.datetime64 | date):
+        raise TypeError(f"got the date {value}")
+    return float(value)
 
 
 def check_option(value, options, name):
@@ -160,36 +415,6 @@ def check_installed(module, what, command):
         raise ImportError(f"{what} needs {module}: {command}.")
 
 
-def copy_callbacks(callbacks):
-    """Return copies, so that one fold's training leaves nothing behind in the next's.
-
-    Parameters
-    ----------
-    callbacks : list or None
-        Of skorch callbacks, or of pairs of name and callback.
-    """
-    if callbacks is None:
-        return []
-    if isinstance(callbacks, str) or not np.iterable(callbacks):
-        raise TypeError(
-            f"callbacks must be a list of skorch callbacks, got {callbacks!r}."
-        )
-    callbacks = list(callbacks)
-    for callback in callbacks:
-        bare = callback[-1] if isinstance(callback, tuple) and callback else callback
-        if not hasattr(bare, "on_train_begin"):
-            raise TypeError(
-                f"callbacks must be a list of skorch callbacks, got {bare!r} in it."
-            )
-    try:
-        return copy.deepcopy(callbacks)
-    except Exception as error:
-        raise TypeError(
-            "callbacks are copied for each training, and these cannot be: "
-            f"{error}. Open files and connections in on_train_begin."
-        ) from error
-
-
 def name_windows(rows, metadata):
     """Say which windows, and of which recordings.
 
@@ -209,10 +434,7 @@ def name_windows(rows, metadata):
     text = f"windows {list_some(rows)}"
     whose = metadata.iloc[rows][["dataset", "subject", "session"]].drop_duplicates()
     whose = whose[whose["subject"].notna()]
-    names = [
-        "/".join(str(name) for name in row if not pd.isna(name))
-        for row in whose.itertuples(index=False)
-    ]
+    names = [join_ids(*row) for row in whose.itertuples(index=False)]
     return f"{text} of {list_some(names)}" if names else text
 
 

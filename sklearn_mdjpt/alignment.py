@@ -19,10 +19,11 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._flaws import mix_channels
 from ._grouping import check_groups, rows_of_groups
 from ._inputs import as_windows, check_finite, check_window_array, is_array
 from ._metadata import ReadsWindows
-from ._montage import CommonChannels
+from ._montage import CommonChannels, SharedChannels
 from ._spd import (
     EIGENVALUE_FLOOR,
     METRICS,
@@ -35,7 +36,7 @@ from ._spd import (
     stretch,
     window_covariances,
 )
-from ._validation import as_id, check_option, list_some
+from ._validation import as_id, check_labels, check_option, count_values, list_some
 from .channels import site_names
 from .windows import EEGWindows
 
@@ -474,8 +475,10 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
         check_option(self.channels, ("auto", "canonical"), "channels")
         if not callable(self.estimator):
             check_option(self.estimator, _ESTIMATORS, "estimator")
-        X = _check_windows(X)
-        self._channels = _common_channels(X, self.channels)
+        X = _as_windows_or_array(X)
+        channels = _common_channels(X, self.channels)
+        check_finite(X, channels, constant=False)
+        self._channels = channels
         self.ch_names_ = self._channels.names if self._channels else None
         self.n_channels_ = len(self._channels.names) if self._channels else X.shape[1]
         return self
@@ -499,7 +502,8 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
             If the channels differ from those in ``fit``, or a window holds NaN or inf.
         """
         check_is_fitted(self)
-        X = _check_windows(X)
+        X = _as_windows_or_array(X)
+        check_finite(X, self._channels, constant=False)
         C = self.n_channels_
         if not isinstance(X, EEGWindows):
             if X.shape[1] != C:
@@ -541,8 +545,9 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         x \mapsto A_d x, \qquad A_d = G^{1/2} M_d^{-1/2}.
 
     By default it is Euclidean alignment [1]_: all channels of a domain become
-    uncorrelated, of variance 1. Each montage is aligned in its own channel space; where
-    X holds several, the aligned signals then go onto the 60 canonical channels.
+    uncorrelated, of variance 1. Each montage is aligned in the space of those of its
+    channels that the output is made of; where X holds several, the aligned signals then
+    go onto the 60 canonical channels, of which an ECG, say, is no part.
 
     Parameters
     ----------
@@ -714,13 +719,17 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X, names, given = self._check(X, domains, sample_domain)
+        if isinstance(X, EEGWindows) != (self._channels is not None):
+            was, now = ("EEGWindows", "an array")[:: 1 if self._channels else -1]
+            raise ValueError(f"fit was given {was}, transform is given {now}.")
         if isinstance(X, EEGWindows) and given != self._given:
             raise ValueError(
                 f"fit was given {'domains' if self._given else 'no domains'}, and "
                 f"transform {'none' if self._given else 'some'}: windows would be "
                 "aligned by something else than in fit."
             )
-        return self._align(X, names, _by_montage(X, names))
+        check_finite(X, self._channels, constant=False)
+        return self._align(X, names, _by_montage(X, names, self._channels))
 
     def __sklearn_tags__(self):
         """Say that X is 3-D (or `EEGWindows`)."""
@@ -731,7 +740,7 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
 
     def _check(self, X, domains, sample_domain):
         """Return X, its domains, and whether these were given by keyword."""
-        X = _check_windows(X)
+        X = _as_windows_or_array(X)
         names = _given_domains(len(X), domains, sample_domain)
         given = names is not None
         if not given and isinstance(X, EEGWindows):
@@ -744,7 +753,8 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         check_option(self.domain, ("subject", "session", "dataset"), "domain")
         X, names, given = self._check(X, domains, sample_domain)
         channels = _common_channels(X, self.channels)
-        parts = _by_montage(X, names)
+        check_finite(X, channels, constant=False)
+        parts = _by_montage(X, names, channels)
         if len(parts) > 1 and self.target not in ("identity", "mean"):
             raise ValueError(
                 f"X has {len(parts)} montages, which cannot share the target "
@@ -766,9 +776,6 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         return X, names, parts
 
     def _align(self, X, names, parts):
-        if isinstance(X, EEGWindows) != (self._channels is not None):
-            was, now = ("EEGWindows", "an array")[:: 1 if self._channels else -1]
-            raise ValueError(f"fit was given {was}, transform is given {now}.")
         congruences, which = [], np.empty(len(X), int)  # and that of each window
         for montage, (rows, of_montage, matrices) in parts.items():
             alignment = self._alignment(montage, matrices)
@@ -783,10 +790,10 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         mixes = []
         for source, rows, _, _ in X.blocks():
             onto = self._channels.matrix(source)
-            order = _alphabetical(source)
+            order = _alphabetical(source, self._channels)
             codes, used = pd.factorize(which[rows])
             for k, some in zip(used, rows_of_groups(codes), strict=True):
-                A = np.empty_like(congruences[k])
+                A = np.zeros((source.n_channels, source.n_channels))
                 A[np.ix_(order, order)] = congruences[k]
                 mixes.append((rows[some], A if onto is None else onto @ A))
         return X._mixed(mixes, self._channels.names, keep_sites=not self._channels.maps)
@@ -896,7 +903,7 @@ def covariance_distance(
     check_option(metric, METRICS, "metric")
     _check_floor(eigenvalue_floor)
     if not is_array(X):
-        X = _check_windows(X)
+        X = _as_windows_or_array(X)
         if domains is None or isinstance(domains, str):
             domains = X.groups(domains or "subject")
         X = _shared_covariances(X)
@@ -944,14 +951,11 @@ def _shared_covariances(X):
 
     Not on the canonical ones: there the montages would differ most in what they lack.
     """
-    montages = [set(site_names(source.ch_names)) for source in X.recordings]
-    shared = sorted(set.intersection(*montages))
-    if not shared:
-        raise ValueError("The montages have no channel in common to compare.")
-    matrices = np.empty((len(X), len(shared), len(shared)))
+    channels = SharedChannels(X)
+    check_finite(X, channels, constant=False)
+    matrices = np.empty((len(X), len(channels.names), len(channels.names)))
     for source, rows, starts, n_times in X.blocks():
-        names = site_names(source.ch_names)
-        picks = np.eye(len(names))[[names.index(name) for name in shared]]
+        picks = channels.matrix(source)
         matrices[rows] = _source_covariances(source, starts, n_times, picks)
     return matrices
 
@@ -970,9 +974,11 @@ def _find_domains(n_rows, y, domains, sample_domain):
     names = _given_domains(n_rows, domains, sample_domain)
     if names is not None or y is None:
         return names
-    labels = list(y)
-    if len(labels) != n_rows:
-        raise ValueError(f"y has {len(labels)} labels for {n_rows} matrices.")
+    if count_values(y) != n_rows:
+        if len(y) != n_rows:
+            raise ValueError(f"y has {len(y)} labels for {n_rows} matrices.")
+        return None  # several columns of ratings
+    labels = check_labels(y, n_rows)
     if not all(isinstance(label, str) and "/" in label for label in labels):
         return None
     coded = [label.rsplit("/", 1) for label in labels]
@@ -1017,12 +1023,11 @@ def _warn_of_singles(rows_by_domain):
         )
 
 
-def _check_windows(X):
-    """Return X as EEGWindows or a numeric 3-D array, without NaN."""
+def _as_windows_or_array(X):
+    """Return X as EEGWindows or a numeric 3-D array."""
     X = check_window_array(X) if is_array(X) else as_windows(X)
     if not len(X):
         raise ValueError("X has no windows; at least one is expected.")
-    check_finite(X, constant=False)
     return X
 
 
@@ -1062,7 +1067,7 @@ def _array_covariances(X, matrix, estimator):
     for first in range(0, len(X), step):
         x = X[first : first + step].astype(float)
         out[first : first + step] = window_covariances(
-            x if matrix is None else matrix @ x, estimator
+            x if matrix is None else mix_channels(matrix, x), estimator
         )
     return out
 
@@ -1077,24 +1082,34 @@ def _checked(matrices):
     return matrices
 
 
-def _alphabetical(source):
-    """Order of a recording's channels by name."""
-    return np.argsort(site_names(source.ch_names))
+def _alphabetical(source, channels):
+    """Order by name of those of a recording's channels that are used."""
+    picks = channels.picks(source)
+    names = site_names(source.ch_names)
+    return picks[np.argsort([names[k] for k in picks])]
 
 
-def _by_montage(X, names):
-    """Rows, domains and covariances of each montage, channels in alphabetical order."""
+def _by_montage(X, names, channels):
+    """Rows, domains and covariances of each montage, channels in alphabetical order.
+
+    Channels that ``channels`` does not use are left out.
+    """
     if not isinstance(X, EEGWindows):
         matrices = _array_covariances(X, None, "scm")
         return {None: (np.arange(len(X)), names, matrices)}
     parts = {}
     for source, rows, starts, n_times in X.blocks():
-        order = _alphabetical(source)
+        order = _alphabetical(source, channels)
         montage = tuple(site_names(source.ch_names)[i] for i in order)
-        matrices = _source_covariances(source, starts, n_times, None)
+        if len(order) < source.n_channels:
+            choice = np.eye(source.n_channels)[order]
+            matrices = _source_covariances(source, starts, n_times, choice)
+        else:
+            matrices = _source_covariances(source, starts, n_times, None)
+            matrices = matrices[:, order][:, :, order]
         all_rows, all_matrices = parts.setdefault(montage, ([], []))
         all_rows.append(rows)
-        all_matrices.append(matrices[:, order][:, :, order])
+        all_matrices.append(matrices)
     joined = {}
     for montage, (rows, matrices) in parts.items():
         rows = np.concatenate(rows)

@@ -20,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from ._callbacks import SharesLoggers, copy_callbacks
 from ._canonical import CanonicalReader
 from ._inputs import as_windows, is_array
 from ._labels import check_labels, class_weights
@@ -28,9 +29,10 @@ from ._validation import (
     check_option,
     check_path,
     check_sfreq,
-    copy_callbacks,
     list_some,
+    merge_rates,
     name_windows,
+    show_rates,
 )
 from .channels import CANONICAL_CHANNELS
 from .compose import WindowFeatures
@@ -58,7 +60,7 @@ _PLAUSIBLE_SD = (1e-3, 1e4)
 _AMPLITUDE_WINDOWS = 32
 
 
-class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
+class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
     """A network of braindecode, trained on windows.
 
     ``fit`` builds the network for the windows at hand, takes over weights if there
@@ -119,7 +121,8 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         Threads of torch; None leaves the setting.  Workers of joblib take no more than
         their share of the cores in any case.
     callbacks : list of skorch callbacks, default=None
-        Further callbacks for the training.
+        Further callbacks for the training.  They are copied, and shared as far as they
+        cannot be, as in `MDJPTEncoder`.
     random_state : int, RandomState instance or None, default=None
         Seeds initial weights, batches and dropout.  The same seed gives the same
         numbers on one machine; torch's and numpy's global states are left alone.
@@ -268,6 +271,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         from ._head_net import head_history
         from ._runtime import (
             forked_torch,
+            plain_torch,
             resolve_device,
             seed_sequence,
             seeded_torch,
@@ -306,7 +310,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
             words["chs_info"] = _channel_info(
                 fitted["_channels"], windows, reader.sfreq
             )
-        with torch_threads(self.torch_threads), forked_torch(device):
+        with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
             with seeded_torch(seeds[0]):
                 module, arguments = make_module(cls, words, params, names)
             final = None
@@ -386,7 +390,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         import torch
 
-        from ._runtime import torch_threads
+        from ._runtime import plain_torch, torch_threads
 
         windows, _ = self._as_windows(X)
         reader, read = _make_reader(
@@ -401,7 +405,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
             )
         device = next(self.module_.parameters()).device
         logits = []
-        with torch_threads(self.torch_threads), torch.no_grad():
+        with plain_torch(), torch_threads(self.torch_threads), torch.no_grad():
             for first in range(0, len(windows), self.batch_size):
                 rows = np.arange(first, min(first + self.batch_size, len(windows)))
                 x = torch.from_numpy(read(rows)).to(device)
@@ -438,13 +442,14 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
         super().__setstate__(state)
         if tensors is not None:
             from ._braindecode_net import rebuild
-            from ._runtime import resolve_device
+            from ._runtime import plain_torch, resolve_device
 
             try:
                 device = resolve_device(self.device)
             except ValueError:
                 device = "cpu"  # the GPU stayed behind
-            self.module_ = rebuild(*self._network, tensors).to(device)
+            with plain_torch():
+                self.module_ = rebuild(*self._network, tensors).to(device)
 
     # The parts of fit -------------------------------------------------------------
 
@@ -461,7 +466,7 @@ class BraindecodeClassifier(ClassifierMixin, BaseEstimator):
     def _choose_channels(self, windows):
         if isinstance(self.channels, str):
             return CommonChannels(windows, self.channels)
-        return ChosenChannels(self.channels)
+        return ChosenChannels(self.channels, windows)
 
     def _check_parameters(self):
         """Raise on parameters that are out of range, before any work is done."""
@@ -526,11 +531,12 @@ def _make_reader(windows, *, _channels, _input, sfreq_):
 
 
 def _one_rate(windows):
-    rates = sorted({source.sfreq for source in windows.recordings})
+    rates = merge_rates(source.sfreq for source in windows.recordings)
+    rates = sorted({*rates.values()})
     if len(rates) > 1:
         raise ValueError(
-            f"X has several sampling rates ({list_some(rates)} Hz); set sfreq= to the "
-            "one that the network is to get."
+            f"X has several sampling rates ({list_some(show_rates(rates))} Hz); set "
+            "sfreq= to the one that the network is to get."
         )
     return rates[0]
 

@@ -13,6 +13,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._callbacks import SharesLoggers
 from ._grouping import check_groups
 from ._head_net import head_history, make_head_net
 from ._inputs import is_array
@@ -20,6 +21,7 @@ from ._labels import check_labels, class_weights
 from ._metadata import KEYWORDS, keyword_dict, read_metadata
 from ._runtime import (
     forked_torch,
+    plain_torch,
     resolve_device,
     seed_sequence,
     seeded_torch,
@@ -47,7 +49,7 @@ _SEEN = ("n_features_in_", "feature_names_in_")
 _BLOCK_ROWS = 8192  # rows that the head takes at once when it predicts
 
 
-class MDJPTClassifier(ClassifierMixin, BaseEstimator):
+class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
     """Emotion from windows of EEG: encoder, smoothing, and the paper's MLP head.
 
     ``fit`` fits the encoder (which pre-trains it, unless it has weights), smooths the
@@ -92,7 +94,8 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
     torch_threads : int, default=None
         Threads of torch in the head; None leaves the setting.
     callbacks : list of skorch callbacks, default=None
-        Further callbacks for the head's training.
+        Further callbacks for the head's training.  They are copied, and shared as far
+        as they cannot be, as in `MDJPTEncoder`.
     random_state : int, RandomState instance or None, default=None
         Seeds the head, its batches and the subjects set aside, and the encoder if it
         is None; an encoder that is given has its own.  torch's and numpy's global
@@ -262,7 +265,7 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         train, valid, held_out = self._split(metadata, codes, seeds[1])
 
         Z = _as_float32(features.fit_transform(X, y, **given))
-        with torch_threads(self.torch_threads), forked_torch(device):
+        with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
             net = make_head_net(
                 Z.shape[1],
                 len(classes),
@@ -364,7 +367,11 @@ class MDJPTClassifier(ClassifierMixin, BaseEstimator):
         Z = torch.from_numpy(_as_float32(self.features_.transform(X, **given)))
         # In double precision a row's numbers do not depend on the rows beside it.
         head = copy.deepcopy(self.module_).cpu().double()
-        with torch_threads(self.torch_threads), torch.inference_mode():
+        with (
+            plain_torch(),
+            torch_threads(self.torch_threads),
+            torch.inference_mode(),
+        ):
             logits = [head(rows.double()) for rows in Z.split(_BLOCK_ROWS)]
             return torch.softmax(torch.cat(logits), dim=1).numpy()
 

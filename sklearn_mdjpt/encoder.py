@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from . import __version__
+from ._callbacks import SharesLoggers, copy_callbacks
 from ._canonical import CanonicalReader
 from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
 from ._checkpoints import Run
@@ -35,6 +36,7 @@ from ._processes import Alone, join_processes
 from ._runtime import (
     compile_blocks,
     forked_torch,
+    plain_torch,
     resolve_device,
     seed_sequence,
     seeded_torch,
@@ -53,7 +55,8 @@ from ._training import history_table, make_net, without_loggers
 from ._validation import (
     check_option,
     check_path,
-    copy_callbacks,
+    check_y,
+    count_values,
     home_hint,
     list_some,
 )
@@ -129,7 +132,7 @@ _OF_TRANSFORM = (
 )
 
 
-class MDJPTEncoder(TransformerMixin, BaseEstimator):
+class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
     r"""Features of emotional EEG from an encoder pre-trained on several datasets.
 
     The encoder of mdJPT [1]_: linear attention along the patches of each channel, a
@@ -242,7 +245,9 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
         Workers of joblib take no more than their share of the cores in any case.
     callbacks : list of skorch callbacks, default=None
         Further callbacks for the training, such as `skorch.callbacks.LRScheduler` or
-        `skorch.callbacks.GradientNormClipping`.
+        `skorch.callbacks.GradientNormClipping`.  Each clone and each ``fit`` has copies
+        of them; what cannot be copied, such as the writer of
+        `skorch.callbacks.TensorBoard`, is shared (see the notes).
     released_activation : {"relu", None}, default="relu"
         What follows the spatial mixing of a released checkpoint; the files do not say.
     random_state : int, RandomState instance or None, default=None
@@ -308,6 +313,14 @@ class MDJPTEncoder(TransformerMixin, BaseEstimator):
     Weights are equal to the last bit on one machine with equal settings of speed.
     Callbacks go on where they were as far as their attributes are plain values or
     tensors, or have a ``state_dict``.
+
+    Callbacks are copied with all that they hold, so that no training (of a fold, of a
+    grid) leaves anything behind in another.  An attribute that cannot be copied (an
+    open file, a connection, a writer) is the same object in all copies: loggers of all
+    folds write to the same place.  A callback that as a whole cannot be copied is
+    shared with its state.  In other processes (``n_jobs=2``) only callbacks can be used
+    that can be pickled: those that open their files in ``on_train_begin``.  A pickle of
+    a fitted encoder leaves the others out, with a warning; files of `save` hold none.
 
     Plain arrays count as one subject, and so do Epochs without a metadata column
     "subject".  To normalise several subjects each by itself, use EEGWindows.
@@ -469,8 +482,10 @@ list of mne.Epochs or braindecode dataset
             takes a plain array for one subject (`EEGWindows.from_arrays` knows
             several).  EEGWindows bring their own, and these fill in what they lack.
         onsets : array-like of float, default=None
-            Seconds from the start of the trial; without them the order of windows
-            within subject and stimulus stands in.
+            Seconds from the start of the trial.  Without them the order of windows
+            within subject, session, stimulus and trial stands in; where they are known
+            for some windows only, seconds are not compared with order, and a warning
+            says who is paired how.
 
         Returns
         -------
@@ -544,7 +559,7 @@ list of mne.Epochs or braindecode dataset
         """
         check_is_fitted(self, "module_")
         windows, reader = self._read(X, self.module_, self._fitted_parameters)
-        with torch_threads(self.torch_threads):
+        with plain_torch(), torch_threads(self.torch_threads):
             features = extract_features(
                 self.module_,
                 reader,
@@ -565,6 +580,7 @@ list of mne.Epochs or braindecode dataset
         seeds = seed_sequence(self.random_state).generate_state(2).tolist()
         seeds = peers.share(seeds)
         with (
+            plain_torch(),
             torch_threads(self.torch_threads),
             forked_torch(device),
             contextlib.ExitStack() as held,
@@ -574,7 +590,9 @@ list of mne.Epochs or braindecode dataset
             parameters = {name: getattr(self, name) for name in _STORED}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
-            if y is not None and len(y) != len(windows):
+            if y is not None and count_values(y) == len(windows):
+                y = check_y(y, len(windows))
+            elif y is not None and len(y) != len(windows):
                 raise ValueError(f"y has {len(y)} labels for {len(windows)} windows.")
             module.to(device)
             if self.compile:
@@ -980,12 +998,13 @@ list of mne.Epochs or braindecode dataset
             )
         encoder = cls(weights=path, **file.parameters | overrides)
         encoder._check_parameters()
-        module, _ = encoder._make_module(file)
-        if encoder.subject_norm == "train":
-            module.set_statistics(file.statistics())
-        encoder.module_ = module.to(resolve_device(encoder.device)).eval()
-        if encoder.compile:
-            compile_blocks(module)
+        with plain_torch():
+            module, _ = encoder._make_module(file)
+            if encoder.subject_norm == "train":
+                module.set_statistics(file.statistics())
+            encoder.module_ = module.to(resolve_device(encoder.device)).eval()
+            if encoder.compile:
+                compile_blocks(module)
         encoder._fitted_parameters = file.parameters
         encoder.net_ = None
         encoder.history_ = file.history
@@ -1164,7 +1183,11 @@ list of mne.Epochs or braindecode dataset
         )
         device = _device(self.module_)
         isa, cda, centroids = [], [], []
-        with torch_threads(self.torch_threads), torch.inference_mode():
+        with (
+            plain_torch(),
+            torch_threads(self.torch_threads),
+            torch.inference_mode(),
+        ):
             for batch, _ in batches:
                 parts = batch.to(device).parts
                 outputs = JointPretraining(self.module_)(parts)

@@ -20,10 +20,18 @@ from scipy.fft import dct, idct, next_fast_len
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ._flaws import mix_channels
 from ._inputs import as_windows, check_finite, check_window_array, is_array
 from ._montage import CommonChannels
 from ._resampling import bridge_gaps, cache
-from ._validation import check_option, check_sfreq, list_some
+from ._validation import (
+    check_option,
+    check_sfreq,
+    join_ids,
+    list_some,
+    merge_rates,
+    show_rates,
+)
 from .windows import EEGWindows
 
 if TYPE_CHECKING:
@@ -40,6 +48,9 @@ DEFAULT_BANDS = {
 
 VARIANCE_FLOOR = 1e-20
 """Least variance of a band, volts squared (0.1 nV RMS): no EEG is as quiet."""
+
+UNITS_FACTOR = 300.0
+"""Amplitudes of EEG differ by less; volts and millivolts by a thousand."""
 
 _FILTER_ORDER = 4
 # Float64 samples in work at once: of windows 4 MB, of recordings, which are filtered
@@ -103,7 +114,9 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
     The filter multiplies the coefficients of the signal's discrete cosine transform
     (type II), where coefficient :math:`k` of :math:`N` has the frequency
     :math:`k f_s / 2 N`, by :math:`|H(f)|`. A continuous recording is filtered once as
-    a whole, breaks between trials included, and its windows are cut afterwards.
+    a whole, breaks between trials included, and its windows are cut afterwards. No
+    filter goes across a cut of the recording, and in its bad spans a straight line
+    stands in for the signal.
     Windows that came as arrays are filtered one by one, which by Parseval's theorem
     takes no more than :math:`\sigma^2 = \tfrac{1}{N} \sum_k |H(f_k)|^2 c_k^2` of the
     orthonormal coefficients. In windows of 5 seconds of EEG-like noise the two differ
@@ -167,18 +180,18 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         check_option(self.channels, ("auto", "canonical"), "channels")
         self.bands_ = _check_bands(self.bands)
         X = self._check_X(X)
+        channels: CommonChannels | None = None
         if isinstance(X, EEGWindows):
-            self._channels: CommonChannels | None = CommonChannels(X, self.channels)
-            self.ch_names_ = self._channels.names
-            self.n_channels_ = len(self.ch_names_)
-        else:
-            if self.channels == "canonical":
-                raise ValueError(
-                    "channels='canonical' needs channel names: pass EEGWindows "
-                    "(EEGWindows.from_arrays) instead of an array."
-                )
-            self.ch_names_ = self._channels = None
-            self.n_channels_ = X.shape[1]
+            channels = CommonChannels(X, self.channels)
+        elif self.channels == "canonical":
+            raise ValueError(
+                "channels='canonical' needs channel names: pass EEGWindows "
+                "(EEGWindows.from_arrays) instead of an array."
+            )
+        check_finite(X, channels)
+        self._channels = channels
+        self.ch_names_ = channels.names if channels else None
+        self.n_channels_ = len(channels.names) if channels else X.shape[1]
         self.n_features_out_ = self.n_channels_ * len(self.bands_)
         return self
 
@@ -200,10 +213,18 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the channels differ from those in fit, or a window holds NaN or inf.
+            If the channels differ from those in fit, or a window holds NaN or inf in
+            a channel that is used.
+
+        Warns
+        -----
+        UserWarning
+            If there is next to no signal in a channel, or amplitudes of recordings
+            differ so much that some must be in another unit (microvolts, say).
         """
         check_is_fitted(self)
         X = self._check_X(X)
+        check_finite(X, self._channels)
         if isinstance(X, EEGWindows):
             variance = np.empty((len(X), self.n_channels_, len(self.bands_)))
             for source, rows, starts, n_times in X.blocks():
@@ -211,6 +232,7 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
                 variance[rows] = _source_variances(
                     source, starts, n_times, matrix, tuple(self.bands_.values())
                 )
+            _warn_of_units(X, variance)
         else:
             if X.shape[1] != self.n_channels_:
                 raise ValueError(
@@ -256,10 +278,12 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
             X = as_windows(X)
             given = None if self.sfreq is None else check_sfreq(self.sfreq)
             for source, _, _, n_times in X.blocks():
-                if given is not None and given != source.sfreq:
+                rates = [source.sfreq if given is None else given, source.sfreq]
+                if len({*merge_rates(rates).values()}) > 1:
+                    given, found = show_rates(rates)
                     raise ValueError(
-                        f"sfreq={given:g} Hz was given, but X holds windows at "
-                        f"{source.sfreq:g} Hz. Leave sfreq=None for EEGWindows."
+                        f"sfreq={given} Hz was given, but X holds windows at "
+                        f"{found} Hz. Leave sfreq=None for EEGWindows."
                     )
                 _check_measurable(self.bands_, source.sfreq, n_times.min())
         else:
@@ -270,7 +294,6 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
                     "sampling rate of the array in hertz, or pass EEGWindows."
                 )
             _check_measurable(self.bands_, check_sfreq(self.sfreq), X.shape[2])
-        check_finite(X)
         return X
 
     def _channel_matrix(self, source):
@@ -299,6 +322,47 @@ class DifferentialEntropy(TransformerMixin, BaseEstimator):
             f"windows): their variance is set to {VARIANCE_FLOOR:g} V^2.",
             stacklevel=3,
         )
+
+
+def _warn_of_units(X, variance):
+    """Warn where recordings differ in amplitude as they do in different units."""
+    sizes, first = [], []
+    for _, rows, _, _ in X.blocks():
+        # Some windows of each tell its unit.
+        some = variance[rows[:: 1 + len(rows) // 16]]
+        known = some[(some >= VARIANCE_FLOOR).all(axis=2)]
+        if len(known):
+            # The band that has most: filters may have taken others away.
+            sizes.append(np.sqrt(np.median(known, axis=0).max()))
+            first.append(rows[0])
+    if not sizes or max(sizes) <= UNITS_FACTOR * min(sizes):
+        return
+    order = np.argsort(sizes)
+    border = 1 + np.argmax(np.diff(np.log(np.take(sizes, order))))
+    whose = X.metadata.iloc[np.take(first, order)]
+    sides = whose.iloc[:border], whose.iloc[border:]
+    low, high = _name_sides(*(side.sort_index() for side in sides))
+    factor = np.median(np.take(sizes, order[border:])) / np.median(
+        np.take(sizes, order[:border])
+    )
+    warnings.warn(
+        f"Different units? Amplitudes of {list_some(high, 4)} are {factor:.2g} times "
+        f"those of {list_some(low, 4)}, which moves entropies by {np.log(factor):.3g}. "
+        "Bring all to volts where windows are made (microvolts times 1e-6).",
+        stacklevel=3,
+    )
+
+
+def _name_sides(*tables):
+    """Name recordings by their datasets where these tell the tables apart."""
+    datasets = [set(table["dataset"]) for table in tables]
+    by = ["dataset"]
+    if set.intersection(*datasets):
+        by += ["subject", "session"]
+    return [
+        dict.fromkeys(join_ids(*row) for row in table[by].itertuples(index=False))
+        for table in tables
+    ]
 
 
 def _check_bands(bands):
@@ -367,20 +431,36 @@ def _source_variances(source, starts, n_times, matrix, bands):
 
 def _recording_variances(source, starts, n_times, matrix, bands):
     """Filter a recording a few channels at a time; take variances window by window."""
-    signal = source.signal
+    signal, bad = source.signal, source.bad_samples()
+    n_channels = len(signal) if matrix is None else len(matrix)
+    variance = np.empty((len(starts), n_channels, len(bands)))
+    pieces = source.pieces()
+    piece = np.searchsorted([a for a, _ in pieces], starts, side="right") - 1
+    for k in np.unique(piece):
+        mine, (a, b) = piece == k, pieces[k]
+        variance[mine] = _piece_variances(
+            signal[:, a:b], starts[mine] - a, n_times[mine], matrix, bands,
+            source.sfreq, None if bad is None else bad[a:b],
+        )  # fmt: skip
+    return variance
+
+
+def _piece_variances(signal, starts, n_times, matrix, bands, sfreq, gaps):
+    """Filter a piece of signal, in which some samples are gaps, and take variances."""
     n_channels = len(signal) if matrix is None else len(matrix)
     variance = np.empty((len(starts), n_channels, len(bands)))
     # A mirrored tail gives the transform a length that is fast to compute.
     n_fast = next_fast_len(signal.shape[1], real=True)
-    gains = [np.sqrt(_power_gain(n_fast, source.sfreq, *band)) for band in bands]
+    gains = [np.sqrt(_power_gain(n_fast, sfreq, *band)) for band in bands]
     step = max(1, _RECORDING_SAMPLES // signal.shape[1])
     for first in range(0, n_channels, step):
         some = slice(first, first + step)
         if matrix is None:
-            x = bridge_gaps(np.array(signal[some], dtype=float))
+            x = bridge_gaps(np.array(signal[some], dtype=float), gaps)
         else:
             used = np.flatnonzero(matrix[some].any(axis=0))
-            x = matrix[some][:, used] @ bridge_gaps(np.array(signal[used], dtype=float))
+            x = np.array(signal[used], dtype=float)
+            x = matrix[some][:, used] @ bridge_gaps(x, gaps)
         x = np.pad(x, [(0, 0), (0, n_fast - x.shape[1])], mode="symmetric")
         coef = dct(x - x.mean(axis=1, keepdims=True), norm="ortho", overwrite_x=True)
         for b, gain in enumerate(gains):
@@ -417,7 +497,7 @@ def _window_variances(X, sfreq, bands, matrix=None):
         some = slice(first, first + step)
         x = np.asarray(X[some], dtype=float)
         if matrix is not None:
-            x = matrix @ x
+            x = mix_channels(matrix, x)
         x = x - x.mean(axis=2, keepdims=True)
         power = dct(x, norm="ortho", overwrite_x=True) ** 2
         variance[some] = power @ gains

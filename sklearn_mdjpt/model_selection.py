@@ -19,7 +19,8 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 
-from ._validation import check_option, list_some
+from ._identity import plural, say_what_is_hidden, say_what_may_be_one
+from ._validation import check_ids, check_option, check_y, count_values, list_some
 from .windows import EEGWindows
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 _LEVELS = ("dataset", "subject", "session", "trial", "stimulus", "window")
-_PLURALS = {"stimulus": "stimuli"}
 # Up to this many ways to choose training subjects are listed and drawn from; of more,
 # some are drawn until they fit.
 _MOST_LISTED = 10_000
@@ -121,6 +121,7 @@ class LeaveSubjectsOut(_WindowSplitter):
             Positions; no subject is in both.
         """
         subjects = _groups(X, groups, "subject")
+        _warn_of_hidden(X, groups, "subject")
         rng = check_random_state(self.random_state)
         for fold in _folds(np.unique(subjects), self.n_splits, rng, "n_splits"):
             yield _positions(np.isin(subjects, fold))
@@ -201,6 +202,7 @@ class LeaveOneDatasetOut(_WindowSplitter):
                 "Leaving one dataset out needs at least two; there is only "
                 f"{str(names[0])!r}."
             )
+        _warn_of_hidden(X, groups, "subject")
         for name in names:
             yield _positions(datasets == name)
 
@@ -306,6 +308,7 @@ class FewShotSubjects(_WindowSplitter):
         """
         _check_count("n_splits", self.n_splits)
         subjects = _groups(X, groups, "subject")
+        _warn_of_hidden(X, groups, "subject")
         names, codes = np.unique(subjects, return_inverse=True)
         datasets = np.zeros(len(names), int)
         if groups is None:
@@ -439,6 +442,7 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
             has no test windows, or its training windows are all of one class.
         """
         subjects, stimuli = self._columns(X, groups)
+        _warn_of_hidden(X, groups, "subject", "stimulus")
         names, codes = np.unique(stimuli, return_inverse=True)
         strata = np.zeros(len(names), int)
         if groups is None:
@@ -549,7 +553,7 @@ def assert_disjoint(
     Returns
     -------
     list of str
-        What is on both sides (with ``on_overlap="warn"``).
+        What is on both sides (with ``on_overlap="warn"``), or may be.
 
     Raises
     ------
@@ -560,7 +564,8 @@ def assert_disjoint(
     -----
     LeakageWarning
         With ``on_overlap="warn"``; and where it cannot be known, as some windows have
-        no such id.
+        no such id, as windows made without ``dataset`` have an id that windows of
+        another dataset have, too, or as ids differ in zeros or capitals only.
 
     Examples
     --------
@@ -576,35 +581,71 @@ def assert_disjoint(
     """
     check_option(on_overlap, ("raise", "warn"), "on_overlap")
     levels = (by,) if isinstance(by, str) else tuple(by)
+    found, unsure = find_overlap(train, test, levels, on_overlap, stacklevel=3)
+    return [level for level in levels if level in found or level in unsure]
+
+
+def find_overlap(train, test, levels, on_overlap, *, stacklevel):
+    """Check what is on both sides; see `assert_disjoint`.
+
+    Parameters
+    ----------
+    train, test : EEGWindows, or array-like of group names
+        The two sets.
+    levels : sequence of str
+        What must not be on both sides.
+    on_overlap : {"raise", "warn"}
+        What to do if something is.
+    stacklevel : int
+        Of the warnings.
+
+    Returns
+    -------
+    found, unsure : list of str
+        Levels of which something is on both sides, and of which something may be.
+    """
     windows = [isinstance(part, EEGWindows) for part in (train, test)]
     if any(windows) and not all(windows):
         raise TypeError(
             "train and test must both be EEGWindows or both be arrays, got "
             f"{type(train).__name__} and {type(test).__name__}."
         )
-    found, texts = [], []
+    found, unsure, texts, doubts = [], [], [], []
     for level in levels:
-        if all(windows):
-            check_option(level, _LEVELS, "by")
-            text = _shared_windows(train, test, level)
+        if not all(windows):
+            text, doubt = _shared(_names(train, level), _names(test, level), level), ""
         else:
-            text = _shared(np.asarray(train), np.asarray(test), level)
+            check_option(level, _LEVELS, "by")
+            text, doubt = _shared_windows(train, test, level, stacklevel + 1)
         if text:
             found.append(level)
             texts.append(text)
+        if doubt:
+            unsure.append(level)
+            doubts.append(doubt)
+    if doubts:
+        warnings.warn(" ".join(doubts), LeakageWarning, stacklevel=stacklevel)
     if texts:
         message = f"{'; '.join(texts)}."
         if on_overlap == "raise":
             raise ValueError(message)
-        warnings.warn(message, LeakageWarning, stacklevel=2)
-    return found
+        warnings.warn(message, LeakageWarning, stacklevel=stacklevel)
+    return found, unsure
 
 
-def _shared_windows(train, test, level):
-    """Say what two sets of windows share; "" if nothing."""
+def _names(values, level):
+    """Return the names in an array, without those that are missing."""
+    values = np.ravel(np.asarray(values, dtype=object))
+    names = check_ids(values, len(values), level)
+    return names[pd.notna(names)].astype(str)
+
+
+def _shared_windows(train, test, level, stacklevel):
+    """Say what two sets of windows share, and what they may share; "" if nothing."""
     if level == "window":
         n = _n_overlapping(train, test)
-        return f"{n} training windows share samples with test windows" if n else ""
+        text = f"{n} training windows share samples with test windows" if n else ""
+        return text, ""
     unnamed = level == "session"  # who has a subject has a session
     needed = "subject" if unnamed else level
     for part, name in ((train, "training"), (test, "test")):
@@ -612,19 +653,20 @@ def _shared_windows(train, test, level):
         if missing:
             warnings.warn(
                 f"{missing} of {len(part)} {name} windows have no {needed}: whether "
-                f"train and test share {_plural(level)} cannot be checked.",
+                f"train and test share {plural(level)} cannot be checked.",
                 LeakageWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
-            return ""
-    return _shared(train.groups(level), test.groups(level), level)
+            return "", ""
+    text = _shared(train.groups(level), test.groups(level), level)
+    return text, say_what_may_be_one(train.metadata, test.metadata, level)
 
 
 def _shared(train, test, level):
     both = np.intersect1d(train, test)
     if not len(both):
         return ""
-    name = level if len(both) == 1 else _plural(level)
+    name = level if len(both) == 1 else plural(level)
     verb = "is" if len(both) == 1 else "are"
     return f"{len(both)} {name} {verb} in both train and test: {list_some(both, 3)}"
 
@@ -702,9 +744,7 @@ def _class_codes(y, n_windows):
     """Return labels as numbers from 0 on; None if there are no classes."""
     if y is None:
         return None
-    y = np.asarray(y)
-    if y.shape != (n_windows,):
-        raise ValueError(f"y has shape {y.shape}, but there are {n_windows} windows.")
+    y = check_y(y, n_windows)
     if y.dtype == object:
         y = y.astype(str)
     if type_of_target(y) not in ("binary", "multiclass"):
@@ -730,25 +770,35 @@ def _groups(X, groups, level):
     if groups is None:
         if not isinstance(X, EEGWindows):
             raise ValueError(
-                f"The {_plural(level)} are not known: pass groups, or EEGWindows as X "
+                f"The {plural(level)} are not known: pass groups, or EEGWindows as X "
                 f"(got {type(X).__name__})."
             )
         return X.groups(level)
-    groups = np.asarray(groups)
-    if groups.ndim != 1:
+    if np.ndim(groups) == 0:
         raise ValueError(
-            f"groups must have one {level} for each window, got shape {groups.shape}."
+            f"groups must have one {level} for each window, got {groups!r}."
         )
+    n_windows = count_values(groups)
     if X is not None:
         n_windows = X.shape[0] if hasattr(X, "shape") else len(X)
-        if len(groups) != n_windows:
-            raise ValueError(
-                f"groups has {len(groups)} entries for {n_windows} windows."
-            )
-    missing = pd.isna(groups)
+    if count_values(groups) != n_windows:
+        raise ValueError(
+            f"groups has {count_values(groups)} entries for {n_windows} windows."
+        )
+    ids = check_ids(groups, n_windows, "groups")
+    missing = pd.isna(ids)
     if missing.any():
-        raise ValueError(f"{missing.sum()} of {len(groups)} windows have no {level}.")
-    return groups.astype(str)
+        raise ValueError(f"{missing.sum()} of {len(ids)} windows have no {level}.")
+    return ids.astype(str)
+
+
+def _warn_of_hidden(X, groups, *levels):
+    """Warn where X itself says whose windows they are, and cannot know all of it."""
+    if groups is not None:
+        return
+    texts = [say_what_is_hidden(X.metadata, level) for level in levels]
+    if any(texts):
+        warnings.warn(" ".join(filter(None, texts)), LeakageWarning, stacklevel=3)
 
 
 def _positions(test):
@@ -759,7 +809,3 @@ def _check_count(name, value, least=1):
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < least:
         raise ValueError(f"{name} must be an int >= {least}, got {value!r}.")
-
-
-def _plural(level):
-    return _PLURALS.get(level, f"{level}s")

@@ -17,6 +17,23 @@ import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
+from ._edf_gaps import refuse_gaps
+from ._flaws import mix_channels
+from ._marks import (
+    BAD_TEXT,
+    BORDER_TEXT,
+    CUT_TEXT,
+    GRACE,
+    Marks,
+    annotation_marks,
+    check_bad_spans,
+    check_cuts,
+    cut_samples,
+    is_mark,
+    label_to_text,
+    span_samples,
+    text_to_label,
+)
 from ._resampling import cache, resample, resample_cuts, resampled_length
 from ._signals import (
     SignalInFile,
@@ -28,11 +45,15 @@ from ._signals import (
 from ._validation import (
     as_id,
     check_ch_names,
+    check_ids,
+    check_labels,
     check_numeric,
     check_option,
     check_positions,
     check_sfreq,
+    join_ids,
     list_some,
+    strip_cells,
 )
 from .channels import electrode_positions, site_names
 
@@ -50,9 +71,6 @@ _CHUNK_SAMPLES = 2**22
 _STACK_CACHE_BYTES = 2**28
 CACHED_SAMPLES = 2**17
 """As many samples, in float64, stay in the processor's cache."""
-
-NO_TRIAL = ("BAD", "EDGE")
-"""How annotations begin, in capitals, that mark no trial."""
 
 OUTLIER_FACTOR = 30.0
 """What counts for the amplitude is below this many times the median magnitude."""
@@ -88,10 +106,10 @@ class _Source:
 
         After each channel's mean is removed, mean and SD are taken over the samples
         with ``|x| < 30 * median(|x|)``, all picked channels together (mdJPT,
-        arXiv:2510.22197, amplitude normalisation).  Samples outside the trials and
-        samples that are not finite do not count.  The median is taken over at most
-        two million evenly spaced samples.  Padding does not count either: stretches of
-        a second and more in which every picked channel stays the same.
+        arXiv:2510.22197, amplitude normalisation).  Samples outside the trials, in bad
+        spans, and samples that are not finite do not count.  The median is taken over
+        at most two million evenly spaced samples.  Padding does not count either:
+        stretches of a second and more in which every picked channel stays the same.
 
         Parameters
         ----------
@@ -260,21 +278,36 @@ class Recording(_Source):
         label).  None makes the whole recording one trial.
     positions : array-like of shape (n_channels, 3), default=None
         Digitised electrode positions in metres (head coordinates), used for channels
-        whose names are not of the 10-05 system.
+        whose names are not of the 10-05 system, or of a site that is far away (see
+        `sklearn_mdjpt.channels.channel_matrix`).
     bad_spans : sequence of (float, float), default=()
-        Stretches (start, stop), in seconds, in which no window is cut.
+        Stretches (start, stop), in seconds, in which no window is cut.  Their samples
+        have no effect on anything: statistics leave them out, and where filters or
+        resampling pass, a straight line stands in for them.
+    cuts : sequence of float, default=()
+        Times, in seconds, at which the signal breaks: pieces that were recorded apart
+        meet there.  No window, filter or resampling goes across.
 
     Attributes
     ----------
     trials : DataFrame
         The trials, with columns ``trial``, ``start``, ``stop``, ``stimulus``,
         ``label`` and the further ones.
+    bad_spans : tuple of (float, float)
+        The bad spans, in seconds.
+    cuts : tuple of float
+        The cuts, in seconds, ascending; a bad span without length is one.
 
     Raises
     ------
     ValueError
-        A signal that is not 2-D, names that do not fit, an unusable rate, or a trial
-        that lies outside the recording.
+        A signal that is not 2-D, names that do not fit, an unusable rate, a trial or a
+        cut that lies outside the recording, or a bad span that ends before it starts.
+
+    Warns
+    -----
+    UserWarning
+        If trials overlap: windows of both would hold the same samples.
 
     See Also
     --------
@@ -291,6 +324,8 @@ class Recording(_Source):
     """
 
     is_continuous = True
+    # Of recordings that were pickled when there were none.
+    cuts: tuple[float, ...] = ()
 
     def __init__(
         self,
@@ -303,6 +338,7 @@ class Recording(_Source):
         trials: Trials | None = None,
         positions: ArrayLike | None = None,
         bad_spans: Sequence[tuple[float, float]] = (),
+        cuts: Sequence[float] = (),
     ) -> None:
         if not isinstance(signal, np.ndarray | SignalInFile):
             signal = np.asarray(signal)
@@ -317,7 +353,18 @@ class Recording(_Source):
         self.subject = as_id(subject)
         self.session = as_id(session)
         self.trials = check_trials(trials, self.duration)
-        self.bad_spans = tuple((float(a), float(b)) for a, b in bad_spans)
+        names = self.trials.set_axis([f"trial {k + 1}" for k in self.trials.index])
+        overlap = describe_overlap(names, self.sfreq)
+        if overlap:
+            warnings.warn(
+                f"Trials overlap: {overlap}. Windows of both hold the same samples; "
+                "pass trials= that lie apart.",
+                stacklevel=2,
+            )
+        spans = check_bad_spans(bad_spans)
+        self.bad_spans = tuple(span for span in spans if span[0] < span[1])
+        points = [start for start, stop in spans if start == stop]
+        self.cuts = check_cuts([*cuts, *points], self.duration)
 
     def __getstate__(self):
         # See `EEGWindows.__getstate__`.
@@ -332,6 +379,55 @@ class Recording(_Source):
     def duration(self) -> float:
         """Length in seconds."""
         return self.n_times / self.sfreq
+
+    def pieces(self) -> list[tuple[int, int]]:
+        """Return the stretches between cuts, which nothing goes across.
+
+        Returns
+        -------
+        list of (int, int)
+            First sample and end of each, from the recording's start to its end.
+        """
+        cuts = cut_samples(self.cuts, self.sfreq, self.n_times)
+        borders = [0, *cuts.tolist(), self.n_times]
+        return list(zip(borders[:-1], borders[1:], strict=True))
+
+    def bad_samples(self) -> np.ndarray | None:
+        """Say which samples lie in bad spans.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_times,), or None
+            None where there is no bad span.
+        """
+        spans = span_samples(self.bad_spans, self.sfreq, self.n_times)
+        if not len(spans):
+            return None
+        bad = np.zeros(self.n_times, bool)
+        for first, end in spans:
+            bad[first:end] = True
+        return bad
+
+    def holds(self, starts: np.ndarray, n_times: int) -> np.ndarray:
+        """Say which windows are free of cuts and bad spans.
+
+        Parameters
+        ----------
+        starts : ndarray of int, shape (n_windows,)
+            First sample of each window.
+        n_times : int
+            Length of a window in samples.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_windows,)
+            Whether a window may be cut there.
+        """
+        starts = np.asarray(starts)
+        # EEGLAB puts cuts between two samples: time counts here, not the sample.
+        return Marks(self.cuts, self.bad_spans).spare(
+            starts / self.sfreq, (starts + n_times) / self.sfreq, GRACE / self.sfreq
+        )
 
     def windows(self, starts: np.ndarray, n_times: int) -> np.ndarray:
         """Cut windows.
@@ -384,23 +480,46 @@ class Recording(_Source):
         if sfreq == self.sfreq:
             x = _gather(_all_cuts(self.signal, n_times), starts, picks)
             return x.astype(np.float32, copy=False)
-        n_all, n_new = (
-            int(resampled_length(n, self.sfreq, sfreq)) for n in (self.n_times, n_times)
-        )
-        new_starts = resampled_length(starts, self.sfreq, sfreq)
-        new_starts = np.minimum(new_starts, n_all - n_new)
+        n_new = int(resampled_length(n_times, self.sfreq, sfreq))
+        pieces, starts = np.array(self.pieces()), np.asarray(starts)
+        lengths = resampled_length(np.diff(pieces)[:, 0], self.sfreq, sfreq)
+        # Each piece has a time of its own, at either rate.
+        piece = np.searchsorted(pieces[:, 0], starts, side="right") - 1
+        local = resampled_length(starts - pieces[piece, 0], self.sfreq, sfreq)
+        local = np.minimum(local, lengths[piece] - n_new)
+        if (local < 0).any():
+            raise ValueError(
+                f"{(local < 0).sum()} windows lie across a cut of {self!r}; cut the "
+                "windows anew with EEGWindows.from_recordings."
+            )
         self._check_derived()
         signal = cache.get(
             self,
             sfreq,
-            lambda: resample(self.signal, self.sfreq, sfreq),
-            n_bytes=4 * self.n_channels * n_all,
+            lambda: self._resampled(pieces, sfreq),
+            n_bytes=4 * self.n_channels * int(lengths.sum()),
         )
-        if signal is None:
-            return resample_cuts(
-                self.signal, new_starts, n_new, self.sfreq, sfreq, picks
-            )
-        return _gather(_all_cuts(signal, n_new), new_starts, picks)
+        if signal is not None:
+            new_starts = local + (np.cumsum(lengths) - lengths)[piece]
+            return _gather(_all_cuts(signal, n_new), new_starts, picks)
+        x, bad = self.signal, self.bad_samples()
+        out = np.empty((len(picks), len(starts), n_new), np.float32)
+        for k in np.unique(piece):
+            mine, (a, b) = np.flatnonzero(piece == k), pieces[k]
+            out[:, mine] = resample_cuts(
+                x[:, a:b], local[mine], n_new, self.sfreq, sfreq, picks,
+                None if bad is None else bad[a:b],
+            ).swapaxes(0, 1)  # fmt: skip
+        return out.swapaxes(0, 1)
+
+    def _resampled(self, pieces, sfreq):
+        """Resample piece by piece, and join them."""
+        x, bad = self.signal, self.bad_samples()
+        parts = [
+            resample(x[:, a:b], self.sfreq, sfreq, None if bad is None else bad[a:b])
+            for a, b in pieces
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def window_flaws(
         self, starts: np.ndarray, n_times: int, picks: np.ndarray | slice = slice(None)
@@ -476,14 +595,14 @@ class Recording(_Source):
         signal = np.empty((len(matrix), self.n_times), np.float32)
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
         for a in range(0, self.n_times, step):
-            signal[:, a : a + step] = matrix @ self.signal[:, a : a + step].astype(
-                float
-            )
+            x = self.signal[:, a : a + step].astype(float)
+            signal[:, a : a + step] = mix_channels(matrix, x)
         self._signal = signal
 
     def _chunks(self):
-        """Slices over the samples that lie in a trial, each one once."""
+        """Slices over the samples of trials that are not bad, each one once."""
         step = max(1, _CHUNK_SAMPLES // self.n_channels)
+        spans = span_samples(self.bad_spans, self.sfreq, self.n_times)
         done = 0
         for start, stop in sorted(
             zip(self.trials["start"], self.trials["stop"], strict=True)
@@ -491,8 +610,10 @@ class Recording(_Source):
             a = max(round(start * self.sfreq), done)
             b = min(round(stop * self.sfreq), self.n_times)
             done = max(done, b)
-            for i in range(a, b, step):
-                yield (slice(None), slice(i, min(i + step, b)))
+            inside = np.clip(spans, a, max(a, b)).ravel()
+            for first, end in zip([a, *inside[1::2]], [*inside[::2], b], strict=True):
+                for i in range(first, end, step):
+                    yield (slice(None), slice(i, min(i + step, end)))
 
     @classmethod
     def from_raw(
@@ -516,8 +637,8 @@ class Recording(_Source):
             The recording, in volts; it is not changed.
         trials : DataFrame or list of dict, default=None
             As for `Recording`, seconds from the recording's start.  None takes every
-            annotation that has a duration and whose description does not begin with
-            "BAD" or "EDGE"; without any, the whole recording is one trial.
+            annotation that has a duration and is no mark; without any, the whole
+            recording is one trial.
         dataset, subject, session : str or int, default=None
             As for `Recording`.
         description : {"label", "stimulus"}, default="label"
@@ -527,12 +648,21 @@ class Recording(_Source):
         Returns
         -------
         Recording
-            No window will be cut where an annotation begins with "BAD".
+            With the marks of ``raw``, which are never labels.  Annotations that begin
+            with "BAD" are its `bad_spans`; its `cuts` are those that begin with "EDGE",
+            MNE's "BAD boundary", EEGLAB's "boundary", BrainVision's "New Segment", and
+            all that begin with "BAD" and have no duration.
 
         Raises
         ------
         ValueError
-            If no good EEG channel is left.
+            If no good EEG channel is left, or the file (EDF+D, BDF+D) has gaps that
+            MNE reads across.
+
+        Warns
+        -----
+        UserWarning
+            If annotations without a duration make no trial, or trials overlap.
         """
         import mne
 
@@ -542,8 +672,10 @@ class Recording(_Source):
             raise ValueError(
                 f"description must be 'label' or 'stimulus'; got {description!r}."
             )
+        refuse_gaps(raw)
         picks = pick_good_eeg(raw)
-        trials, bad_spans = read_annotations(raw, trials, description, stacklevel=3)
+        trials = read_trials(raw, trials, description, stacklevel=3)
+        marks = annotation_marks(raw)
         good = raw.copy().pick(picks).load_data(verbose="error")
         good.apply_proj(verbose="error")
         return cls(
@@ -555,7 +687,8 @@ class Recording(_Source):
             session=session,
             trials=trials,
             positions=info_positions(good.info),
-            bad_spans=bad_spans,
+            bad_spans=marks.bad_spans,
+            cuts=marks.cuts,
         )
 
     def to_raw(
@@ -567,17 +700,18 @@ class Recording(_Source):
         ----------
         description : {"label", "stimulus"}, default="label"
             What the trials' annotations say, as in `from_raw`.  A trial without one is
-            described as "trial" and its id or number.
+            described as "trial" and its id or number.  A text that would be taken for
+            a mark, such as "bad", becomes "trial: bad", which `from_raw` understands.
 
         Returns
         -------
         mne.io.RawArray
             EEG channels in the recording's unit, which MNE takes for volts, in
-            float64.  Each trial is an annotation, each of the `bad_spans` one that
-            begins with "BAD"; where one trial begins as another ends there is an
-            "EDGE boundary", so that MNE does not filter across joined trials.
-            Electrodes are at their digitised positions, else where the 10-05 template
-            has them, else nowhere.
+            float64.  Each trial is an annotation, each of the `bad_spans` a "BAD span",
+            each of the `cuts` an "EDGE boundary".  Where one trial begins as another
+            ends there is an "EDGE trial", so that MNE does not filter across joined
+            trials; `from_raw` takes it for no cut.  Electrodes are at their digitised
+            positions, else where the 10-05 template has them, else nowhere.
 
         See Also
         --------
@@ -606,7 +740,7 @@ class Recording(_Source):
         trials = self.trials
         starts, stops = trials["start"].to_numpy(), trials["stop"].to_numpy()
         texts = [
-            str(text) if not pd.isna(text) else f"trial {trial or k + 1}"
+            label_to_text(text) if not pd.isna(text) else f"trial {trial or k + 1}"
             for k, (text, trial) in enumerate(
                 zip(trials[description], trials["trial"], strict=True)
             )
@@ -616,12 +750,13 @@ class Recording(_Source):
             start for start in starts if (abs(stops - start) < 0.5 / self.sfreq).any()
         ]
         spans = [
-            (max(start, 0.0), min(stop, self.duration), "BAD span")
+            (max(start, 0.0), min(stop, self.duration), BAD_TEXT)
             for start, stop in self.bad_spans
         ]
         rows = [
             *zip(starts, np.minimum(stops, self.duration), texts, strict=True),
-            *((start, start, "EDGE boundary") for start in joined),
+            *((start, start, BORDER_TEXT) for start in joined),
+            *((cut, cut, CUT_TEXT) for cut in self.cuts if 0 < cut < self.duration),
             *(span for span in spans if span[1] > span[0]),
         ]
         onsets = [start for start, _, _ in rows]
@@ -740,7 +875,8 @@ class WindowStack(_Source):
         step = max(1, CACHED_SAMPLES // (self.n_channels * self.n_times))
         for i in range(0, len(stack), step):
             rows = self._rows[i : i + step]
-            stack[i : i + step] = matrix @ self.signal[rows].astype(float)
+            x = self.signal[rows].astype(float)
+            stack[i : i + step] = mix_channels(matrix, x)
         self._signal, self._rows = stack, np.arange(len(stack))
 
     def _chunks(self):
@@ -758,8 +894,8 @@ class WindowStack(_Source):
         return super().__getstate__()
 
 
-def read_annotations(raw, trials=None, description="label", *, stacklevel=2):
-    """Return the trials and the bad spans that a Raw's annotations mark.
+def read_trials(raw, trials=None, description="label", *, stacklevel=2):
+    """Return the trials that a Raw's annotations name.
 
     Parameters
     ----------
@@ -774,41 +910,38 @@ def read_annotations(raw, trials=None, description="label", *, stacklevel=2):
 
     Returns
     -------
-    trials : DataFrame or list of dict or None
+    DataFrame or list of dict or None
         In seconds from the recording's start; None if there is none.
-    bad_spans : list of (float, float)
-        Where an annotation begins with "BAD".
     """
+    if trials is not None:
+        return trials
+    end = raw.n_times / raw.info["sfreq"]
     marks = raw.annotations
-    onsets = marks.onset - raw.first_time
-    spans = [
-        (max(onset, 0.0), onset + duration, text)
+    rows = [
+        (max(onset, 0.0), onset + duration, str(text))
         for onset, duration, text in zip(
-            onsets, marks.duration, marks.description, strict=True
+            marks.onset - raw.first_time, marks.duration, marks.description, strict=True
         )
-        if duration > 0
+        if not is_mark(text)
     ]
-    points = [
-        str(text)
-        for text, duration in zip(marks.description, marks.duration, strict=True)
-        if duration <= 0 and not text.upper().startswith(NO_TRIAL)
-    ]
-    if trials is None and points:
+    # BrainVision gives each marker the length of a sample; where nothing lasts longer,
+    # what was meant is not known, and trials without a window will tell.
+    step = 1.5 / raw.info["sfreq"]
+    lasts = any(stop - start > step for start, stop, _ in rows)
+    least = step if lasts else 0.0
+    spans = [row for row in rows if row[1] - row[0] > least]
+    points = [text for start, stop, text in rows if stop - start <= least]
+    if points:
         warnings.warn(
             f"{len(points)} annotations have no duration and make no trial "
-            f"({list_some(sorted(set(points)), 4)}); pass trials= with start and "
-            "stop.",
+            f"({list_some(sorted(set(points)), 4)}); pass trials= with start and stop.",
             stacklevel=stacklevel,
         )
-    bad_spans = [(a, b) for a, b, text in spans if text.upper().startswith("BAD")]
-    duration = raw.n_times / raw.info["sfreq"]
-    if trials is None:
-        trials = [
-            {"start": a, "stop": min(b, duration), description: text}
-            for a, b, text in spans
-            if not text.upper().startswith(NO_TRIAL)
-        ] or None
-    return trials, bad_spans
+    trials = [
+        {"start": start, "stop": min(stop, end), description: text_to_label(text)}
+        for start, stop, text in spans
+    ]
+    return trials or None
 
 
 def pick_good_eeg(raw):
@@ -853,8 +986,13 @@ def head_montage(ch_names, positions=None):
 
 def info_positions(info):
     """Digitised positions (n_channels, 3) of an `mne.Info`, NaN where unknown."""
+    from mne.io.constants import FIFF
+
     positions = np.array([ch["loc"][:3] for ch in info["chs"]], dtype=float)
     unknown = ~np.isfinite(positions).all(axis=1) | ~positions.any(axis=1)
+    # Positions in an MR image are of another frame, which nothing here relates to it.
+    frames = (FIFF.FIFFV_COORD_HEAD, FIFF.FIFFV_COORD_UNKNOWN)
+    unknown |= [ch["coord_frame"] not in frames for ch in info["chs"]]
     positions[unknown] = np.nan
     return positions
 
@@ -945,7 +1083,10 @@ def check_trials(trials, duration):
                 )
             rows = [dict(zip(words, row, strict=False)) for row in rows]
         trials = pd.DataFrame(rows)
-    trials = trials.reset_index(drop=True).astype(object)
+    trials = strip_cells(trials.reset_index(drop=True).astype(object))
+    twice = trials.columns[trials.columns.duplicated()]
+    if len(twice):
+        raise ValueError(f"Several columns of trials are called {list_some(twice)}.")
     lacking = [name for name in ("start", "stop") if name not in trials]
     if lacking:
         raise ValueError(
@@ -962,8 +1103,15 @@ def check_trials(trials, duration):
         if name not in trials:
             _warn_of_misspelling(name, trials.columns)
             trials[name] = None
-    trials["trial"] = [as_id(value) for value in trials["trial"]]
-    trials["stimulus"] = [as_id(value) for value in trials["stimulus"]]
+    for name, check in (
+        ("trial", check_ids),
+        ("stimulus", check_ids),
+        ("label", check_labels),
+    ):
+        column = check(trials[name], len(trials), name)
+        trials[name] = pd.Series(column, dtype=object)
+    # pandas has NaN where it takes a column for text.
+    trials["label"] = trials["label"].where(trials["label"].notna(), None)
     for name in ("start", "stop"):
         trials[name] = trials[name].astype(float)
     # Half a millisecond of grace: starts and stops come from rounded tables.
@@ -980,6 +1128,47 @@ def check_trials(trials, duration):
         )
     first = ["trial", "start", "stop", "stimulus", "label"]
     return trials[first + [name for name in trials if name not in first]]
+
+
+def describe_overlap(trials, sfreq):
+    """Say which trials overlap by more than a sample; None if there are none.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        With ``start`` and ``stop`` in seconds; its index names them.
+    sfreq : float
+        Rate in hertz.
+
+    Returns
+    -------
+    str or None
+        The first two, and how many further trials begin within another.
+    """
+    ordered = trials.sort_values("start", kind="stable")
+    starts, stops = ordered["start"].to_numpy(float), ordered["stop"].to_numpy(float)
+    # A sample of grace: tables hold rounded seconds.
+    grace = (1 + 1e-6) / sfreq
+    clash = np.flatnonzero(starts[1:] < np.maximum.accumulate(stops)[:-1] - grace)
+    if not len(clash):
+        return None
+    later = clash[0] + 1
+    one, other = (
+        f"{ordered.index[k]} ({starts[k]:g} to {stops[k]:g} s"
+        f"{_text_of_trial(ordered.iloc[k])})"
+        for k in (int(np.argmax(stops[:later])), later)
+    )
+    further = f", and {len(clash) - 1} further" if len(clash) > 1 else ""
+    return f"{one} and {other}{further}"
+
+
+def _text_of_trial(trial):
+    """Say what a trial is, as far as it is known."""
+    for name in ("trial_type", "label", "stimulus"):
+        text = trial.get(name)
+        if text is not None and not pd.isna(text):
+            return f", {text}"
+    return ""
 
 
 def _warn_of_misspelling(name, columns):
@@ -1024,10 +1213,14 @@ def number_trials(recordings):
     return numbered
 
 
-def warn_short_trials(n_short, n_trials, window_seconds):
-    """Say how many trials were too short to hold a window."""
+def warn_short_trials(n_short, n_trials, window_seconds, recordings):
+    """Say how many trials were too short to hold a window, and in which recordings."""
+    ids = ((r.dataset, r.subject, r.session) for r in recordings)
+    names = dict.fromkeys(join_ids(*filter(None, whose)) for whose in ids)
+    names.pop("", None)
+    whose = f" (of {list_some(names)})" if names else ""
     warnings.warn(
-        f"{n_short} of {n_trials} trials are shorter than a window of "
+        f"{n_short} of {n_trials} trials{whose} are shorter than a window of "
         f"{window_seconds:g} s and give none.",
         stacklevel=3,
     )

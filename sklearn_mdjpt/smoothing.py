@@ -361,9 +361,11 @@ default=None
         self._check_parameters()
         x = validate_data(self, X, reset=False, **_READ)
         ids = {"subjects": subjects, "sessions": sessions, "trials": trials}
-        order, lengths = _sequences(len(x), ids, onsets, apart=self._apart, warn=True)
+        order, lengths, times = _sequences(
+            len(x), ids, onsets, apart=self._apart, warn=True
+        )
         out = np.empty_like(x)
-        out[order] = self._run(x[order].astype(np.float64), lengths)
+        out[order] = self._run(x[order].astype(np.float64), lengths, times)
         return out
 
 
@@ -412,6 +414,8 @@ class RunningNormalizer(_TimedStep):
     in training too: entropies and the encoder's features do, powers in square volts do
     not. Drop features that are constant in training but not elsewhere.
 
+    Windows are counted, not seconds: those that were dropped leave no trace.
+
     Windows whose subjects and sessions are not given are one session. A scikit-learn
     pipeline drops these keywords when it predicts; `WindowFeatures` does not.
 
@@ -443,7 +447,7 @@ class RunningNormalizer(_TimedStep):
         mean, deviation = _mean_and_deviation(x)
         return {"mean_": mean, "var_": deviation**2}
 
-    def _run(self, x, lengths):
+    def _run(self, x, lengths, times):
         borders = np.cumsum(lengths)[:-1]
         return np.concatenate([self._run_one(part) for part in np.split(x, borders)])
 
@@ -505,10 +509,12 @@ class LDSSmoother(_TimedStep):
     independent samples. Score by trial too, take intervals over subjects, and never let
     windows of one trial lie on both sides of a split.
 
-    A trial is what shares subject, session and trial, as far as these are given. Its
-    windows count as evenly spaced; a single one stays as it is. A scikit-learn pipeline
-    drops the keywords when it predicts, and then smooths across trials, with a
-    UserWarning; `WindowFeatures` keeps them.
+    A trial is what shares subject, session and trial, as far as these are given; a
+    single window stays as it is. Windows count as evenly spaced but for holes: with
+    ``onsets``, a step that is g times as long as the trial's commonest one (dropped
+    windows) has the variance :math:`gQ`. Without them holes cannot be seen. A
+    scikit-learn pipeline drops the keywords when it predicts, and then smooths across
+    trials, with a UserWarning; `WindowFeatures` keeps them.
 
     References
     ----------
@@ -554,32 +560,35 @@ class LDSSmoother(_TimedStep):
     def _learn(self, x):
         return {}
 
-    def _run(self, x, lengths):
+    def _run(self, x, lengths, times):
         if len(x) == 1:
             return x  # solveh_banded takes no system of one
         # The posterior is Gaussian, so its mean is its mode: it solves a symmetric
         # tridiagonal system, here times Q, with no entries across trials. The unknowns
         # are deviations from the trial's mean, so that offsets cost no digits.
         first = np.cumsum(lengths) - lengths
-        is_first, is_last = np.zeros((2, len(x)))
-        is_first[first] = is_last[first + lengths - 1] = 1
+        is_first = np.zeros(len(x))
+        is_first[first] = 1
+        # What couples a window to the one before it: the step's variance grows with
+        # its length.
+        before = (1 - is_first) / _steps(times, lengths)
+        after = np.append(before[1:], 0.0)
         start = np.repeat(x[first], lengths, axis=0)
         x = x - start
         mean = np.add.reduceat(x, first, axis=0) / lengths[:, None]
         mean = np.repeat(mean, lengths, axis=0)
         pull = float(self.transition_noise) / float(self.observation_noise)
         prior = float(self.transition_noise) / float(self.initial_variance)
-        diagonal = pull + (2 - is_first - is_last) + prior * is_first
-        before = is_first - 1  # couples each window but the first to the one before it
-        smooth = solveh_banded(np.stack([before, diagonal]), pull * (x - mean))
+        diagonal = pull + (before + after) + prior * is_first
+        smooth = solveh_banded(np.stack([0.0 - before, diagonal]), pull * (x - mean))
         return start + mean + smooth
 
 
 def _sequences(n_rows, ids, onsets, *, apart, warn=False):
     """Return all rows, sequence by sequence in the order of time, and their numbers.
 
-    Raises on bad metadata.  ``apart`` names the ids that tell sequences apart; ``warn``
-    says what is lacking.
+    Their onsets come third, None if they are not known.  Raises on bad metadata.
+    ``apart`` names the ids that tell sequences apart; ``warn`` says what is lacking.
     """
     ids = {name: check_groups(value, n_rows, name) for name, value in ids.items()}
     groups = combine_groups(n_rows, *(ids[name] for name in apart))
@@ -602,7 +611,34 @@ def _sequences(n_rows, ids, onsets, *, apart, warn=False):
                 "one missing? Such windows are taken in the order of the rows.",
                 stacklevel=4,
             )
-    return order, lengths
+    if onsets is not None:
+        times = check_onsets(onsets, n_rows, "onsets")[order]
+        onsets = None if np.isnan(times).any() else times
+    return order, lengths, onsets
+
+
+def _steps(times, lengths):
+    """Return by how much each window is later than the one before it, in steps.
+
+    A step is the commonest one of its sequence, the shortest of several.  What differs
+    from whole steps by rounding is whole; where times do not tell windows apart, all
+    are one step apart.
+    """
+    steps = np.ones(lengths.sum())
+    if times is None:
+        return steps
+    stops = np.cumsum(lengths)
+    for start, stop in zip(stops - lengths, stops, strict=True):
+        gaps = np.diff(times[start:stop])
+        if len(gaps) < 2 or gaps.min() <= 0:
+            continue
+        ms, counts = np.unique(np.round(1000 * gaps), return_counts=True)
+        step = max(ms[np.argmax(counts)] / 1000, 1e-3)
+        ratio = gaps / step
+        whole = np.maximum(np.round(ratio), 1.0)
+        is_whole = np.isclose(ratio, whole, rtol=0.01, atol=2e-3 / step)
+        steps[start + 1 : stop] = np.where(is_whole, whole, ratio)
+    return steps
 
 
 def _rows_by_subject(n_rows, subjects):

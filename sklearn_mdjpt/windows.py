@@ -9,7 +9,6 @@ and cuts windows from the recordings only when they are read.
 from __future__ import annotations
 
 import html
-import uuid
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
@@ -19,19 +18,29 @@ import pandas as pd
 from ._braindecode_windows import make_dataset, read_parts
 from ._canonical import CanonicalReader
 from ._grouping import combine_groups, rows_of_groups
+from ._identity import IDS, make_up_name, warn_of_unnamed
+from ._marks import clear_epochs, epoch_spans, mark_codes
 from ._store import read_store, write_store
 from ._validation import (
+    as_array,
+    as_id,
     check_ch_names,
     check_column,
     check_ids,
+    check_labels,
     check_numeric,
     check_onsets,
     check_sfreq,
+    join_ids,
     list_some,
+    merge_rates,
+    show_rates,
+    strip_cells,
 )
 from .recordings import (
     Recording,
     WindowStack,
+    describe_overlap,
     info_positions,
     make_info,
     number_trials,
@@ -48,14 +57,6 @@ if TYPE_CHECKING:
     from ._typing import Epochs, PathLike
 
 _COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
-# What makes an id unique across datasets: "SEED/03" is not "FACED/03".
-_GROUPS = {
-    "dataset": ("dataset",),
-    "subject": ("dataset", "subject"),
-    "session": ("dataset", "subject", "session"),
-    "trial": ("dataset", "subject", "session", "trial"),
-    "stimulus": ("dataset", "stimulus"),
-}
 
 
 class EEGWindows:
@@ -82,7 +83,8 @@ class EEGWindows:
     ch_names : tuple of str
         Channel names, where all windows share them.
     sfreq : float
-        Sampling rate in hertz, where all windows share it.
+        Sampling rate in hertz, where all windows share it; rates that differ by no
+        more than a millionth, as rounding in files makes them, are one.
     recordings : list
         The recordings (or stacks of windows) that these windows are cut from.
 
@@ -94,7 +96,9 @@ class EEGWindows:
     Notes
     -----
     Indexing with an int gives one window as an array of shape (n_channels, n_times)
-    in the recording's unit; any other index gives `EEGWindows`.  Overlapping windows
+    in the recording's unit; any other index gives `EEGWindows`.  A boolean Series of
+    pandas counts by its index, whose labels are the windows' numbers: a mask of a
+    sorted ``X.metadata`` picks the same windows as there.  Overlapping windows
     of a recording are never copied, and a pickle takes only the recordings in use.
 
     Examples
@@ -142,7 +146,7 @@ class EEGWindows:
         window_seconds: float = 5.0,
         stride_seconds: float = 2.0,
     ) -> Self:
-        """Cut windows from recordings; none crosses a trial's border.
+        """Cut windows from recordings; none crosses a trial's border or a cut.
 
         Parameters
         ----------
@@ -171,11 +175,12 @@ class EEGWindows:
         ):
             if not value > 0:
                 raise ValueError(f"{name} must be positive, got {value!r}.")
-        unnamed = _new_dataset_name()
+        unnamed = make_up_name()
         columns = {name: [] for name in ("trial", "stimulus", "label", "onset")}
         extras, source_index, starts = [], [], []
         lengths = np.empty(len(recordings), np.int64)
         n_short = n_trials = 0
+        with_short = []
         for k, (recording, ids) in enumerate(
             zip(recordings, number_trials(recordings), strict=True)
         ):
@@ -193,12 +198,13 @@ class EEGWindows:
             for start, stop in zip(table["start"], table["stop"], strict=True):
                 onsets.append(_onsets(start, stop, recording, length, stride_seconds))
                 n_trials += 1
-                n_short += round((stop - start) * recording.sfreq) < length
+                if round((stop - start) * recording.sfreq) < length:
+                    n_short += 1
+                    with_short.append(recording)
             rows = np.repeat(np.arange(len(table)), [len(some) for some in onsets])
             onsets = np.concatenate(onsets) if onsets else np.zeros(0)
-            first = table["start"].to_numpy(float)[rows] + onsets
-            first = np.round(first * recording.sfreq).astype(np.int64)
-            starts.append(np.minimum(first, recording.n_times - length))
+            begin = table["start"].to_numpy(float)[rows]
+            starts.append(_first_samples(begin, onsets, recording, length))
             source_index.append(np.full(len(rows), k))
             columns["onset"].append(onsets)
             columns["trial"].append(np.array(ids, dtype=object)[rows])
@@ -207,12 +213,14 @@ class EEGWindows:
             extras.append(further.iloc[rows])
         index = _concatenate(source_index, int)
         if not len(index):
+            trials = pd.concat([recording.trials for recording in recordings])
+            longest = (trials["stop"] - trials["start"]).max()
             raise ValueError(
                 f"No window of {window_seconds} s fits into any of {n_trials} trials "
-                f"of {len(recordings)} recordings."
+                f"of {len(recordings)} recordings; the longest one has {longest:.3g} s."
             )
         if n_short:
-            warn_short_trials(n_short, n_trials, window_seconds)
+            warn_short_trials(n_short, n_trials, window_seconds, with_short)
         metadata = _make_metadata(
             len(index),
             dataset=[recordings[k].dataset or unnamed for k in index],
@@ -221,6 +229,7 @@ class EEGWindows:
             **{name: np.concatenate(parts) for name, parts in columns.items()},
             extra=pd.concat(extras, ignore_index=True),
         )
+        warn_of_unnamed([metadata], stacklevel=2)
         return cls(
             recordings, index, _concatenate(starts, int), lengths[index], metadata
         )
@@ -258,7 +267,8 @@ class EEGWindows:
             their dataset: nothing is paired across datasets.  Without a dataset the
             windows get a name that no other set shares.
         onset : array-like or float, default=None
-            Seconds from the trial's start.
+            Seconds from the trial's start, or spans of time (timedelta64).  Without
+            them the order of windows stands in where pairs are looked for.
         y : array-like of shape (n_windows,), default=None
             Labels.
         extra : dict or DataFrame, default=None
@@ -290,6 +300,7 @@ class EEGWindows:
             n, subject=subject, dataset=dataset, session=session, trial=trial,
             stimulus=stimulus, onset=onset, label=y, extra=extra,
         )  # fmt: skip
+        warn_of_unnamed([metadata], stacklevel=2)
         keys = list(
             zip(*(metadata[c] for c in ("dataset", "subject", "session")), strict=True)
         )
@@ -334,20 +345,45 @@ class EEGWindows:
         EEGWindows
             In the order of the list and of the epochs in it.
 
+        Warns
+        -----
+        UserWarning
+            If epochs are left out: those that lie in a bad span or across a cut, by
+            the annotations that the Epochs have kept, or whose event is a mark
+            ("boundary", "New Segment").  `Recording.from_raw` says what is a mark.
+            If Epochs that were cut from a Raw share samples, but have different trials.
+
         See Also
         --------
         EEGWindows.to_epochs : The way back.
         """
-        return cls._from_epochs(
+        windows, clear, spans = cls._from_epochs(
             epochs,
             given={
                 "dataset": dataset, "subject": subject, "session": session,
                 "trial": trial, "stimulus": stimulus, "onset": onset, "label": y,
             },
         )  # fmt: skip
+        _warn_of_overlap(spans[clear], windows._metadata[clear])
+        return windows._without_marked(clear, "epochs", stacklevel=3)
+
+    def _without_marked(self, clear, what, *, stacklevel):
+        """Leave out windows that are not clear of marks, and say so."""
+        if clear.all():
+            return self
+        n_marked = (~clear).sum()
+        some = (
+            f"{n_marked} of {len(clear)} {what} lie in a bad span, across a cut, or "
+            f"begin at a mark ({list_some(np.flatnonzero(~clear), 4)})"
+        )
+        if not clear.any():
+            raise ValueError(f"{some}; none is left.")
+        warnings.warn(f"{some}; they are left out.", stacklevel=stacklevel + 1)
+        return self[clear]
 
     @classmethod
     def _from_epochs(cls, epochs, *, given):
+        """Return windows of all epochs, which no mark touches, and where they lie."""
         import mne
 
         parts = list(epochs) if isinstance(epochs, list | tuple) else [epochs]
@@ -361,8 +397,8 @@ class EEGWindows:
             raise ValueError("epochs is an empty list.")
         # scikit-learn turns Epochs into a list of single ones, in any order: those of
         # one montage, rate and length are joined again.
-        blocks, metadata, first = {}, [], 0
-        for part in parts:
+        blocks, metadata, first, clear, spans = {}, [], 0, [], []
+        for k, part in enumerate(parts):
             picks = mne.pick_types(part.info, eeg=True, exclude="bads")
             if not len(picks):
                 raise ValueError(
@@ -380,6 +416,8 @@ class EEGWindows:
             places.append(np.arange(first, first + len(data)))
             first += len(data)
             metadata.append(_epochs_metadata(part))
+            clear.append(clear_epochs(part))
+            spans.append(_epoch_table(k, part))
         table = pd.concat(metadata, ignore_index=True)
         columns = {
             name: values if values is not None or name not in table else table[name]
@@ -387,6 +425,7 @@ class EEGWindows:
         }
         extra = table.drop(columns=[name for name in _COLUMNS if name in table])
         meta = _make_metadata(len(table), **columns, extra=extra)
+        _warn_of_dropped(parts, meta)
 
         windows, order = [], []
         for (names, _, sfreq, _), (arrays, places, positions) in blocks.items():
@@ -406,7 +445,7 @@ class EEGWindows:
             )
         joined = concat_windows(windows)[np.argsort(np.concatenate(order))]
         joined._metadata = meta
-        return joined
+        return joined, np.concatenate(clear), pd.concat(spans, ignore_index=True)
 
     def to_epochs(self) -> list[mne.EpochsArray]:
         """Make `mne.Epochs` of the windows, one for each montage, rate and length.
@@ -454,12 +493,12 @@ class EEGWindows:
         )
         # One code for each label in all of the list, so that Epochs can be joined.
         event_id = {name: k for k, name in enumerate(sorted(set(names)), 1)}
-        cuts = {}
+        cuts, rates = {}, self._rates()
         for source, rows, starts, n_times in self.blocks():
             where = None if source.positions is None else source.positions.tobytes()
             for length in np.unique(n_times):
                 same = n_times == length
-                key = (source.ch_names, where, source.sfreq, int(length))
+                key = (source.ch_names, where, rates[source.sfreq], int(length))
                 cuts.setdefault(key, []).append((source, rows[same], starts[same]))
         made = {}
         for (ch_names, _, _, length), parts in cuts.items():
@@ -492,8 +531,9 @@ class EEGWindows:
             EEG channels are kept, in the dataset's unit.  ``dataset``, ``subject``,
             ``session``, ``stimulus`` and ``label`` come from its metadata or
             description, ``trial`` and ``onset`` (seconds) from its metadata.  Without
-            them the label is the target, and trials and onsets follow from the
-            windows' places.
+            them the label is the target, and trials ("0-1": part and number) and
+            onsets (from the trial's first window) follow from the windows' places,
+            also where windows were dropped.
         dataset : str, default=None
             Name of the dataset; it goes before that in the description.
 
@@ -507,17 +547,32 @@ class EEGWindows:
         TypeError
             If the dataset holds recordings that are not cut into windows.
 
+        Warns
+        -----
+        UserWarning
+            If windows are left out: those that lie in a bad span or across a cut, by
+            the annotations of the dataset's Raw or Epochs, or whose target is that of
+            a mark.  `Recording.from_raw` says what is a mark.
+
         See Also
         --------
         EEGWindows.to_braindecode : The way back.
         """
-        unnamed = _new_dataset_name()
-        parts = []
+        windows, clear = cls._from_braindecode(concat_dataset, dataset)
+        return windows._without_marked(clear, "windows", stacklevel=3)
+
+    @classmethod
+    def _from_braindecode(cls, concat_dataset, dataset=None):
+        """Return all windows of a dataset, and which of them no mark touches."""
+        unnamed = make_up_name()
+        parts, clear = [], []
         for arguments in read_parts(concat_dataset):
-            named = dataset if dataset is not None else arguments.pop("dataset", None)
-            named = unnamed if named is None else named
+            clear.append(arguments.pop("clear"))
+            named = arguments.pop("dataset", None) if dataset is None else dataset
+            named = check_ids(named, len(arguments["X"]), "dataset")
+            named[pd.isna(named)] = unnamed
             parts.append(cls.from_arrays(**arguments | {"dataset": named}))
-        return concat_windows(parts)
+        return concat_windows(parts), np.concatenate(clear)
 
     def to_braindecode(self) -> BaseConcatDataset:
         """Make a braindecode dataset of the windows, one part for each recording.
@@ -707,6 +762,8 @@ class EEGWindows:
         if isinstance(index, slice):
             rows = np.arange(len(self))[index]
         else:
+            if isinstance(index, pd.Series) and pd.api.types.is_bool_dtype(index):
+                index = _align_mask(index, len(self))
             rows = np.asarray(index)
             if rows.dtype == bool:
                 if rows.shape != self.shape:
@@ -746,8 +803,9 @@ class EEGWindows:
     def __array__(
         self, dtype: DTypeLike | None = None, copy: bool | None = None
     ) -> np.ndarray:
+        rates = self._rates()
         shapes = {
-            (source.ch_names, source.sfreq, int(n))
+            (source.ch_names, rates[source.sfreq], int(n))
             for source, _, _, n_times in self.blocks()
             for n in np.unique(n_times)
         }
@@ -782,6 +840,38 @@ class EEGWindows:
             rows = order[borders[k] : borders[k + 1]]
             if len(rows):
                 yield source, rows, self._starts[rows], self._n_times[rows]
+
+    def _seconds(self):
+        """Length of each window in seconds, to the microsecond."""
+        rates = np.array([source.sfreq for source in self._sources])
+        return np.round(self._n_times / rates[self._source_index], 6)
+
+    def _number_within(self, runs):
+        """Give numbers to the windows of each run, in the order they were made.
+
+        Parameters
+        ----------
+        runs : ndarray of int, shape (n_windows,)
+            Which windows follow each other.
+
+        Returns
+        -------
+        ndarray of int, shape (n_windows,)
+            From 0, however X was shuffled since.  A window that came in the array
+            between those of a run and is not in X any more leaves a hole.
+        """
+        gone = np.zeros(len(self), np.int64)
+        for source, rows, starts, _ in self.blocks():
+            if not source.is_continuous:
+                gone[rows] = starts - np.searchsorted(np.unique(starts), starts)
+        order = np.lexsort((self._starts, self._source_index, runs))
+        place = np.stack([runs, self._source_index, self._starts])[:, order]
+        steps = np.diff(place, axis=1, prepend=place[:, :1])
+        number = np.empty(len(self), np.int64)
+        number[order] = np.cumsum((steps != 0).any(axis=0))
+        table = pd.DataFrame({"run": runs, "number": number, "gone": gone})
+        gone -= table.groupby(["run", self._source_index])["gone"].transform("min")
+        return (number - table.groupby("run")["number"].transform("min") + gone).values
 
     def _mixed(self, mixes, ch_names, *, keep_sites=False):
         """Windows of linearly mixed channels.
@@ -823,15 +913,7 @@ class EEGWindows:
     def y(self) -> np.ndarray | None:
         """Labels (n_windows,), or None if no window has one."""
         labels = self._metadata["label"].to_numpy(dtype=object)
-        missing = pd.isna(labels)
-        if missing.all():
-            return None
-        if missing.any():
-            return labels
-        is_text = {isinstance(label, str) for label in labels}
-        if len(is_text) == 1:
-            return np.array(labels.tolist())
-        return labels
+        return None if pd.isna(labels).all() else as_array(labels)
 
     def groups(
         self, by: Literal["dataset", "subject", "session", "trial", "stimulus"]
@@ -843,6 +925,7 @@ class EEGWindows:
         by : {"dataset", "subject", "session", "trial", "stimulus"}
             What to group by.  A subject is named "SEED/03", a session "SEED/03/1", a
             trial "SEED/03/1/7" (dataset, subject, session, trial), a stimulus "SEED/7".
+            A slash inside an id becomes "%2F" there, so that no two share a name.
 
         Returns
         -------
@@ -855,9 +938,9 @@ class EEGWindows:
             If some window has no such id.  A missing session is left out of the
             name: a subject without sessions has one, of the subject's name.
         """
-        if by not in _GROUPS:
+        if by not in IDS:
             raise ValueError(
-                f"by must be one of {', '.join(map(repr, _GROUPS))}; got {by!r}. "
+                f"by must be one of {', '.join(map(repr, IDS))}; got {by!r}. "
                 "Other columns are in X.metadata."
             )
         # Who has a subject has a session, be it one without a name.
@@ -871,13 +954,11 @@ class EEGWindows:
                 "windows or recordings are made."
             )
         # Each combination is spelled out once, then spread over the windows.
-        columns = self._metadata[list(_GROUPS[by])]
+        columns = self._metadata[["dataset", *IDS[by]]]
         codes = combine_groups(len(self), *(columns[name] for name in columns))
         first = np.unique(codes, return_index=True)[1]
-        names = [
-            "/".join(str(value) for value in row if not pd.isna(value))
-            for row in columns.iloc[first].itertuples(index=False)
-        ]
+        rows = columns.iloc[first].itertuples(index=False, name=None)
+        names = [_group_name(by, *row) for row in rows]
         return np.array(names, dtype=str)[codes]
 
     @property
@@ -899,13 +980,17 @@ class EEGWindows:
     @property
     def sfreq(self) -> float:
         """Sampling rate in hertz, if all windows share it."""
-        found = sorted({source.sfreq for source in self._sources})
+        found = sorted({*self._rates().values()})
         if len(found) != 1:
             raise AttributeError(
-                f"The windows have several sampling rates ({list_some(found)} Hz); "
-                "see X.recordings[i].sfreq."
+                "The windows have several sampling rates "
+                f"({list_some(show_rates(found))} Hz); see X.recordings[i].sfreq."
             )
         return found[0]
+
+    def _rates(self):
+        """Return what to take the rate of each recording for, where some are one."""
+        return merge_rates(source.sfreq for source in self._sources)
 
     # The canonical form ---------------------------------------------------------
 
@@ -949,7 +1034,7 @@ class EEGWindows:
         """One row for each dataset: windows, subjects, montages, rates, seconds."""
         rows = []
         sources = self._sources
-        rates = np.array([source.sfreq for source in sources])
+        rates, one = np.array([source.sfreq for source in sources]), self._rates()
         seconds = np.round(self._n_times / rates[self._source_index], 3)
         for dataset, part in self._metadata.groupby("dataset", sort=False):
             used = [sources[k] for k in np.unique(self._source_index[part.index])]
@@ -961,7 +1046,7 @@ class EEGWindows:
                     "stimuli": part["stimulus"].nunique(),
                     "labels": part["label"].nunique(),
                     "channels": _span({s.n_channels for s in used}),
-                    "hertz": _span({s.sfreq for s in used}),
+                    "hertz": _span({one[s.sfreq] for s in used}),
                     "seconds": _span(set(seconds[part.index])),
                 }
             )
@@ -997,7 +1082,8 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
     ----------
     windows : sequence of EEGWindows or dict of str to EEGWindows
         A dict gives each set the name of its key.  Parts that carry the same dataset
-        name are taken for parts of the same dataset.
+        name are taken for parts of the same dataset; each one that was made without a
+        name is a dataset, and its people are counted, by themselves.
 
     Returns
     -------
@@ -1008,6 +1094,12 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
     ------
     ValueError
         If nothing is given, or a dict would give several datasets one name.
+
+    Warns
+    -----
+    UserWarning
+        If an id of a subject occurs in several sets and one of these has no name, or
+        ids in parts of one dataset differ in zeros or capitals only ("S1", "s01").
 
     Examples
     --------
@@ -1020,7 +1112,11 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
     """
     names = None
     if isinstance(windows, dict):
-        names, windows = list(windows), list(windows.values())
+        names, windows = [as_id(name) for name in windows], list(windows.values())
+        if None in names or len(set(names)) < len(names):
+            raise ValueError(
+                f"The names of the datasets must differ, got {list_some(names)}."
+            )
     parts = list(windows)
     if not parts:
         raise ValueError("concat_windows needs at least one EEGWindows.")
@@ -1040,7 +1136,7 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
                     f"({list_some(inside)}) to one; name the dataset when windows are "
                     "made (dataset=), or pass a list."
                 )
-            table["dataset"] = str(names[i])
+            table["dataset"] = names[i]
         tables.append(table)
     # The same recording may come in through several parts; it is kept once.
     sources, place = [], {}
@@ -1054,6 +1150,7 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
             new.append(place[id(source)])
         index.append(np.asarray(new, int)[part._source_index])
     _warn_of_shared_trials(parts)
+    warn_of_unnamed(tables, stacklevel=2)
     with warnings.catch_warnings():
         # pandas warns that columns which are all missing will one day count.
         warnings.simplefilter("ignore", FutureWarning)
@@ -1089,14 +1186,14 @@ def _warn_of_shared_trials(parts):
     clash = set()
     for part in parts:
         table = part._metadata
-        whole = table[list(_GROUPS["trial"])]
+        whole = table[["dataset", *IDS["trial"]]]
         rows = np.flatnonzero(~whole.duplicated() & whole["trial"].notna())
         keys = whole.iloc[rows].itertuples(index=False, name=None)
         for row, key in zip(rows, keys, strict=True):
             source = part._sources[part._source_index[row]]
             other = owners.setdefault(key, source)
             if other is not source and source.is_continuous and other.is_continuous:
-                clash.add("/".join(str(x) for x in key if x is not None))
+                clash.add(_group_name("trial", *key))
     if clash:
         warnings.warn(
             f"Trials of different recordings have one id: {list_some(sorted(clash))}. "
@@ -1106,8 +1203,83 @@ def _warn_of_shared_trials(parts):
         )
 
 
-def _new_dataset_name():
-    return f"dataset-{uuid.uuid4().hex[:8]}"
+def _epoch_table(part, epochs):
+    """Return where epochs lie in their Raw, as far as the times of events tell.
+
+    Those of arrays are numbers, and so they are where `EEGWindows.to_epochs` was.
+    """
+    import mne
+
+    starts, stops = epoch_spans(epochs)
+    given = () if epochs.metadata is None else epochs.metadata.columns
+    counted = len(epochs) > 1 and (np.diff(epochs.events[:, 0]) == 1).all()
+    if isinstance(epochs, mne.EpochsArray) or set(_COLUMNS) <= {*given} or counted:
+        starts = stops = np.full(len(epochs), np.nan)
+    table = {"part": part, "start": starts, "stop": stops}
+    return pd.DataFrame(table | {"sfreq": epochs.info["sfreq"]})
+
+
+def _warn_of_overlap(spans, metadata):
+    """Warn where epochs of one Raw share samples, but are of different trials."""
+    table = spans.join(metadata)
+    table = table[table["trial"].notna() & table["start"].notna()]
+    for _, part in table.groupby("part"):
+        part = part.sort_values("start", kind="stable")
+        trial = combine_groups(
+            len(part), *(part[c] for c in ("dataset", *IDS["trial"]))
+        )
+        # Epochs of one trial that follow each other are one stretch.
+        run = np.cumsum(np.diff(trial, prepend=-1) != 0)
+        runs = part.groupby(run).agg(
+            {"start": "min", "stop": "max", "trial": "first", "label": "first"}
+        )
+        overlap = describe_overlap(
+            runs.set_axis([f"trial {trial!r}" for trial in runs["trial"]]),
+            part["sfreq"].iloc[0],
+        )
+        if overlap:
+            warnings.warn(
+                f"Trials overlap: {overlap}. Windows of both hold the same samples, so "
+                "that a split by trials parts nothing; give epochs that overlap one "
+                "trial (trial=), or choose some that lie apart.",
+                stacklevel=3,
+            )
+            return
+
+
+def _group_name(by, *ids):
+    """Name a group as `EEGWindows.groups` does, of the ids down to its own."""
+    if by == "dataset":
+        return ids[0]
+    if by == "trial":
+        # What it belongs to is a name by itself: without a session, without a place.
+        return f"{join_ids(*ids[:-1])}/{join_ids(ids[-1])}"
+    if by == "session" and pd.isna(ids[1]):
+        return join_ids(ids[0], ids[2])  # then nobody's subject is known
+    return join_ids(*ids)
+
+
+def _align_mask(mask, n_windows):
+    """Return a boolean Series as an array in the order of the windows."""
+    known, labels = pd.RangeIndex(n_windows), mask.index
+    if len(labels) == n_windows and labels.is_unique and known.isin(labels).all():
+        return mask.reindex(known).to_numpy()
+    flaws = {
+        "are missing": known[~known.isin(labels)],
+        "are no window": labels[~labels.isin(known)].unique(),
+        "occur several times": labels[labels.duplicated()].unique(),
+    }
+    said = "; ".join(
+        f"{list_some(map(repr, some.tolist()))} {what}"
+        for what, some in flaws.items()
+        if len(some)
+    )
+    raise IndexError(
+        f"The index of a boolean Series must hold the number of each of the "
+        f"{n_windows} windows, 0 to {n_windows - 1}, once, as that of X.metadata does. "
+        f"In its {len(labels)} labels: {said}. Where its entries are in the order of "
+        "the windows, pass mask.to_numpy()."
+    )
 
 
 def _onsets(start, stop, recording, length, stride_seconds):
@@ -1117,11 +1289,14 @@ def _onsets(start, stop, recording, length, stride_seconds):
         return np.zeros(0)
     count = int(np.floor(available / (stride_seconds * recording.sfreq) + 1e-9)) + 1
     onsets = np.arange(count) * stride_seconds
-    first = start + onsets
-    clear = np.ones(count, bool)
-    for a, b in recording.bad_spans:
-        clear &= (first >= b) | (first + length / recording.sfreq <= a)
-    return onsets[clear]
+    first = _first_samples(start, onsets, recording, length)
+    return onsets[recording.holds(first, length)]
+
+
+def _first_samples(start, onsets, recording, length):
+    """First sample of windows whose onsets count from a trial's start, in seconds."""
+    first = np.round((start + onsets) * recording.sfreq).astype(np.int64)
+    return np.minimum(first, recording.n_times - length)
 
 
 def _make_metadata(n_rows, *, extra=None, **columns):
@@ -1132,10 +1307,8 @@ def _make_metadata(n_rows, *, extra=None, **columns):
         if name == "onset":
             table[name] = check_onsets(values, n_rows)
         elif name == "label":
-            table[name] = check_column(values, n_rows, "y")
+            table[name] = check_labels(values, n_rows)
         else:
-            if name == "dataset" and values is None:
-                values = _new_dataset_name()
             table[name] = check_ids(values, n_rows, name)
     # Object columns stay object: pandas would turn None into NaN in string columns.
     frame = pd.DataFrame(
@@ -1146,7 +1319,7 @@ def _make_metadata(n_rows, *, extra=None, **columns):
     )
     missing = frame["dataset"].isna()
     if missing.any():
-        frame.loc[missing, "dataset"] = _new_dataset_name()
+        frame.loc[missing, "dataset"] = make_up_name()
     if extra is not None:
         if isinstance(extra, dict):
             further = pd.DataFrame(
@@ -1154,6 +1327,9 @@ def _make_metadata(n_rows, *, extra=None, **columns):
             ).infer_objects()
         else:
             further = pd.DataFrame(extra).reset_index(drop=True)
+        twice = further.columns[further.columns.duplicated()]
+        if len(twice):
+            raise ValueError(f"Several columns are called {list_some(twice)}.")
         clash = [name for name in further if name in _COLUMNS]
         if clash:
             raise ValueError(
@@ -1164,6 +1340,7 @@ def _make_metadata(n_rows, *, extra=None, **columns):
             raise ValueError(
                 f"extra has {len(further)} rows, but there are {n_rows} windows."
             )
+        further = strip_cells(further)
         for name in further:
             frame[name] = further[name]
     return frame
@@ -1178,7 +1355,27 @@ def _epochs_metadata(epochs):
     if "label" not in table:
         names = {code: name for name, code in epochs.event_id.items()}
         table["label"] = [names.get(code, str(code)) for code in epochs.events[:, 2]]
+        at_mark = np.isin(epochs.events[:, 2], mark_codes(epochs.event_id))
+        table["label"] = table["label"].mask(at_mark, None)
     return table
+
+
+def _warn_of_dropped(parts, metadata):
+    """Warn where Epochs were dropped, and only their order could tell time."""
+    holes = [
+        any(set(reasons) - {"IGNORED"} for reasons in part.drop_log) for part in parts
+    ]
+    holes = np.repeat(holes, [len(part) for part in parts])
+    named = metadata["stimulus"].notna() | metadata["trial"].notna()
+    several = metadata.duplicated(list(_COLUMNS[:5]), keep=False)
+    lost = holes & named & several & metadata["onset"].isna()
+    if lost.any():
+        warnings.warn(
+            f"Epochs were dropped (drop_log), and the onsets of {lost.sum()} others "
+            "are not known: their order does not tell when they were. Pass onset=, or "
+            "give epochs.metadata a column 'onset' before epochs are dropped.",
+            stacklevel=4,
+        )
 
 
 def _concatenate(arrays, dtype):
@@ -1188,7 +1385,7 @@ def _concatenate(arrays, dtype):
 def _span(values):
     """Show "62", or "14-62" where values differ."""
     low, high = min(values), max(values)
-    return f"{low:g}" if low == high else f"{low:g}-{high:g}"
+    return "-".join(show_rates(sorted({low, high})))
 
 
 def _join(values):

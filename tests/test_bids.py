@@ -1,13 +1,16 @@
 """BIDS: what lies in the folder is what the windows are, or an error says why not."""
 
 import json
+import pathlib
 import pickle
+import re
 import shutil
 import sys
 import warnings
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 
 from sklearn_mdjpt.datasets import _bids, read_bids
@@ -127,6 +130,20 @@ def test_windows_are_those_of_the_events(study):
     }  # fmt: skip
 
 
+def test_blanks_around_cells_are_no_part_of_them(copy):
+    expected = _read(copy, stimulus="stim_file")
+    path = copy / f"{FIRST}events.tsv"
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    # Blanks, no-break spaces and a tab at the end, as spreadsheets leave them.
+    rows = ["\t".join(f"{cell} " for cell in row.split("\t")) for row in rows]
+    rows[1] = rows[1].replace("joy", " joy").replace("a.mp4", "a.mp4\N{NO-BREAK SPACE}")
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    X = _read(copy, stimulus="stim_file")
+    pd.testing.assert_frame_equal(X.metadata, expected.metadata)
+    assert set(X.y) == {"joy", "fear"}
+    assert len(_read(copy, trial_types=[" joy ", "fear"])) == len(X)
+
+
 def test_signals_are_decoded_when_they_are_read(study, monkeypatch):
     opened = []
     open_raw = _bids._open
@@ -200,6 +217,113 @@ def test_duration_is_for_events_without_one(copy):
     assert set(_read(copy, subjects="02").y) == {"fear"}
 
 
+RATED = [
+    (1, 4, "joy", "a", 8),
+    (6, 4, "n/a", "b", "n/a"),
+    (11, 4, "fear", "n/a", 2),
+]
+
+
+def _labels_of(copy, rule, rows=RATED):
+    _write_events(
+        copy / f"{PATHS['02', '1', '1']}events.tsv", rows,
+        ["onset", "duration", "trial_type", "clip", "valence"],
+    )  # fmt: skip
+    X = _read(copy, subjects="02", window_seconds=4.0, label=rule)
+    return X.metadata["label"].tolist()
+
+
+def _guides_rules():
+    """The rules for labels as the guide and the docstring print them."""
+    root = pathlib.Path(__file__).parents[1]
+    texts = [read_bids.__doc__, (root / "docs/your_data.md").read_text("utf-8")]
+    texts[0] = texts[0].replace("...", " ")
+    pattern = r"label=(lambda event: \(?\s*.*?\"low\"\)?)"
+    return [rule for text in texts for rule in re.findall(pattern, text, re.DOTALL)]
+
+
+@pytest.mark.parametrize("nothing", ["n/a", "", "nan", "NaN", " N/A "])
+def test_the_guides_rules_leave_what_is_not_rated(copy, nothing):
+    rules = _guides_rules()
+    assert len(rules) > 1
+    rows = [(*row[:4], nothing if row[4] == "n/a" else row[4]) for row in RATED]
+    for rule in rules:
+        text = r"1 of 3 trials have no label: .*event 2 of sub-02_ses-1_task-film_run-1"
+        with pytest.warns(UserWarning, match=text) as said:
+            assert _labels_of(copy, eval(rule), rows) == ["high", None, "low"]
+        assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda e: "low" if e["valence"] <= 5 else "high",
+        lambda e: "high" if not e.valence < 5 else "low",
+        lambda e: np.where(e["valence"] > 5, "high", "low"),
+        lambda e: "high" if (e["valence"] + e["valence"]) / 2 > 5 else "low",
+        lambda e: "high" if np.mean([e["valence"], 5]) > 5 else "low",
+        lambda e: "high" if float(e["valence"]) > 5 else "low",
+        lambda e: "high" if e["valence"] in (6, 7, 8, 9) else "low",
+        lambda e: "high" if e["trial_type"] == "joy" else "low",
+        lambda e: "high" if e["trial_type"] in ("joy", "awe") else "low",
+        lambda e: {"joy": "high", "fear": "low"}[e["trial_type"]],
+        lambda e: "high" if e["trial_type"].startswith("j") else "low",
+        lambda e: "high" if max(e["valence"], 5) > 5 else "low",
+    ],
+)
+def test_what_is_missing_stays_missing(copy, rule):
+    with pytest.warns(UserWarning, match="1 of 3 trials have no label: the rule"):
+        assert _labels_of(copy, rule) == ["high", None, "low"]
+
+
+def test_texts_of_what_is_missing_are_no_labels(copy):
+    with pytest.warns(UserWarning, match="1 of 3 trials have no label: the rule"):
+        found = _labels_of(copy, lambda e: f"{e['trial_type']} {e['valence']:}")
+    assert found == ["joy 8.0", None, "fear 2.0"]
+    with pytest.warns(UserWarning, match="1 of 3 trials have no label"):
+        found = _labels_of(copy, lambda e: str(e["trial_type"]).lower())
+    assert found == ["joy", None, "fear"]
+
+
+@pytest.mark.parametrize(
+    "rule, expected",
+    [
+        (
+            lambda e: None if pd.isna(e["valence"]) else "rated",
+            ["rated", None, "rated"],
+        ),
+        (lambda e: "none" if pd.isna(e["valence"]) else "a", ["a", "none", "a"]),
+        (lambda e: e["valence"], [8, None, 2]),
+        (lambda e: e["valence"] > 5, [True, None, False]),
+        (lambda e: e["trial_type"], ["joy", None, "fear"]),
+        ("valence", ["8", None, "2"]),
+        ("trial_type", ["joy", None, "fear"]),
+        ({"joy": 1, "fear": 0, None: None}, [1, None, 0]),
+    ],
+)
+def test_rules_may_ask_for_what_is_missing(copy, rule, expected):
+    assert _labels_of(copy, rule) == expected
+
+
+def test_other_errors_of_rules_are_errors(copy):
+    for rule, error in (
+        (lambda e: e["valance"], KeyError),
+        (lambda e: {8: "high"}[e["onset"]], KeyError),
+        (lambda e: e["onset"] + "s", TypeError),
+    ):
+        with pytest.raises(error):
+            _labels_of(copy, rule)
+
+
+@pytest.mark.parametrize("nothing", ["n/a", "nan", "NaN", ""])
+def test_events_without_an_onset_are_left_out_and_named(copy, nothing):
+    rows = [(1, 4, "joy", "a", 8), (nothing, 4, "fear", "b", 2), ("n/a", 0, "x", "", 1)]
+    text = "^1 events have no onset and are left out: event 2 of sub-02_ses-1_task-film"
+    with pytest.warns(UserWarning, match=text) as said:
+        assert _labels_of(copy, "trial_type", rows) == ["joy"]
+    assert len(said) == 1
+
+
 def test_no_window_lies_in_what_is_bad(copy):
     rows = [(0, 18, "film"), (5, 2, "BAD_move"), (10.5, 1, "bad")]
     _write_events(copy / f"{PATHS['02', '1', '1']}events.tsv", rows, HEADER[:3])
@@ -221,7 +345,7 @@ def test_tables_higher_up_count(copy):
 def test_name_of_the_dataset(copy):
     assert set(_read(copy, dataset="mine").groups("dataset")) == {"mine"}
     path = copy / "dataset_description.json"
-    for name in (" ", "[Unspecified]"):
+    for name in (" ", None, "[Unspecified]"):
         path.write_text(json.dumps({"Name": name}), encoding="utf-8")
         assert set(_read(copy).groups("dataset")) == {"copy"}
     path.unlink()
@@ -258,6 +382,37 @@ def test_damaged_recordings_are_named_or_skipped(copy):
     with pytest.warns(UserWarning, match="1 of 4 files are left out: .*run-1_eeg.edf'"):
         X = _read(copy, on_error="skip")
     assert len(X.recordings) == 3
+
+
+def test_damaged_events_are_named_or_skipped(copy):
+    """One table that could not be read ended all, also where asked to skip."""
+    (copy / f"{FIRST}events.tsv").write_text("duration\n1\n")
+    with pytest.raises(ValueError, match="run-1_events.tsv' cannot be read: it has no"):
+        _read(copy)
+    with pytest.warns(UserWarning, match="1 of 4 files are left out: .*_events.tsv'"):
+        X = _read(copy, on_error="skip")
+    assert len(X.recordings) == 3
+    for path in copy.rglob("*_events.tsv"):
+        path.write_text("duration\n1\n")
+    with pytest.raises(ValueError, match="None of 4 recordings .*_events.tsv' cannot"):
+        _read(copy, on_error="skip")
+
+
+def test_one_recording_in_two_formats(copy):
+    (copy / f"{FIRST}eeg.set").write_bytes(b"what was converted")
+    with pytest.raises(ValueError, match="eeg.set' is the recording .*_eeg.edf' in an"):
+        _read(copy)
+    with pytest.warns(UserWarning, match="1 of 5 files are left out: .*_eeg.set'"):
+        X = _read(copy, on_error="skip")
+    assert len(X.recordings) == 4
+
+
+def test_hidden_files_are_no_recordings(copy):
+    """Some systems write "._NAME" beside each file."""
+    expected = len(_read(copy))
+    path = copy / f"{FIRST}eeg.edf"
+    path.with_name(f"._{path.name}").write_bytes(b"hidden")
+    assert len(_read(copy)) == expected
 
 
 @pytest.mark.parametrize(
@@ -307,7 +462,7 @@ def test_errors(study, given, error, message):
             HEADER[:3],
             r"event 1 \(1 to 10 s, a\) and event 2",
         ),
-        ([(30, 4, "a")], HEADER[:3], "from 30 to 34 s does not lie inside .* 20 s"),
+        ([(30, 4, "a")], HEADER[:3], "from 30 to 34 s, does not lie inside .* 20 s"),
         ([(-2, 4, "a")], HEADER[:3], "from -2 to 2 s does not lie inside"),
         ([("n/a", 4, "a")], HEADER[:3], "No event of 1 recordings is a trial.* have a"),
         ([(1, "n/a", "a")], HEADER[:3], "No event of 1 .* Pass duration="),
@@ -339,3 +494,96 @@ def test_mne_bids_is_optional(monkeypatch):
     monkeypatch.setitem(sys.modules, "mne_bids", None)
     with pytest.raises(ImportError, match=r'pip install "sklearn_mdjpt\[bids\]"'):
         read_bids("anywhere")
+
+
+def _marked(copy, rows, header=HEADER[:3], **given):
+    _write_events(copy / f"{PATHS['02', '1', '1']}events.tsv", rows, header)
+    return _read(copy, subjects="02", **given)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        (6.005, 7, "boundary", "n/a"),
+        (6.005, "n/a", "Boundary", "n/a"),
+        (6.005, 0, "n/a", "boundary"),
+        (6.005, 0.01, "New Segment", "n/a"),
+        (6.005, 0, "EDGE boundary", "n/a"),
+    ],
+)
+def test_events_that_are_cuts(copy, mark):
+    header = ["onset", "duration", "trial_type", "value"]
+    X = _marked(copy, [(2, 8, "joy", 1), mark], header)
+    assert set(X.y) == {"joy"}
+    assert X.metadata["onset"].tolist() == [0, 1, 2, 5, 6]
+    (recording,) = X.recordings
+    assert recording.cuts == (6.005,)
+    assert recording.bad_spans == ()
+
+
+def test_events_that_are_asked_for_are_no_marks(copy):
+    rows = [(1, 4, "good"), (6, 4, "bad"), (12, 4, "good")]
+    X = _marked(copy, rows, trial_types=["good", "bad"])
+    assert X.y.tolist() == ["good"] * 3 + ["bad"] * 3 + ["good"] * 3
+    assert X.recordings[0].bad_spans == ()
+    # In the file of the signal, too, they are labels.
+    _annotate(copy, [(6, 4, "bad")])
+    assert set(_marked(copy, rows, trial_types=["good", "bad"]).y) == {"good", "bad"}
+    assert set(_marked(copy, rows).y) == {"good"}
+
+
+def _annotate(copy, rows):
+    """Write annotations into the file of a recording."""
+    edfio = pytest.importorskip("edfio")
+    path = copy / f"{PATHS['02', '1', '1']}eeg.edf"
+    edf = edfio.read_edf(path)
+    edf.set_annotations([edfio.EdfAnnotation(*row) for row in rows])
+    edf.write(path)
+
+
+def test_marks_in_the_file_of_the_signal_count(copy):
+    _annotate(copy, [(6, None, "boundary"), (9, 1, "BAD_move"), (1, 3, "sad")])
+    X = _marked(copy, [(2, 12, "joy")])
+    assert X.recordings[0].cuts == (6,)
+    assert X.recordings[0].bad_spans == ((9, 10),)
+    assert X.metadata["onset"].tolist() == [0, 1, 2, 4, 5, 8, 9, 10]
+    assert set(X.y) == {"joy"}
+
+
+def test_trials_outside_of_the_recording_are_left_out(copy):
+    rows = [(-6, 3, "joy"), (2, 8, "joy"), (30, 4, "fear")]
+    with pytest.warns(UserWarning, match=r"2 of 3 trials lie outside .*events 1, 3\)"):
+        X = _marked(copy, rows)
+    assert set(X.groups("trial")) == {"Films/02/1/task-film_run-1_2"}
+    with pytest.raises(ValueError, match="Trial from -1 to 3 s does not lie inside"):
+        _marked(copy, [(-1, 4, "joy"), (10, 4, "fear")])
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["7.0", "8.0"], {"7", "8"}),
+        (["007", "8"], {"007", "8"}),
+        (["7.5", "8.0"], {"7.5", "8.0"}),
+        (['"7"', " 8"], {"7", "8"}),
+        (['"a b"', '"'], {"a b", '"'}),
+    ],
+)
+def test_names_do_not_depend_on_how_cells_are_written(copy, texts, expected):
+    rows = [(1 + 5 * k, 4, "film", text) for k, text in enumerate(texts)]
+    X = _marked(copy, rows, HEADER[:4], stimulus="stim_file", label=None)
+    assert set(X.metadata["stimulus"]) == expected
+
+
+@pytest.mark.parametrize("nothing", ["n/a", "NaN", "nan", ""])
+def test_cells_that_hold_nothing(copy, nothing):
+    rows = [(1, 4, "joy", "a"), (8, 4, nothing, nothing)]
+    X = _marked(copy, rows, HEADER[:4], stimulus="stim_file")
+    assert X.metadata["label"].isna().sum() == 3
+    assert X.metadata["stimulus"].tolist() == ["a"] * 3 + [None] * 3
+
+
+def test_suffixes_in_capitals(copy):
+    path = copy / f"{PATHS['02', '1', '1']}eeg.edf"
+    path.rename(path.with_suffix(".EDF"))
+    assert len(_read(copy, subjects="02")) == 6

@@ -21,7 +21,11 @@ with warnings.catch_warnings():
         WindowsDataset,
         create_from_X_y,
     )
-    from braindecode.preprocessing import create_windows_from_events
+    from braindecode.preprocessing import (
+        create_fixed_length_windows,
+        create_windows_from_events,
+        create_windows_from_target_channels,
+    )
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, concat_windows
 from sklearn_mdjpt.baselines import BraindecodeClassifier
@@ -504,3 +508,198 @@ def test_windows_train_a_classifier_of_braindecode(make_windows):
         net = classifier().set_params(max_epochs=1).fit(dataset, y=None)
     assert net.module_.n_outputs == 3
     assert net.predict_proba(dataset).shape == (len(dataset), 3)
+
+
+def _raw_dataset(n_targets=0, *, target_name=None, **description):
+    data = 1e-5 * np.random.default_rng(0).standard_normal((4 + n_targets, 2000))
+    names = [*NAMES, "grip", "lift"][: 4 + n_targets]
+    types = ["eeg"] * 4 + ["misc"] * n_targets
+    data[4:] = np.nan
+    data[4:, 499::250] = np.arange(7)
+    raw = mne.io.RawArray(data, mne.create_info(names, 100.0, types), verbose="error")
+    dataset = RawDataset(raw, pd.Series({"subject": 1} | description), target_name)
+    return BaseConcatDataset([dataset])
+
+
+def _fixed_windows(dataset, **kwargs):
+    return create_fixed_length_windows(
+        dataset, start_offset_samples=0, stop_offset_samples=None,
+        window_size_samples=500, window_stride_samples=250, drop_last_window=True,
+        **kwargs,
+    )  # fmt: skip
+
+
+def test_lazy_metadata_are_metadata():
+    dataset = _raw_dataset(target_name="sex", sex="f", age=20)
+    lazy, known = (
+        EEGWindows.from_braindecode(
+            _fixed_windows(dataset, lazy_metadata=is_lazy, mapping={"f": 1, "m": 0}),
+            dataset="d",
+        )
+        for is_lazy in (True, False)
+    )
+    assert lazy.y.tolist() == [1] * 7
+    assert_allclose(lazy.metadata["onset"], 2.5 * np.arange(7))
+    pd.testing.assert_frame_equal(lazy.metadata, known.metadata)
+    assert_array_equal(np.asarray(lazy), np.asarray(known))
+
+
+@pytest.mark.parametrize("is_lazy", [True, False])
+def test_several_targets_are_refused_by_name(is_lazy):
+    names = ["sex", "age"]
+    several = _raw_dataset(target_name=names, sex=1, age=20)
+    windows = _fixed_windows(several, lazy_metadata=is_lazy)
+    with pytest.raises(ValueError, match=r"have 2 targets each \(sex, age\)"):
+        EEGWindows.from_braindecode(windows)
+    # A label is one.
+    several = _raw_dataset(target_name=names, sex=1, age=20, label="joy")
+    X = EEGWindows.from_braindecode(
+        _fixed_windows(several, lazy_metadata=is_lazy), dataset="d"
+    )
+    assert X.y.tolist() == ["joy"] * 7
+    assert X.metadata[names].drop_duplicates().to_numpy().tolist() == [[1, 20]]
+    assert X.metadata["trial"].nunique() == 1
+
+
+def test_targets_of_channels_are_labels():
+    windows = create_windows_from_target_channels(
+        _raw_dataset(1), window_size_samples=500
+    )
+    X = EEGWindows.from_braindecode(windows, dataset="d")
+    assert X.ch_names == tuple(NAMES)
+    assert X.y.tolist() == [float(target[0]) for _, target, _ in windows]
+    assert X.y.tolist() == list(range(6))
+    windows = create_windows_from_target_channels(
+        _raw_dataset(2), window_size_samples=500
+    )
+    with pytest.raises(ValueError, match=r"have 2 targets each \(grip, lift\)"):
+        EEGWindows.from_braindecode(windows)
+
+
+def four_trials(durations=(15, 15, 15, 15), *, stride=500, epochs=True, **kwargs):
+    """Trials of joy and fear in turn, 5 s apart, cut into windows of 5 s."""
+    starts = np.cumsum([2, *np.add(durations, 5)])
+    signal = 1e-6 * np.random.default_rng(0).standard_normal((1, 100 * starts[-1]))
+    info = mne.create_info(["Fz"], 100.0, "eeg")
+    raw = mne.io.RawArray(signal, info, first_samp=300, verbose="error")
+    marks = mne.Annotations(starts[:-1], durations, ["joy", "fear"] * 2)
+    raw.set_annotations(marks)
+    if epochs:
+        kwargs |= {"use_mne_epochs": True, "preload": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = create_windows_from_events(
+            BaseConcatDataset([RawDataset(raw, pd.Series({"subject": "1"}))]),
+            mapping={"joy": 0, "fear": 1}, window_size_samples=500,
+            window_stride_samples=stride, **kwargs,
+        )  # fmt: skip
+    return dataset.datasets[0]
+
+
+def drop(part, keep, columns=()):
+    """Keep some windows of a dataset, and forget columns of its metadata."""
+    if hasattr(part, "windows"):
+        kept = part.windows[np.flatnonzero(keep)]
+        kept.metadata = kept.metadata.drop(columns=list(columns), errors="ignore")
+        setattr(part, "_windows" if hasattr(part, "_windows") else "windows", kept)
+        part.metadata = kept.metadata
+    else:
+        part.metadata = part.metadata[keep].drop(columns=list(columns), errors="ignore")
+    places = ["i_window_in_trial", "i_start_in_trial", "i_stop_in_trial"]
+    part.crop_inds = part.metadata[places].to_numpy()
+    part.y = part.metadata["target"].tolist()
+    return BaseConcatDataset([part])
+
+
+def has_numbers(part):
+    """Whether this version of braindecode numbers trials."""
+    table = getattr(part, "windows", part).metadata
+    return "i_trial_in_dataset" in table
+
+
+# Which windows are dropped, of three (in trials of 15 s) in each of four trials.
+HOLES = {
+    "first of a trial": [3],
+    "last and first": [2, 3, 4],
+    "in the middle": [1, 7],
+    "all but the last": [3, 4, 9, 10],
+    "a whole trial": [3, 4, 5, 6],
+}
+
+
+@pytest.mark.parametrize("dropped", HOLES.values(), ids=HOLES)
+@pytest.mark.parametrize("epochs", [True, False])
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("told", [True, False])
+def test_dropped_windows_keep_trial_and_onset(dropped, epochs, older, told):
+    part = four_trials(epochs=epochs, trial_start_offset_samples=50, stride=475)
+    keep = ~np.isin(np.arange(12), dropped)
+    if not told:
+        part.window_kwargs = []
+    dataset = drop(part, keep, ["i_trial_in_dataset"] * older)
+    found = EEGWindows.from_braindecode(dataset, dataset="lab").metadata
+    number = np.repeat([1, 2, 3, 4], 3)[keep]
+    if older or not has_numbers(four_trials()):  # a trial that is gone does not count
+        number = 1 + pd.factorize(number)[0]
+    assert found["trial"].tolist() == [f"0-{k}" for k in number]
+    assert_allclose(found["onset"], np.tile([0, 4.75, 9.5], 4)[keep], atol=1e-9)
+    assert found["label"].tolist() == np.repeat([0, 1, 0, 1], 3)[keep].tolist()
+
+
+def test_one_window_of_each_trial_is_left():
+    keep = np.isin(np.arange(12), [2, 3, 7, 11])
+    if has_numbers(four_trials()):
+        X = EEGWindows.from_braindecode(drop(four_trials(), keep), dataset="lab")
+        assert X.metadata["onset"].tolist() == [10, 0, 5, 10]
+    # Without the annotations' numbers, nothing tells that windows were not moved.
+    part = drop(four_trials(), keep, ["i_trial_in_dataset"])
+    with pytest.warns(UserWarning, match=r"^3 windows have no onset: .*0-1, 0-3, 0-4"):
+        X = EEGWindows.from_braindecode(part, dataset="lab")
+    assert X.metadata["trial"].tolist() == ["0-1", "0-2", "0-3", "0-4"]
+    part = drop(four_trials(drop_last_window=True), keep, ["i_trial_in_dataset"])
+    X = EEGWindows.from_braindecode(part, dataset="lab")
+    assert X.metadata["onset"].tolist() == [10, 0, 5, 10]
+
+
+def test_steps_that_differ_by_event():
+    if not has_numbers(four_trials()):
+        pytest.skip("needs a braindecode that numbers trials")
+    stride = {"joy": 400, "fear": 250}
+    part = four_trials(stride=stride, epochs=False)
+    table = part.metadata
+    starts = table.groupby("i_trial_in_dataset")["i_start_in_trial"].transform("min")
+    onset = (table["i_start_in_trial"] - starts).to_numpy() / 100
+    keep = table["i_window_in_trial"].to_numpy() > 0
+    X = EEGWindows.from_braindecode(drop(part, keep), dataset="lab")
+    assert_allclose(X.metadata["onset"], onset[keep])
+
+
+def test_a_last_window_that_was_moved():
+    # 12 s: windows at 0, 5 and, moved to end with the trial, 7 s.
+    part = four_trials((12,) * 4)
+    if has_numbers(part):
+        X = EEGWindows.from_braindecode(
+            drop(part, np.arange(12) % 9 > 1), dataset="lab"
+        )
+        assert X.metadata["onset"].tolist() == [7, 0, 5, 7, 0, 5, 7, 7]
+    part = drop(four_trials((12,) * 4), np.arange(12) > 1, ["i_trial_in_dataset"])
+    with pytest.warns(UserWarning, match=r"^1 windows have no onset: .*\(0-1\) were"):
+        X = EEGWindows.from_braindecode(part, dataset="lab")
+    assert np.isnan(X.metadata["onset"][0])
+    assert X.metadata["onset"].tolist()[1:] == [0, 5, 7] * 3
+
+
+def test_windows_that_were_resampled_keep_their_onsets():
+    part = four_trials()
+    part._windows = part.windows.resample(50.0, verbose="error")
+    X = EEGWindows.from_braindecode(BaseConcatDataset([part]), dataset="lab")
+    assert X.sfreq == 50.0
+    assert X.metadata["onset"].tolist() == [0, 5, 10] * 4
+
+
+def test_holes_there_and_back():
+    X = EEGWindows.from_braindecode(
+        drop(four_trials(), np.arange(12) % 5 > 0), dataset="lab"
+    )
+    back = EEGWindows.from_braindecode(X.to_braindecode())
+    pd.testing.assert_frame_equal(back.metadata, X.metadata)

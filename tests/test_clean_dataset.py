@@ -303,6 +303,28 @@ def test_a_recording_that_fails_can_be_skipped(spoiled, tmp_path):
         clean_dataset(only, tmp_path, on_error="skip", **QUICK)
 
 
+def test_a_recording_is_named_whatever_the_error(tmp_path, monkeypatch):
+    """Errors of MNE that are no ValueError, and two recordings of one session."""
+    recordings = make_data(2).recordings
+    recordings[1].subject = recordings[0].subject
+    recordings[0].trials["trial"] = [f"a{k}" for k in range(len(recordings[0].trials))]
+    X = EEGWindows.from_recordings(recordings, window_seconds=2, stride_seconds=2)
+    clean, calls = _dataset.clean_recording, []
+
+    def fail_second(*arguments, **given):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("does not converge")
+        return clean(*arguments, **given)
+
+    monkeypatch.setattr(_dataset, "clean_recording", fail_second)
+    message = "SimA/01/1, recording 1: RuntimeError: does not converge"
+    with pytest.raises(ValueError, match=message):
+        clean_dataset(X, tmp_path, **QUICK)
+    # What was done before is kept.
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
 def test_warnings_reach_the_user_once(tmp_path):
     recordings = [
         Recording(

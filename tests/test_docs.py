@@ -14,6 +14,7 @@ BLOCK = re.compile(r"(<!-- not run: .+? -->\n)?```python\n(.*?)```", re.S)
 RUN = (
     "getting_started",
     "your_data",
+    "datasets",
     "routing",
     "ecosystem",
     pytest.param("settings", marks=pytest.mark.slow),

@@ -1,6 +1,7 @@
 """Protocols and their tables: right numbers, nothing that leaks, nothing done twice."""
 
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -895,6 +896,10 @@ def test_summary_counts_each_subject_once():
     # Repetitions that the user marks are kept apart.
     twice = pd.concat([table.assign(seed=0), table.assign(seed=1)])
     assert len(summary(twice)) == 6
+    # A mark called like a result was replaced by it.
+    for function in (summary, partial(compare, reference="a")):
+        with pytest.raises(ValueError, match="own columns may not be called .*low, p"):
+            function(table.assign(low="yes", p=0.5))
 
 
 def test_compare_pairs_subjects():

@@ -1,4 +1,6 @@
 import pickle
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -422,3 +424,62 @@ def test_epochs_bring_their_channels_and_rate():
         error_score="raise",
     )
     assert scores.shape == (2,)
+
+
+def _in_unit(unit, *, dataset="demo", n_subjects=2, seed=0):
+    """Return windows of noise of 10 microvolts, multiplied by a unit."""
+    rng = np.random.default_rng(seed)
+    x = unit * 1e-5 * rng.standard_normal((4 * n_subjects, 2, 250))
+    subject = np.repeat(np.arange(n_subjects), 4)
+    return EEGWindows.from_arrays(
+        x, ch_names=["Fz", "Cz"], sfreq=125.0, dataset=dataset, subject=subject
+    )
+
+
+@pytest.mark.parametrize("unit", [1e3, 1e6, 1e-3])
+def test_different_units_of_datasets_are_announced(unit):
+    X = concat_windows([_in_unit(1, dataset="A"), _in_unit(unit, dataset="B", seed=1)])
+    strong, weak = ("B", "A") if unit > 1 else ("A", "B")
+    message = rf"Different units\? Amplitudes of {strong} are \S+ times those of {weak}"
+    with pytest.warns(UserWarning, match=message) as said:
+        features = DifferentialEntropy(BANDS).fit_transform(X)
+    assert len(said) == 1
+    factor = float(re.search(r"are (\S+) times", str(said[0].message))[1])
+    np.testing.assert_allclose(factor, max(unit, 1 / unit), rtol=0.2)
+    # It is said, not mended.
+    alone = DifferentialEntropy(BANDS).fit_transform(X[X.groups("dataset") == "B"])
+    np.testing.assert_array_equal(features[8:], alone)
+
+
+def test_different_units_of_recordings_are_announced():
+    recordings = [make_recording(subject=k, seed=k) for k in range(4)]
+    odd = 1e6 * recordings[2].signal
+    recordings[2] = Recording(odd, recordings[2].ch_names, 200.0, "demo", subject=2)
+    X = EEGWindows.from_recordings(recordings, stride_seconds=10)
+    de = DifferentialEntropy(BANDS).fit(X)
+    with pytest.warns(
+        UserWarning, match=r"of demo/2 are \S+ .* of demo/0, demo/1, demo"
+    ):
+        de.transform(X)
+
+
+def test_amplitudes_that_may_differ_need_no_word():
+    quiet = [_in_unit(1, dataset="A"), _in_unit(0.01, dataset="B"), _in_unit(100)]
+    flat = 1e-5 * np.random.default_rng(0).standard_normal((4, 2, 250))
+    flat[:, 0] = 1.0
+    flat = EEGWindows.from_arrays(
+        flat, ch_names=["Fz", "Cz"], sfreq=125.0, dataset="flat", subject=1
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Different units")
+        warnings.filterwarnings("ignore", "Next to no signal")
+        for X in (*quiet, concat_windows(quiet[:2]), concat_windows([quiet[0], flat])):
+            DifferentialEntropy(BANDS).fit_transform(X)
+        # One band may have been filtered out.
+        rng = np.random.default_rng(0)
+        time = np.arange(2500) / 125
+        slow = [np.sin(2 * np.pi * 10 * time + phase) for phase in (0, 1)]
+        slow = 1e-5 * np.array(slow) + 1e-9 * rng.standard_normal((2, 2500))
+        slow = Recording(slow, ["Fz", "Cz"], 125.0, dataset="slow")
+        X = concat_windows([quiet[0], EEGWindows.from_recordings(slow)])
+        DifferentialEntropy(BANDS).fit_transform(X)

@@ -200,6 +200,21 @@ def test_partners_of_any_onset_share_the_stimulus(seed):
     assert StimulusPairSampler(*one, rng=0).left_out == []
 
 
+def test_seconds_and_counts_are_no_partners():
+    # Three windows of each of four people: 0, 1, 2 are seconds for two of them.
+    subjects = np.repeat(list("abcd"), 3)
+    sampler = StimulusPairSampler(
+        ["A"] * 12, subjects, ["1"] * 12, ["x"] * 12, np.tile([0.0, 1.0, 2.0], 4),
+        counted=np.isin(subjects, ["b", "d"]), rng=0,
+    )  # fmt: skip
+    drawn = set()
+    for _ in range(20):
+        [batch] = sampler.draw()
+        drawn.add(tuple(sorted(subjects[[batch.rows_a[0], batch.rows_b[0]]])))
+        assert ((batch.rows_b - batch.rows_a) % 3 == 0).all()
+    assert drawn == {("a", "c"), ("b", "d")}
+
+
 def test_datasets_without_a_pair_are_left_out():
     table = {
         "datasets": ["solo", "late", "ok", "ok", "late", "solo", "gap", "gap"] * 2,

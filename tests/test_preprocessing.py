@@ -20,6 +20,7 @@ from sklearn_mdjpt.preprocessing import (
     find_bad_channels,
     interpolate_channels,
 )
+from sklearn_mdjpt.recordings import info_positions
 
 NAMES = list(MONTAGES["deap32"])
 needs_icalabel = pytest.mark.skipif(
@@ -274,6 +275,45 @@ def test_bad_channels_are_found_trial_by_trial_and_interpolated():
     np.testing.assert_allclose(
         y - y.mean(axis=0), expected - expected.mean(axis=0), atol=1e-9
     )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, 5e-3])
+def test_what_a_channel_holds_that_is_marked_bad_has_no_effect(value):
+    recording = make_recording(1, 8.0)
+    expected, same = None, None
+    for signal in (recording.signal, recording.signal.copy()):
+        raw = Recording(signal, NAMES, 250).to_raw()
+        raw.info["bads"] = ["T7"]
+        if expected is not None:
+            raw[NAMES.index("T7")] = np.where(np.arange(raw.n_times) % 2, value, -value)
+        clean, report = clean_recording(raw, ica=None)
+        expected, same = clean.get_data() if expected is None else expected, report
+        np.testing.assert_array_equal(clean.get_data(), expected)
+    assert pairs(same) == {("1", "T7")}
+    raw.info["bads"] = NAMES
+    with pytest.raises(ValueError, match="All 32 EEG channels are marked as bad"):
+        clean_recording(raw, ica=None)
+
+
+def test_biosemi_names_are_placed_and_not_taken_for_references():
+    """A1 of the cap of 128 is next to Cz, and no ear; its C3 is no C3."""
+    signal = make_recording(1, 8.0).signal
+    names = [f"A{n}" for n in range(1, 17)] + [f"C{n}" for n in range(1, 17)]
+    raw = Recording(signal, names, 250).to_raw
+    with pytest.warns(UserWarning, match="its cap of 128"):
+        raw = raw()
+    clean, report = clean_recording(raw, ica=None)
+    assert clean.ch_names == names and not report.left_out
+    place = info_positions(clean.info)[names.index("A1")]
+    assert np.linalg.norm(place - template_positions()["CZ"]) < 0.04
+    raw.set_montage(None)
+    with pytest.warns(UserWarning, match="its cap of 128"):
+        _, report = clean_recording(raw, ica=None)
+    assert "its cap of 128" in report.warnings[0]
+    large = np.array(signal)
+    large[names.index("C3")] *= 100
+    found = find_bad_channels(large, names, spare=["C3"])
+    assert found["channel"].tolist() == ["C3"]
 
 
 def test_breaks_go_with_the_nearer_trial():

@@ -303,7 +303,7 @@ def test_to_raw_and_back():
     marks = raw.annotations
     found = sorted(zip(marks.onset, marks.description, strict=True))
     assert found == [
-        (0, "joy"), (4, "3"), (4, "EDGE boundary"), (7, "BAD span"), (8.5, "trial 3")
+        (0, "joy"), (4, "3"), (4, "EDGE trial"), (7, "BAD span"), (8.5, "trial 3")
     ]  # fmt: skip
     again = Recording.from_raw(raw)
     assert again.trials["label"].tolist() == ["joy", "3", "trial 3"]

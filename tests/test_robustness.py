@@ -10,9 +10,13 @@ from sklearn_mdjpt import (
     EEGWindows,
     MDJPTEncoder,
     Recording,
+    WindowAlignment,
     WindowCovariances,
+    concat_windows,
+    covariance_distance,
 )
 from sklearn_mdjpt._canonical import CanonicalReader
+from sklearn_mdjpt.baselines import BraindecodeClassifier
 from sklearn_mdjpt.channels import template_positions
 
 TINY = {
@@ -71,13 +75,81 @@ def spoil(value, where=(2, 700)):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_recordings_that_are_not_finite_are_named(value):
     X = cut(changed(make_recordings(), 1, spoil(value)))
-    match = r"1 of 24 windows hold NaN or inf: windows 10 of lab/1/1\."
+    match = r"1 of 24 windows hold NaN or inf: windows 10 of lab/1/1\. Channels: C3\."
     for estimator in (MDJPTEncoder(**TINY), DifferentialEntropy(), WindowCovariances()):
         with pytest.raises(ValueError, match=match):
             estimator.fit(X)
     fitted = MDJPTEncoder(**TINY).fit(cut(make_recordings()))
     with pytest.raises(ValueError, match=match):
         fitted.transform(X)
+
+
+def test_channels_are_named_that_are_not_finite():
+    x = np.random.default_rng(0).standard_normal((5, 3, 250))
+    x[1, 0, 3] = x[4, 2, 7] = np.inf
+    with pytest.raises(ValueError, match=r"windows 1, 4\. Channels, .* from 0: 0, 2\."):
+        DifferentialEntropy(sfreq=250).fit(x)
+    X = EEGWindows.from_arrays(x, ch_names=["Fz", "Cz", "Pz"], sfreq=250)
+    with pytest.raises(ValueError, match=r"windows 1, 4\. Channels: Fz, Pz\. Leave"):
+        DifferentialEntropy().fit(X)
+
+
+def take_part_of(X):
+    """What each way to use windows makes of the channels Cz, C4 and Pz."""
+    subject = MDJPTEncoder(**TINY | {"max_epochs": 0})
+    alone = MDJPTEncoder(**TINY | {"max_epochs": 0}, subject_norm="train")
+    plain = MDJPTEncoder(**TINY | {"max_epochs": 0}, window_norm=None)
+    network = BraindecodeClassifier(
+        channels=["Pz", "Cz"], sfreq=125, max_epochs=1, batch_size=8, random_state=0
+    )
+    riemann = WindowAlignment("riemann", "mean", channels="canonical")
+    other = np.random.default_rng(9).standard_normal((8, 3, 250))
+    other = EEGWindows.from_arrays(
+        other, ch_names=["Pz", "Cz", "C4"], sfreq=250, dataset="other", subject=1
+    )
+    return {
+        "encoder": subject.fit_transform(X),
+        "encoder, train": alone.fit_transform(X),
+        "encoder, window_norm=None": plain.fit_transform(X),
+        "to_canonical": X.to_canonical(),
+        "to_canonical, same rate": X.to_canonical(250.0),
+        "entropy": DifferentialEntropy(channels="canonical").fit_transform(X),
+        "covariances": WindowCovariances(channels="canonical").fit_transform(X),
+        "alignment": riemann.fit(X).transform(X).to_canonical(),
+        "aligned": subject.fit_transform(WindowAlignment().fit_transform(
+            concat_windows([X, other]))),
+        "network": network.fit(X, X.y).predict_proba(X),
+        "distance": covariance_distance(concat_windows([X, other])).pairs,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("continuous", [True, False])
+def test_channels_that_are_not_used_change_nothing(continuous):
+    """A loose ECG or a reference of NaN stopped what does not look at it."""
+    cap = ("Cz", "ECG", "C4", "A1", "Pz")
+    results = []
+    for values in (None, (np.nan, np.inf), (7.0, 7.0)):
+
+        def change(signal, values=values):
+            for channel, value in zip((1, 3), values or (), strict=False):
+                signal[channel, :: 1 if value == 7.0 else 3] = value
+            return signal
+
+        X = cut(changed(make_recordings(cap), None, change))
+        if not continuous:
+            X = EEGWindows.from_arrays(
+                np.stack([X[k] for k in range(len(X))]), ch_names=cap, sfreq=250,
+                y=X.y, **X.metadata[["dataset", "subject", "trial", "onset"]],
+                stimulus=X.metadata["stimulus"],
+            )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            # Three electrodes of five are few, and they are said to be.
+            warnings.filterwarnings("ignore", "Only|The mean has|Networks|Domains")
+            results.append(take_part_of(X))
+    for result in results[1:]:
+        for name, expected in results[0].items():
+            np.testing.assert_array_equal(result[name], expected, err_msg=name)
 
 
 def test_constant_windows_are_named_with_their_recording():
@@ -93,7 +165,7 @@ def test_constant_windows_are_named_with_their_recording():
 def test_arrays_without_subjects_are_named_by_window():
     X = np.random.default_rng(0).standard_normal((6, 3, 250))
     X[4, 1, 9] = np.nan
-    with pytest.raises(ValueError, match=r"NaN or inf: windows 4\."):
+    with pytest.raises(ValueError, match=r"NaN or inf: windows 4\. Channels: Cz\."):
         MDJPTEncoder(**TINY, ch_names=["Fz", "Cz", "Pz"], sfreq=250).fit(
             X, subjects=[0, 0, 0, 1, 1, 1], stimuli=[0, 1, 2] * 2
         )

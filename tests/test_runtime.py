@@ -1,6 +1,8 @@
 """Threads, random states and signals inside of estimators; memory of a training."""
 
+import contextlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,21 +13,148 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+import sklearn
 import torch
 from sklearn.model_selection import cross_validate
 from skorch.callbacks import Callback
 
-from sklearn_mdjpt import MDJPTEncoder
+from sklearn_mdjpt import MDJPTClassifier, MDJPTEncoder
 from sklearn_mdjpt._runtime import (
     DeferredSignals,
     forked_torch,
     max_threads,
+    plain_torch,
     seeded_torch,
     torch_threads,
 )
+from sklearn_mdjpt.baselines import BraindecodeClassifier
 from sklearn_mdjpt.datasets import make_emotion_windows
+from sklearn_mdjpt.inspection import (
+    channel_importance,
+    integrated_gradients,
+    isa_of_guessing,
+)
+from sklearn_mdjpt.nn import HybridEncoder
 
 CORES = joblib.cpu_count()
+
+
+# Settings of the process ---------------------------------------------------------
+
+# What a program sets for itself or for another package.
+SETTINGS = {
+    "float64": lambda: default_dtype(torch.float64),
+    "bfloat16": lambda: default_dtype(torch.bfloat16),
+    "no such device": lambda: torch.device("meta"),
+    "no gradients": torch.no_grad,
+    "inference": torch.inference_mode,
+    "errors of floats": lambda: np.errstate(all="raise"),
+    "tables": lambda: sklearn.config_context(transform_output="pandas"),
+}
+
+
+@contextlib.contextmanager
+def default_dtype(dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+        assert torch.get_default_dtype() == dtype  # as it was found
+    finally:
+        torch.set_default_dtype(before)
+
+
+def numbers_of_all_jobs(folder):
+    """Build, train, store and use a network in each of the ways that there are."""
+    X = make_emotion_windows(1, n_subjects=2, n_stimuli=3, random_state=0)
+    X = X[np.flatnonzero(X.metadata["onset"] < 5)]
+    size = {"hidden_dim": 8, "latent_dim": 4, "n_heads": 1, "random_state": 0}
+    size |= {"max_epochs": 1, "batches_per_epoch": 1, "subject_norm": "train"}
+    encoder = MDJPTEncoder.small(**size)
+    found = [encoder.fit_transform(X), encoder.history_["total"]]
+    found += encoder.pretraining_losses(X, n_batches=1).values()
+    encoder.save(folder / "encoder.safetensors")
+    loaded = MDJPTEncoder.load(folder / "encoder.safetensors")
+    found += [loaded.transform(X), pickle.loads(pickle.dumps(loaded)).transform(X)]
+    head = MDJPTClassifier(loaded, max_epochs=1, random_state=0).fit(X, X.y)
+    found += [head.predict_proba(X)]
+    found += [integrated_gradients(head, X[:1], n_steps=8).values]
+    found += [channel_importance(loaded, X[:2]), isa_of_guessing(X, n_batches=1)]
+    network = BraindecodeClassifier("EEGNet", sfreq=64, max_epochs=1, random_state=0)
+    network = pickle.loads(pickle.dumps(network.fit(X, X.y)))
+    found += [network.predict_proba(X)]
+    return [np.asarray(numbers) for numbers in found]
+
+
+@pytest.fixture(scope="module")
+def plain_numbers(tmp_path_factory):
+    return numbers_of_all_jobs(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.filterwarnings("ignore:Contributions miss")
+def test_settings_of_the_process_change_no_number(plain_numbers, tmp_path, name):
+    """Under another default dtype fit broke, and a seed gave other weights."""
+    with SETTINGS[name]():
+        found = numbers_of_all_jobs(tmp_path)
+    for expected, numbers in zip(plain_numbers, found, strict=True):
+        assert numbers.dtype == expected.dtype
+        assert np.array_equal(numbers, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_networks_are_float32_whatever_the_default(dtype):
+    def build():
+        torch.manual_seed(0)
+        size = {"hidden_dim": 8, "n_heads": 1, "subject_norm": "subject"}
+        network = HybridEncoder(4, 64, 64.0, n_outputs=2, **size)
+        return network.reset_head(3).eval()
+
+    x = torch.linspace(-1, 1, 512, dtype=torch.float32).view(2, 4, 64)
+    with torch.random.fork_rng(devices=[]):
+        expected = build()
+        with default_dtype(dtype):
+            network = build()
+            output = network.encode(x).features
+    assert {p.dtype for p in network.state_dict().values()} == {
+        torch.float32,
+        torch.int64,
+    }
+    for name, parameter in expected.state_dict().items():
+        assert torch.equal(network.state_dict()[name], parameter), name
+    assert torch.equal(output, expected.encode(x).features)
+
+
+def test_the_default_dtype_survives_overlapping_threads():
+    """The first to come is the first to go, while the other one goes on."""
+    inside, leave = threading.Event(), threading.Event()
+
+    def first():
+        with plain_torch():
+            inside.set()
+            assert leave.wait(20)
+
+    with default_dtype(torch.float64):
+        thread = threading.Thread(target=first)
+        thread.start()
+        assert inside.wait(20)
+        with plain_torch():
+            leave.set()
+            thread.join()
+            assert torch.get_default_dtype() == torch.float32
+        assert torch.get_default_dtype() == torch.float64
+        with pytest.raises(RuntimeError, match="on purpose"), plain_torch():
+            raise RuntimeError("on purpose")
+        assert torch.get_default_dtype() == torch.float64
+
+
+def test_plain_torch_is_left_as_it_was_found():
+    with torch.device("meta"), torch.inference_mode():
+        with plain_torch():
+            assert torch.zeros(1).device.type == "cpu" and torch.is_grad_enabled()
+            assert not torch.is_inference_mode_enabled()
+        assert torch.zeros(1).device.type == "meta"
+        assert torch.is_inference_mode_enabled() and not torch.is_grad_enabled()
 
 
 # Threads -------------------------------------------------------------------------

@@ -130,6 +130,32 @@ def test_lds_equals_kalman_and_rts_on_interleaved_shuffled_trials(rng, noises):
     np.testing.assert_allclose(got, wanted[rows], rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("unit", [1.0, 2.0, 1 / 3])
+def test_lds_sees_windows_that_were_dropped(rng, unit):
+    """A hole of g steps is a random walk of g steps; rounded onsets make no hole."""
+    noises = (0.5, 0.2, 3.0)
+    kept = np.array([0, 1, 2, 6, 7, 9, 10, 11])
+    X = rng.standard_normal((len(kept), 2)).cumsum(axis=0)
+    # The joint Gaussian of states and observations, in full.
+    q, r, v = noises
+    covariance = v + q * np.minimum.outer(kept, kept)
+    gain = covariance @ np.linalg.inv(covariance + r * np.eye(len(kept)))
+    wanted = X.mean(axis=0) + gain @ (X - X.mean(axis=0))
+    smoother = LDSSmoother(*noises)
+    got = smoother.fit_transform(X, trials="1", onsets=np.round(unit * kept, 3))
+    np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9)
+    # Of the other trials nothing changes, to the bit, nor where no onset is known.
+    whole = rng.standard_normal((5, 2))
+    both = smoother.transform(
+        np.concatenate([whole, X]), trials=np.repeat([1, 2], [5, 8]),
+        onsets=unit * np.concatenate([np.arange(5), kept]),
+    )  # fmt: skip
+    np.testing.assert_array_equal(both[:5], smoother.transform(whole, trials="1"))
+    even = smoother.transform(X, trials="1", onsets=unit * np.arange(8))
+    np.testing.assert_array_equal(smoother.transform(X, trials="1"), even)
+    assert np.abs(even - got).max() > 0.01
+
+
 def test_lds_far_apart_variances_stay_accurate(rng):
     X = rng.standard_normal((300, 2)).cumsum(axis=0)
     for noises in [(1e-10, 1.0, 1.0), (1.0, 1e-10, 1e-10), (1.0, 1e-5, 1e5)]:

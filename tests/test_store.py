@@ -453,7 +453,7 @@ def rewrite(folder, index):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"format_version": 2}, "version 2; .* reads version 1. Update sklearn_mdjpt"),
+        ({"format_version": 3}, "version 3; .* up to 2. Update sklearn_mdjpt"),
         ({"format_version": 0}, "version 0; .* has to be saved again"),
         ({"format": "zarr"}, "expected the format .*, found 'zarr'"),
         ({"recordings": 3}, "not of the form expected"),

@@ -1,7 +1,9 @@
 """EEGWindows: metadata, slicing, lazy windows, pickles, scikit-learn's tools."""
 
 import pickle
+import warnings
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +21,12 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import shuffle
 
-from sklearn_mdjpt import EEGWindows, Recording, concat_windows
+from sklearn_mdjpt import (
+    DifferentialEntropy,
+    EEGWindows,
+    Recording,
+    concat_windows,
+)
 
 
 class Power(TransformerMixin, BaseEstimator):
@@ -334,6 +341,29 @@ def test_from_epochs():
         EEGWindows.from_epochs([np.ones(3)])
 
 
+def test_epochs_that_were_dropped_take_the_order_with_them():
+    info = mne.create_info(["Fz", "Cz"], 100.0, "eeg")
+    signal = 1e-6 * np.random.default_rng(0).standard_normal((2, 4000))
+    raw = mne.io.RawArray(signal, info, verbose="error")
+    epochs = mne.make_fixed_length_epochs(raw, 5.0, preload=True, verbose="error")
+    fewer = epochs.copy().drop([3], verbose="error")
+    known = {"dataset": "lab", "subject": "1"}
+    text = "onsets of 7 others are not known: their order does not tell when they were"
+    with pytest.warns(UserWarning, match=text):
+        X = EEGWindows.from_epochs(fewer, stimulus="clip", **known)
+    assert X.metadata["onset"].isna().all()  # nothing is made up
+    with pytest.warns(UserWarning, match=text):
+        EEGWindows.from_epochs(fewer, trial=1, **known)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # Nobody asks for the order, it is that of all, or time is known.
+        EEGWindows.from_epochs(fewer, **known)
+        EEGWindows.from_epochs(fewer, trial=np.arange(7), stimulus="clip", **known)
+        EEGWindows.from_epochs(epochs[::2], stimulus="clip", **known)
+        onset = 5.0 * fewer.selection
+        EEGWindows.from_epochs(fewer, stimulus="clip", onset=onset, **known)
+
+
 def test_from_epochs_of_several_montages_keeps_metadata():
     columns = ("dataset", "subject", "session", "trial", "stimulus", "label")
     first = pd.DataFrame({name: [f"{name}1", f"{name}2"] for name in columns})
@@ -474,3 +504,154 @@ def test_scikit_learn_tools(mixed_windows, routing):
 def test_no_recordings_are_an_error():
     with pytest.raises(ValueError, match="No recordings were given"):
         EEGWindows.from_recordings([])
+
+
+@pytest.mark.parametrize("dtype", [bool, "boolean"])
+def test_boolean_series_counts_by_its_index(mixed_windows, dtype):
+    X = mixed_windows
+    table = X.metadata.sort_values("onset", ascending=False)
+    mask = (table["onset"] == 0).astype(dtype)
+    assert not np.array_equal(mask, X.metadata["onset"] == 0)
+    part = X[mask]
+    np.testing.assert_array_equal(part.metadata["onset"], 0.0)
+    assert len(part) == mask.sum()
+    np.testing.assert_array_equal(part[0], X[int(mask[mask].index.min())])
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (lambda n: range(n - 1), r"2 labels: 2 are missing"),
+        (lambda n: range(1, n + 1), r"0 are missing; 3 are no window"),
+        (lambda n: [0, 1, 1], r"2 are missing; 1 occur several times"),
+        (lambda n: list("abc"), r"are missing; 'a', 'b', 'c' are no window"),
+    ],
+)
+def test_boolean_series_of_another_index(mixed_windows, labels, message):
+    X = mixed_windows[:3]
+    labels = labels(3)
+    mask = pd.Series(True, index=labels)
+    with pytest.raises(IndexError, match=message):
+        X[mask]
+    assert len(X[: len(mask)][mask.to_numpy()]) == len(mask)
+
+
+def _cut_epochs(step, *, trial, metadata=False, decim=1, tmin=0.0):
+    rng = np.random.default_rng(0)
+    info = mne.create_info(["Fz", "Cz"], 100.0, "eeg")
+    raw = mne.io.RawArray(1e-5 * rng.standard_normal((2, 3000)), info, verbose="error")
+    starts = 100 + step * np.arange(10)
+    events = np.column_stack([starts, np.zeros(10, int), 1 + np.arange(10) % 2])
+    table = pd.DataFrame({"trial": trial}) if metadata else None
+    epochs = mne.Epochs(
+        raw, events, {"joy": 1, "fear": 2}, tmin=tmin, tmax=tmin + 1.99, baseline=None,
+        metadata=table, decim=decim, verbose="error",
+    )  # fmt: skip
+    return epochs, {} if metadata else {"trial": trial}
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+@pytest.mark.parametrize("decim, tmin", [(1, 0.0), (2, -0.5)])
+def test_epochs_of_several_trials_that_overlap_are_announced(metadata, decim, tmin):
+    epochs, given = _cut_epochs(
+        100, trial=np.arange(10) // 2, metadata=metadata, decim=decim, tmin=tmin
+    )
+    first = f"{1 + tmin:g} to {4 + tmin:g} s, joy"
+    message = rf"Trials overlap: trial '0' \({first}\) and trial '1' .*, and 3 further"
+    with pytest.warns(UserWarning, match=message) as said:
+        X = EEGWindows.from_epochs(epochs, dataset="d", **given)
+    assert [warning.filename for warning in said] == [__file__]
+    assert X.metadata["trial"].nunique() == 5
+
+
+@pytest.mark.parametrize(
+    "step, trial",
+    [
+        (100, [0] * 10),  # windows of one trial
+        (200, range(10)),  # which touch
+        (199, range(10)),  # a sample of grace
+        (100, [None] * 10),
+        (100, [0, None] * 5),
+    ],
+)
+def test_epochs_that_need_no_word(step, trial):
+    epochs, given = _cut_epochs(step, trial=np.array(trial, object))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        EEGWindows.from_epochs(epochs, dataset="d", subject=1, **given)
+
+
+def test_event_times_that_are_numbers_are_no_times(tmp_path):
+    data = 1e-5 * np.random.default_rng(0).standard_normal((10, 2, 200))
+    X = EEGWindows.from_arrays(
+        data, ch_names=["Fz", "Cz"], sfreq=100.0, dataset="d", trial=range(10)
+    )
+    (made,) = X[::2].to_epochs()
+    array = mne.EpochsArray(data, made.info, verbose="error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Trials overlap")
+        for name, epochs in {"made": made, "array": array}.items():
+            path = tmp_path / f"{name}-epo.fif"
+            epochs.save(path, verbose="error")
+            for some in (epochs, mne.read_epochs(path, verbose="error")):
+                EEGWindows.from_epochs(some, dataset="d", trial=range(len(some)))
+    # Epochs that were cut know their times from a file as well.
+    epochs, given = _cut_epochs(100, trial=range(10))
+    epochs.save(tmp_path / "cut-epo.fif", verbose="error")
+    epochs = mne.read_epochs(tmp_path / "cut-epo.fif", verbose="error")
+    with pytest.warns(UserWarning, match="Trials overlap: trial '0'"):
+        EEGWindows.from_epochs(epochs, dataset="d", **given)
+
+
+def _two_rates(one, other):
+    signal = 1e-5 * np.random.default_rng(0).standard_normal((2, 5500))
+    return EEGWindows.from_recordings(
+        [
+            Recording(signal, ["Fz", "Cz"], rate, dataset="d", subject=subject)
+            for subject, rate in enumerate((one, other))
+        ],
+        window_seconds=2,
+    )
+
+
+@pytest.mark.parametrize(
+    "rates, one",
+    [
+        ((500.0, 499.99999), 500.0),
+        ((499.9999, 500.0001), 499.9999),
+        ((256.0, 256.0001), 256.0),
+        ((1024.0005, 1023.9995), 1023.9995),
+    ],
+)
+def test_rates_that_differ_by_rounding_are_one(rates, one):
+    X, exact = _two_rates(*rates), _two_rates(one, one)
+    assert len(X) == len(exact) and X.sfreq == _two_rates(*rates[::-1]).sfreq == one
+    np.testing.assert_array_equal(np.asarray(X), np.asarray(exact))
+    (epochs,) = X.to_epochs()
+    np.testing.assert_array_equal(epochs.get_data(), np.asarray(exact))
+    assert X.recordings[1].sfreq == rates[1]
+    features = DifferentialEntropy({"alpha": (8, 14)}, sfreq=one).fit_transform(X)
+    np.testing.assert_allclose(
+        features,
+        DifferentialEntropy({"alpha": (8, 14)}).fit_transform(exact),
+        rtol=1e-4,
+    )
+    assert f"2 channels at {one:g} Hz" in repr(X)
+
+
+@pytest.mark.parametrize(
+    "rates, texts",
+    [((500.0, 499.998), "499.998, 500"), ((2048.0, 2048.003), "2048, 2048.003")],
+)
+def test_rates_that_differ_are_shown_to_differ(rates, texts):
+    X = _two_rates(*rates)
+    assert len(X.to_epochs()) == 2
+    with pytest.raises(AttributeError, match=rf"sampling rates \({texts} Hz\)"):
+        X.sfreq  # noqa: B018
+    with pytest.raises(ValueError, match="different montages, rates"):
+        np.asarray(X)
+    with pytest.raises(
+        ValueError, match=f"sfreq={rates[0]:g} Hz .* {rates[1]:.10g} Hz"
+    ):
+        DifferentialEntropy(sfreq=rates[0]).fit(X)
+    assert f"at {texts.replace(', ', '-')} Hz" in repr(X)

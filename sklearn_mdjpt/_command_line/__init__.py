@@ -27,7 +27,8 @@ def main(arguments=None):
     Returns
     -------
     int
-        0, or 2 after an error, which is printed.
+        0; 2 after an error, which is printed; 3 if ``extract`` has left out
+        recordings; 130 after Ctrl-C.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -37,14 +38,13 @@ def main(arguments=None):
     command = importlib.import_module(f".{options.command}", __name__)
     try:
         with _plain_warnings():
-            command.run(options)
+            return command.run(options) or 0
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Interrupted; nothing was written.", file=sys.stderr)
+        print("Interrupted; no output was written.", file=sys.stderr)
         return 130
-    return 0
 
 
 def _parser():
@@ -142,14 +142,24 @@ def _extract(commands):
         "z-scored with each subject's own windows, so say who is who: in a pattern,\n"
         "{subject} and {session} stand for the parts of the path that name them,\n"
         "and * for anything.  Without a pattern every file is a subject of its own,\n"
-        "but BIDS and EEGWindows know their subjects.\n"
+        "but BIDS and EEGWindows know their subjects.  Recordings that are split into\n"
+        "several files are read once.\n"
         "\n"
         "OUT ends in .npz (numpy: 'features', 'feature_names', and one array for each\n"
-        "column, with '' where an id is not known) or .parquet (extra parquet).",
+        "column, with '' where an id is not known) or .parquet (extra parquet).\n"
+        "Columns that are called like one of these get another name, with a warning.\n"
+        "\n"
+        "A recording that cannot be used (damaged, too short, no EEG, NaN) is named\n"
+        "and ends the run; with --on-error skip it is left out and listed in\n"
+        "OUT.skipped.csv.  OUT is written when all is done.  Until then results are\n"
+        "kept in a hidden folder, .OUT.part, from which the same command goes on\n"
+        "after an error, Ctrl-C or a kill.  Exit status: 0, all is in OUT; 3,\n"
+        "recordings are left out; 2, an error, and no OUT; 130, Ctrl-C.",
         [
             "extract recordings features.npz --weights mdjpt.safetensors",
             "extract study features.parquet --weights epoch=19.ckpt \\\n"
             "      --files 'sub-{subject}/ses-{session}/*.edf' --annotations stimulus",
+            "extract bids_folder x.npz --weights mdjpt.safetensors --on-error skip",
         ],
     )
     parser.add_argument(
@@ -192,6 +202,12 @@ def _extract(commands):
     _activation(parser)
     parser.add_argument(
         "--device", default="auto", help="such as cpu or cuda (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--on-error",
+        choices=("stop", "skip"),
+        default="stop",
+        help="what a recording that cannot be used does (default: %(default)s)",
     )
     _overwrite(parser)
 

@@ -3,7 +3,7 @@
 import json
 
 from .._validation import list_some
-from ._recordings import is_recording, open_raw
+from ._recordings import is_recording, open_raw, split_roles
 
 
 def run(options):
@@ -11,10 +11,10 @@ def run(options):
     path = options.file
     if not path.exists():
         raise FileNotFoundError(f"There is no {str(path)!r}.")
-    if path.is_dir():
-        about = _windows(path)
-    elif is_recording(path):
+    if is_recording(path):
         about = _recording(path)
+    elif path.is_dir():
+        about = _windows(path)
     else:
         about = _weights(path)
     if options.json:
@@ -69,21 +69,29 @@ def _weights(path):
 def _recording(path):
     import mne
 
-    from ..channels import CANONICAL_CHANNELS, canonical_name
+    from ..channels import CANONICAL_CHANNELS, known_sites
 
     raw = open_raw(path)
     picks = mne.pick_types(raw.info, eeg=True, exclude=())
     names = [raw.ch_names[i] for i in picks]
-    other = [name for name in names if canonical_name(name) not in CANONICAL_CHANNELS]
+    other = [
+        name
+        for name, site in zip(names, known_sites(names), strict=True)
+        if site not in CANONICAL_CHANNELS
+    ]
     marks = {}
     for text, duration in zip(
         raw.annotations.description, raw.annotations.duration, strict=True
     ):
         count, seconds = marks.get(str(text), (0, 0.0))
         marks[str(text)] = count + 1, seconds + float(duration)
-    return {
-        "file": str(path),
-        "holds": "recording",
+    files = [part.name for part in raw.filenames if part is not None]
+    about = {"file": str(path), "holds": "recording"}
+    if "continues" in split_roles(path):
+        about["holds"] = "the rest of a split recording, whose first file has all of it"
+    if len(files) > 1:
+        about["split into"] = files
+    return about | {
         "duration (s)": round(raw.n_times / raw.info["sfreq"], 3),
         "sfreq (Hz)": float(raw.info["sfreq"]),
         "EEG channels": names,

@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from .._edf_gaps import refuse_gaps
 from .._signals import naming
 from .._validation import list_some
 
@@ -196,6 +197,7 @@ def decode_bdf(path, labels, factors=1.0):
     import mne
 
     raw = mne.io.read_raw_bdf(path, include=list(labels), verbose="error")
+    refuse_gaps(raw)
     picks = [raw.ch_names.index(label) for label in labels]
     signal = np.empty((len(picks), raw.n_times), np.float32)
     factors = np.reshape(factors, (-1, 1))

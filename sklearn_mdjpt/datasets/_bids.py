@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import warnings
 from collections.abc import Mapping
 from functools import partial
@@ -17,14 +18,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from .._edf_gaps import refuse_gaps
+from .._marks import annotation_marks, is_mark, join_marks, make_marks
 from .._signals import DecodedSignal, naming
-from .._validation import as_id, check_installed, check_option, list_some
+from .._validation import (
+    as_id,
+    check_installed,
+    check_option,
+    list_some,
+    strip_cells,
+)
 from ..recordings import (
-    NO_TRIAL,
     Recording,
+    describe_overlap,
     info_positions,
     pick_good_eeg,
-    read_annotations,
 )
 from ._reading import check_root, contents, read_all
 
@@ -34,7 +42,10 @@ if TYPE_CHECKING:
     from .._typing import PathLike
     from ..windows import EEGWindows
 
+# Cells of a table that hold nothing: in BIDS' words, and as pandas and R write it.
+_NOTHING = ["n/a", "N/A", "", "nan", "NaN", "NAN"]
 _EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set")
+_WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
 # What windows know from elsewhere, and what says when rather than what.
 _NOT_KEPT = {
     "onset", "duration", "sample", "start", "stop", "dataset", "subject", "session",
@@ -73,13 +84,15 @@ def read_bids(
         without "sub-", "ses-", "task-".  None: all that are there.
     trial_types : str or sequence of str, default=None
         Which events are trials, by the column ``trial_type``.  None: all that have a
-        duration, and do not begin with "BAD" or "EDGE".
+        duration and are no marks.
     label, stimulus : str, dict, callable or None, default="trial_type", None
         What labels and stimuli are.  A str is a column of ``events.tsv``, whose text
         is taken.  A dict has a name, or None, for each ``trial_type``.  A callable gets
         the event's row (a Series with numbers where a column holds nothing else) and
         returns the name or None.  None: there is none.  A stimulus is to be equal
-        across subjects exactly when the clip is.
+        across subjects exactly when the clip is.  What is missing stays missing: a
+        callable finds ``pd.NA`` in cells that hold nothing, and a rule that needs such
+        a cell gives no name, with a warning; ``pd.isna(event["valence"])`` asks.
     duration : float, default=None
         Length in seconds of trials whose event has none (n/a or 0).
     dataset : str, default=None
@@ -93,26 +106,29 @@ def read_bids(
     stride_seconds : float, default=2.0
         Step between windows of a trial in seconds.
     on_error : {"raise", "skip"}, default="raise"
-        What a recording that cannot be read does.  "skip" leaves it out with one
-        warning that names all such files; for that, all files are read to their end at
-        once.
+        What a recording that cannot be read, or whose events cannot, does.  "skip"
+        leaves it out with one warning that names all such files; for that, all files
+        are read to their end at once.
 
     Returns
     -------
     EEGWindows
         Windows in volts of the channels that ``channels.tsv`` has as EEG and does not
-        call bad.  A trial is named by its task, its run and the event's row in
+        call bad.  Events without an onset are left out, with a warning.
+        A trial is named by its task, its run and the event's row in
         ``events.tsv``, "task-film_run-1_3", whatever else is read.  Further columns are
         ``task``, ``run`` and those of ``events.tsv`` (ratings) but for ``sample`` and
-        names that windows have for something else.  No window is cut where an event
-        begins with "BAD".
+        names that windows have for something else.  Events that are marks, as for
+        `Recording.from_raw`, and those in the recording's own file are its bad spans
+        and cuts; an event that `trial_types` asks for is a trial, whatever its name.
 
     Raises
     ------
     ValueError
         If no event is a trial, one that was asked for does not occur or has no
         duration, trials overlap or lie outside the recording, a column or a
-        `trial_type` in a dict is missing, or a file is damaged (with its name).
+        `trial_type` in a dict is missing, a file is damaged (with its name), or a
+        recording is there in two formats.
     FileNotFoundError
         If no recording is found, a subject, session or task that was asked for is not
         there, or no ``events.tsv`` goes with a recording.
@@ -134,7 +150,12 @@ def read_bids(
     no column of the windows.
 
     An event that ends after the recording is cut there, with a warning if it is by
-    more than a sample.
+    more than a sample.  One that lies wholly outside is left out, with a warning; one
+    that begins before the recording is an error, as its windows would count from the
+    wrong moment.
+
+    Cells may stand in double quotes.  Where a column holds nothing but whole numbers,
+    in all recordings, "7.0" is "7", unless there are leading zeros.
 
     References
     ----------
@@ -155,6 +176,8 @@ def read_bids(
     >>> X = read_bids(
     ...     "ds004", stimulus="stim_file", label=lambda event: (
     ...         "high" if event["valence"] > 5 else "low"))  # doctest: +SKIP
+
+    Events without a rating have no label then.
     """
     check_option(on_ch_mismatch, ("raise", "reorder", "rename"), "on_ch_mismatch")
     check_option(on_error, ("raise", "skip"), "on_error")
@@ -168,6 +191,61 @@ def read_bids(
         not isinstance(duration, Real) or not 0 < duration < np.inf
     ):
         raise ValueError(f"duration must be positive, in seconds, got {duration!r}.")
+    files, read, problems = find_bids(
+        root,
+        subjects=subjects,
+        sessions=sessions,
+        tasks=tasks,
+        trial_types=trial_types,
+        label=label,
+        stimulus=stimulus,
+        duration=duration,
+        dataset=dataset,
+        on_ch_mismatch=on_ch_mismatch,
+        on_error=on_error,
+    )
+    return read_all(
+        files,
+        read,
+        on_error=on_error,
+        window_seconds=window_seconds,
+        stride_seconds=stride_seconds,
+        problems=problems.values(),
+    )
+
+
+def find_bids(
+    root,
+    *,
+    subjects=None,
+    sessions=None,
+    tasks=None,
+    trial_types=None,
+    label="trial_type",
+    stimulus=None,
+    duration=None,
+    dataset=None,
+    on_ch_mismatch="raise",
+    on_error="raise",
+):
+    """Find the recordings of a BIDS dataset and their trials, and read no signal.
+
+    Parameters
+    ----------
+    root, subjects, sessions, tasks, trial_types, label, stimulus, duration, dataset, \
+on_ch_mismatch, on_error
+        As for `read_bids`.
+
+    Returns
+    -------
+    files : dict of (str, str or None, str) to Path
+        Those that have trials, by subject, session and name.
+    read : callable
+        Takes the path, subject, session and name, and returns a `Recording`.
+    problems : dict of (str, str or None, str) to str
+        What is wrong with the files that are left out; empty with
+        ``on_error="raise"``.
+    """
     check_installed("mne_bids", "read_bids", 'pip install "sklearn_mdjpt[bids]"')
     root = check_root(root, "the folder of a BIDS dataset, which holds 'sub-01', ...")
     files = _find(
@@ -178,24 +256,57 @@ def read_bids(
             "subject": _wanted(subjects, "subjects", "sub-"),
         },
     )
-    events = {path: _read_events(path) for path in files.values()}
-    chosen = _choose(events, _wanted(trial_types, "trial_types"), duration)
-    trials = {
-        path: _describe(path, events[path], seconds, label, stimulus)
-        for path, seconds in chosen.items()
-    }
-    return read_all(
-        {key: path for key, path in files.items() if path in trials},
-        partial(
-            _read,
-            trials=trials,
-            dataset=_dataset_name(root) if dataset is None else dataset,
-            on_ch_mismatch=on_ch_mismatch,
+    problems = {}
+
+    def each(function, keys):
+        """Return what a function makes of each file; note those that it fails for."""
+        made = {}
+        for key in keys:
+            try:
+                made[files[key]] = function(files[key])
+            except (OSError, ValueError) as error:
+                if on_error == "raise":
+                    raise
+                problems[key] = str(error)
+        return made
+
+    formats = {}
+    for path in files.values():
+        formats.setdefault(path.with_suffix(""), path)
+    each(partial(_only_format, formats=formats), files)
+    events = each(_read_events, [key for key in files if key not in problems])
+    _check_any(events, problems, len(files))
+    _spell_whole_numbers(events)
+    trial_types = _wanted(trial_types, "trial_types")
+    chosen = _choose(events, trial_types, duration)
+    needy = {"label": [], "stimulus": []}
+    trials = each(
+        lambda path: _describe(
+            path, events[path], chosen[path], label, stimulus, needy
         ),
-        on_error=on_error,
-        window_seconds=window_seconds,
-        stride_seconds=stride_seconds,
+        [key for key, path in files.items() if path in chosen],
     )
+    _check_any(trials, problems, len(files))
+    n_trials = sum(map(len, trials.values()))
+    for name, places in needy.items():
+        if places:
+            warnings.warn(
+                f"{len(places)} of {n_trials} trials have no {name}: the rule of "
+                f"{name}= needs cells that hold nothing (n/a): {list_some(places)}. A "
+                "rule can ask for them with pd.isna(event[...]).",
+                stacklevel=3,
+            )
+    read = partial(
+        _read,
+        trials=trials,
+        marks={
+            path: _table_marks(events[path].drop(chosen[path].index)) for path in trials
+        },
+        labels=trial_types or (),
+        dataset=_dataset_name(root) if dataset is None else dataset,
+        on_ch_mismatch=on_ch_mismatch,
+    )
+    return {k: path for k, path in files.items() if path in trials}, read, problems
 
 
 def _wanted(values, name, prefix=""):
@@ -212,13 +323,13 @@ def _wanted(values, name, prefix=""):
 
 def _dataset_name(root):
     path = root / "dataset_description.json"
-    name = ""
+    name = None
     if path.is_file():
         with naming(path):
             description = json.loads(path.read_text(encoding="utf-8-sig"))
-            name = str(description.get("Name", "")).strip()
+            name = as_id(description.get("Name"))
     # The second is what mne-bids writes where it was told no name.
-    return root.resolve().name if name in ("", "[Unspecified]") else name
+    return root.resolve().name if name in (None, "[Unspecified]") else name
 
 
 # Files ---------------------------------------------------------------------------
@@ -241,8 +352,9 @@ def _find(root, wanted):
     """Return the recording of each subject, session and name that is wanted."""
     found = {}
     for folder in ("sub-*/eeg", "sub-*/ses-*/eeg"):
-        for path in root.glob(f"{folder}/*_eeg.*"):
-            if path.suffix in _EXTENSIONS:
+        # Some systems leave hidden files beside others: "._sub-01_task-film_eeg.edf".
+        for path in root.glob(f"{folder}/[!.]*_eeg.*"):
+            if path.suffix.lower() in _EXTENSIONS:
                 found[path] = _entities(path)
     if not found:
         raise FileNotFoundError(
@@ -284,6 +396,23 @@ def _find(root, wanted):
     return {keys[path]: path for path in sorted(found, key=place)}
 
 
+def _only_format(path, formats):
+    """Raise if a recording lies in its folder in another format as well."""
+    first = formats[path.with_suffix("")]
+    if first != path:
+        raise ValueError(
+            f"{str(path)!r} is the recording {first.name!r} in another format, by its "
+            "name; move one of them away."
+        )
+
+
+def _check_any(readable, problems, n_files):
+    if not readable:
+        raise ValueError(
+            f"None of {n_files} recordings can be read. {next(iter(problems.values()))}"
+        )
+
+
 # Events --------------------------------------------------------------------------
 
 
@@ -309,23 +438,23 @@ def _read_events(path):
             sep="\t",
             index_col=False,
             dtype=str,
-            na_values=["n/a", "N/A", ""],
             keep_default_na=False,
             quoting=csv.QUOTE_NONE,
             encoding="utf-8-sig",
         )
-        table.columns = [str(name).strip() for name in table.columns]
+        table.columns = [_unquoted(str(name)).strip() for name in table.columns]
         table.index = range(1, len(table) + 1)
         if "onset" not in table:
             raise ValueError(
                 f"it has no column 'onset', but {list_some(table.columns) or 'none'}"
             )
-        table = table.astype(object).where(table.notna(), None)
+        table = strip_cells(table.map(_unquoted).astype(object))
+        table = table.where(table.notna() & ~table.isin(_NOTHING), None)
         if "duration" not in table:
             table["duration"] = None
         for name in ("onset", "duration"):
             seconds = pd.to_numeric(table[name], errors="coerce").astype(float)
-            wrong = seconds.isna() & table[name].notna()
+            wrong = ~np.isfinite(seconds) & table[name].notna()
             if wrong.any():
                 row = wrong.idxmax()
                 raise ValueError(
@@ -333,6 +462,33 @@ def _read_events(path):
                 )
             table[name] = seconds
     return table
+
+
+def _unquoted(text):
+    """Take off the quotes that other programs put around cells."""
+    inner = text.strip()
+    if len(inner) > 1 and inner[0] == inner[-1] == '"':
+        return inner[1:-1].replace('""', '"')
+    return text
+
+
+def _spell_whole_numbers(events):
+    """Spell whole numbers without a point, where a column holds nothing else.
+
+    In a table in which one is missing they are often written as floats: "7.0" would be
+    another clip than the "7" of the next subject.  What has leading zeros is a code.
+    """
+    for name in {name for table in events.values() for name in table}:
+        columns = [table[name] for table in events.values() if name in table]
+        texts = {text for column in columns for text in column.dropna()}
+        if not all(isinstance(text, str) for text in texts):
+            continue  # onsets and durations, which are numbers
+        if all(_WHOLE_NUMBER.fullmatch(text) for text in texts):
+            spelling = {text: text.partition(".")[0] for text in texts}
+            for table in events.values():
+                if name in table:
+                    table[name] = table[name].map(spelling).astype(object)
+                    table[name] = table[name].where(table[name].notna(), None)
 
 
 def _choose(events, trial_types, duration):
@@ -351,14 +507,14 @@ def _choose(events, trial_types, duration):
         raise ValueError(
             f"No event has the trial_type {list_some(map(repr, absent))}; {there}."
         )
-    chosen = {}
+    chosen, unplaced = {}, []
     for path, table in events.items():
         types = table.get("trial_type", pd.Series(None, table.index, dtype=object))
         seconds = table["duration"].fillna(0.0)
         if duration is not None:
             seconds = seconds.where(seconds > 0, float(duration))
         if trial_types is None:
-            marks = [str(text).upper().startswith(NO_TRIAL) for text in types]
+            marks = [is_mark(text) for text in _descriptions(table)]
             is_trial = (seconds > 0) & ~np.array(marks, bool)
         else:
             is_trial = types.isin(trial_types)
@@ -369,7 +525,9 @@ def _choose(events, trial_types, duration):
                     f"({list_some(dict.fromkeys(types[lacking]))}) have no duration in "
                     "events.tsv; pass duration=, in seconds."
                 )
-        is_trial &= table["onset"].notna()
+        placed = table["onset"].notna()
+        unplaced += [_place(path, row) for row in table.index[is_trial & ~placed]]
+        is_trial &= placed
         if is_trial.any():
             chosen[path] = seconds[is_trial]
     if not chosen:
@@ -377,18 +535,64 @@ def _choose(events, trial_types, duration):
             f"No event of {len(events)} recordings is a trial: none has an onset and a "
             f"duration. Pass duration=, in seconds, and trial_types=; {there}."
         )
+    if unplaced:
+        warnings.warn(
+            f"{len(unplaced)} events have no onset and are left out: "
+            f"{list_some(unplaced)}.",
+            stacklevel=3,
+        )
     without = [path.name for path in events if path not in chosen]
     if without:
         warnings.warn(
             f"{len(without)} of {len(events)} recordings have no trial and are left "
             f"out: {list_some(without)}.",
-            stacklevel=3,
+            stacklevel=4,
         )
     return chosen
 
 
-def _describe(path, events, seconds, label, stimulus):
-    """Return the table of trials, whose lengths are given by row of the events."""
+def _descriptions(events):
+    """Return what each event is: its ``trial_type``, else its ``value``."""
+    texts = pd.Series(None, events.index, dtype=object)
+    for name in ("value", "trial_type"):
+        if name in events:
+            texts = events[name].where(events[name].notna(), texts)
+    return texts
+
+
+def _table_marks(events):
+    """Return the marks among the events that are no trials."""
+    return make_marks(
+        _descriptions(events), events["onset"], events["duration"].astype(float)
+    )
+
+
+def _file_marks(path, labels):
+    """Return the marks in a recording's own file, but for events that are labels.
+
+    What mne-bids reads has the events of the table in their place.
+    """
+    import mne
+
+    with warnings.catch_warnings():
+        # The same file has been opened before.
+        warnings.simplefilter("ignore")
+        raw = mne.io.read_raw(path, verbose="error")
+    keep = [text not in labels for text in raw.annotations.description]
+    raw.set_annotations(raw.annotations[np.flatnonzero(keep)], verbose="error")
+    return annotation_marks(raw)
+
+
+def _place(path, row):
+    return f"event {row} of {path.name}"
+
+
+def _describe(path, events, seconds, label, stimulus, needy):
+    """Return the table of trials, whose lengths are given by row of the events.
+
+    ``needy`` lists where labels and stimuli are missing as a rule needs what is not
+    there.
+    """
     entities = _entities(path)
     rows = events.loc[seconds.index]
     numbers = pd.DataFrame({name: _as_numbers(events[name]) for name in events})
@@ -403,8 +607,8 @@ def _describe(path, events, seconds, label, stimulus):
             "trial": [f"{name}_{row}" for row in rows.index],
             "start": rows["onset"],
             "stop": rows["onset"] + seconds,
-            "stimulus": _names(stimulus, "stimulus", rows, numbers, path),
-            "label": _names(label, "label", rows, numbers, path),
+            "stimulus": _names(stimulus, "stimulus", rows, numbers, path, needy),
+            "label": _names(label, "label", rows, numbers, path, needy),
         },
         index=rows.index,
     )
@@ -427,13 +631,18 @@ def _as_numbers(column):
         return column
 
 
-def _names(rule, what, rows, numbers, path):
+def _names(rule, what, rows, numbers, path, needy):
     """Return the label or stimulus of each trial, as an object array."""
     names = np.empty(len(rows), object)
     if rule is None:
         return names
     if callable(rule):
-        names[:] = [rule(row) for _, row in numbers.astype(object).iterrows()]
+        events = numbers.astype(object).where(numbers.notna(), pd.NA)
+        for k, (row, event) in enumerate(events.iterrows()):
+            try:
+                names[k] = _name(rule, event)
+            except _NeedsMissing:
+                needy[what].append(_place(path, row))
         return names
     column = rule if isinstance(rule, str) else "trial_type"
     if column not in rows:
@@ -455,19 +664,55 @@ def _names(rule, what, rows, numbers, path):
     return names
 
 
+class _NeedsMissing(Exception):
+    """A rule needs a cell that holds nothing."""
+
+
+def _name(rule, event):
+    """Return what a rule says of an event, None where it says nothing.
+
+    The cells that hold nothing are pd.NA, which neither compares nor counts: a NaN
+    would be "not above 5", and None not among the pleasant emotions.
+    """
+    try:
+        name = rule(event)
+    except Exception as error:
+        if _is_of_missing(error):
+            raise _NeedsMissing from error
+        raise
+    if isinstance(name, np.ndarray) and name.ndim == 0:  # of np.where
+        name = name.item()
+    if isinstance(name, str) and str(pd.NA) in name.upper():
+        raise _NeedsMissing
+    return None if np.ndim(name) == 0 and pd.isna(name) else name
+
+
+def _is_of_missing(error):
+    """Whether an error says that pd.NA will not do."""
+    if isinstance(error, KeyError):
+        return any(key is pd.NA for key in error.args)
+    text = str(error)
+    return "NAType" in text or "value of NA" in text
+
+
 # Signals -------------------------------------------------------------------------
 
 
 def _open(path, on_ch_mismatch):
     from mne_bids import read_raw_bids
 
-    return read_raw_bids(
+    raw = read_raw_bids(
         _bids_path(path), on_ch_mismatch=on_ch_mismatch, verbose="error"
     )
+    refuse_gaps(raw)
+    return raw
 
 
-def _read(path, subject, session, name, *, trials, dataset, on_ch_mismatch):
+def _read(
+    path, subject, session, name, *, trials, marks, labels, dataset, on_ch_mismatch
+):
     raw = _open(path, on_ch_mismatch)
+    cuts, bad_spans = join_marks(marks[path], _file_marks(path, labels))
     picks = pick_good_eeg(raw)
     ch_names = [raw.ch_names[pick] for pick in picks]
     sfreq = raw.info["sfreq"]
@@ -485,7 +730,8 @@ def _read(path, subject, session, name, *, trials, dataset, on_ch_mismatch):
         session=session,
         trials=table,
         positions=info_positions(raw.info)[picks],
-        bad_spans=read_annotations(raw, table)[1],
+        bad_spans=bad_spans,
+        cuts=[cut for cut in cuts if cut < raw.n_times / sfreq],
     )
 
 
@@ -497,31 +743,36 @@ def _decode(path, ch_names, on_ch_mismatch):
 
 
 def _fit_in(trials, end, sfreq, path):
-    """Cut trials at the recording's end; raise where two of them overlap."""
-    ordered = trials.sort_values("start", kind="stable")
-    starts, stops = ordered["start"].to_numpy(), ordered["stop"].to_numpy()
-    # A sample of grace: tables hold rounded seconds.
-    clash = np.flatnonzero(starts[1:] < np.maximum.accumulate(stops)[:-1] - 1 / sfreq)
-    if len(clash):
-        later = clash[0] + 1
-        earlier = int(np.argmax(stops[:later]))
-        one, other = (
-            f"event {ordered.index[k]} ({starts[k]:g} to {stops[k]:g} s"
-            + (f", {text}" if (text := ordered.iloc[k].get("trial_type")) else "")
-            + ")"
-            for k in (earlier, later)
-        )
+    """Cut trials at the recording's end; raise where two of them overlap.
+
+    Those that lie wholly outside are left out.
+    """
+    outside = (trials["start"] >= end) | (trials["stop"] <= 0)
+    if outside.all():
         raise ValueError(
-            f"its trials overlap: {one} and {other}; choose with trial_types=, or "
-            "check duration="
+            f"none of {len(trials)} trials lies inside the recording: the first, from "
+            f"{trials['start'].iloc[0]:g} to {trials['stop'].iloc[0]:g} s, does not "
+            f"lie inside its {end:g} s"
         )
-    inside = trials["start"] < end
-    late = trials[inside & (trials["stop"] > end + 1 / sfreq)]
+    if outside.any():
+        warnings.warn(
+            f"{str(path)!r}: {outside.sum()} of {len(trials)} trials lie outside the "
+            f"recording of {end:g} s and are left out (events "
+            f"{list_some(trials.index[outside])}).",
+            stacklevel=2,
+        )
+        trials = trials[~outside]
+    overlap = describe_overlap(trials.rename(index="event {}".format), sfreq)
+    if overlap:
+        raise ValueError(
+            f"its trials overlap: {overlap}; choose with trial_types=, or check "
+            "duration="
+        )
+    late = trials[trials["stop"] > end + 1 / sfreq]
     if len(late):
         warnings.warn(
             f"{str(path)!r}: {len(late)} trials end after the recording of {end:g} s "
             f"and are cut there (events {list_some(late.index)}).",
             stacklevel=2,
         )
-    stop = trials["stop"].where(~inside, trials["stop"].clip(upper=end))
-    return trials.assign(stop=stop)
+    return trials.assign(stop=trials["stop"].clip(upper=end))

@@ -171,7 +171,7 @@ def choose(files, subjects, sessions, *, looked_for):
     return found
 
 
-def read_all(files, read, *, on_error, window_seconds, stride_seconds):
+def read_all(files, read, *, on_error, window_seconds, stride_seconds, problems=()):
     """Read the recordings of files, and cut windows.
 
     Parameters
@@ -186,15 +186,19 @@ def read_all(files, read, *, on_error, window_seconds, stride_seconds):
         when windows are read.
     window_seconds, stride_seconds : float
         As for `EEGWindows.from_recordings`.
+    problems : iterable of str, default=()
+        What is wrong with further files that are left out already.
 
     Returns
     -------
     EEGWindows
     """
     check_option(on_error, ("raise", "skip"), "on_error")
+    problems = list(problems)
+    n_files = len(files) + len(problems)
     # One file may hold several sessions, and say the same of each.
     what = "files" if len(set(files.values())) == len(files) else "recordings"
-    recordings, problems = [], []
+    recordings = []
     for key, path in files.items():
         try:
             with naming(path):
@@ -208,12 +212,12 @@ def read_all(files, read, *, on_error, window_seconds, stride_seconds):
             problems.append(str(error))
     if problems:
         warnings.warn(
-            f"{len(problems)} of {len(files)} {what} are left out: "
+            f"{len(problems)} of {n_files} {what} are left out: "
             f"{' '.join(dict.fromkeys(problems))}",
             stacklevel=3,
         )
     if not recordings:
-        raise ValueError(f"None of {len(files)} {what} can be read.")
+        raise ValueError(f"None of {n_files} {what} can be read.")
     return EEGWindows.from_recordings(
         recordings, window_seconds=window_seconds, stride_seconds=stride_seconds
     )
@@ -228,7 +232,7 @@ def make_recording(path, decode, lengths, trials, *, ch_names, sfreq, **whose):
         The file.
     decode : callable
         Takes the path and returns the trials (n_channels, n_times), joined in time, in
-        volts; can be pickled.
+        volts; can be pickled.  The joints are cuts of the recording.
     lengths : sequence of int
         Samples of each trial.
     trials : sequence of dict
@@ -246,4 +250,5 @@ def make_recording(path, decode, lengths, trials, *, ch_names, sfreq, **whose):
         rows.append(times | dict(trial))
         start += length
     signal = DecodedSignal(path, (len(ch_names), start), decode)
-    return Recording(signal, ch_names, sfreq, trials=rows, **whose)
+    cuts = [row["start"] for row in rows[1:]]
+    return Recording(signal, ch_names, sfreq, trials=rows, cuts=cuts, **whose)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from .._marks import annotation_marks, is_mark
 from .._signals import DecodedSignal, naming
 from .._validation import check_option, list_some
 from ..recordings import Recording
@@ -712,7 +713,13 @@ def _seed_vii_times(path, raw):
     if path.stem in SEED_VII_CLOCKS:
         onsets = _clocked_events(path)
     else:
-        onsets = sorted(raw.annotations.onset)[: 2 * VIDEOS_PER_SESSION]
+        onsets = sorted(
+            onset
+            for onset, text in zip(
+                raw.annotations.onset, raw.annotations.description, strict=True
+            )
+            if not is_mark(text)
+        )[: 2 * VIDEOS_PER_SESSION]
         if len(onsets) < 2 * VIDEOS_PER_SESSION:
             raise ValueError(
                 f"it has {len(onsets)} events, expected at least "
@@ -864,4 +871,5 @@ def _read_cnt(path, find_times, trials, whose):
     ]
     decode = partial(read_channels, ch_names=CHANNELS)
     signal = DecodedSignal(path, (len(CHANNELS), raw.n_times), decode)
-    return Recording(signal, CHANNELS, raw.info["sfreq"], trials=rows, **whose)
+    marks = annotation_marks(raw)._asdict()
+    return Recording(signal, CHANNELS, raw.info["sfreq"], trials=rows, **marks, **whose)

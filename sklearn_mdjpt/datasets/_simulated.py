@@ -8,9 +8,9 @@ it further, and stimuli that drive band power in the same way in all who watch.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfftfreq
@@ -19,9 +19,10 @@ from sklearn.utils import check_random_state
 from ..channels import CANONICAL_CHANNELS, template_positions
 from ..recordings import Recording
 from ..windows import EEGWindows
+from ._artifacts import Artifacts, check_artifacts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .._typing import RandomState
 
@@ -61,6 +62,9 @@ _NAMED_EMOTIONS = {
     "amusement": (0.7, 0.9),
     "tenderness": (0.7, -0.5),
 }
+
+
+_EMOTIONS = _NAMED_EMOTIONS | _VALENCE_CLASSES
 
 
 class _Oscillator(NamedTuple):
@@ -113,7 +117,7 @@ _MEAN_ALPHA_PEAK = 10.0  # hertz
 _MIN_SFREQ = 100.0  # the gamma sources end near 50 Hz
 
 # First entries of the seeds' spawn keys: one independent stream for each purpose.
-_DATASET, _SUBJECT, _STIMULUS, _LABELS = range(4)
+_DATASET, _SUBJECT, _STIMULUS, _LABELS, _ARTIFACTS = range(5)
 
 
 def make_emotion_windows(
@@ -138,6 +142,7 @@ def make_emotion_windows(
     alpha_level: float = 8.0,
     n_sources: int = 96,
     shared_stimuli: bool = False,
+    artifacts: Literal["light", "heavy"] | Mapping[str, float] | None = None,
     random_state: RandomState = None,
 ) -> EEGWindows:
     r"""Simulate emotional EEG of several datasets.
@@ -241,6 +246,11 @@ def make_emotion_windows(
     shared_stimuli : bool, default=False
         If True, stimulus "stim01" is the same one, with the same label, in all
         datasets. Otherwise each dataset has its own stimuli.
+    artifacts : {"light", "heavy"} or dict of str to float, default=None
+        What goes wrong in real recordings, put into these. None: nothing. "light" and
+        "heavy" have all kinds, at the rates of the table in the notes; a dict has the
+        kinds that are its keys, at the rates that are its values, such as
+        ``{"joints": 1.0, "dead_channels": 0.1}``.
     random_state : int, RandomState instance or None, default=None
         Seed. An int gives bit-identical signals on one machine. A subject's signals
         depend on the seed and on the subject's and dataset's own settings, not on
@@ -250,13 +260,14 @@ def make_emotion_windows(
     -------
     EEGWindows
         Windows in volts (float32), one session "1" and one recording for each subject
-        in ``X.recordings``; labels in ``X.y``.
+        in ``X.recordings``; labels in ``X.y``. With `artifacts`, ``X.metadata`` has
+        the further columns that the notes tell of.
 
     Raises
     ------
     ValueError
-        If a parameter is out of range, a montage or electrode is unknown, or a
-        sequence does not have one entry for each dataset.
+        If a parameter is out of range, a montage, electrode or kind of `artifacts`
+        is unknown, or a sequence does not have one entry for each dataset.
 
     See Also
     --------
@@ -266,6 +277,42 @@ def make_emotion_windows(
     -----
     The order of trials is drawn for each subject and no noise or gain depends on time
     or on the label, so that the label acts through the rhythms alone.
+
+    The kinds of `artifacts`, and how frequent they are:
+
+    ===================== ======= ======= =============================================
+    key of the dict       "light" "heavy" the rate is
+    ===================== ======= ======= =============================================
+    ``joints``            0.3     1       stretches of 1, 2 or 3 s cut out per minute;
+                                          each channel's level jumps there (SD 20
+                                          microvolts)
+    ``bad_spans``         0.5     2       stretches of 0.5 to 3 s per minute, marked
+                                          bad: an electrode pops (2 mV), the head moves
+                                          (1 mV), the amplifier saturates (5 mV), or
+                                          all is NaN
+    ``dead_channels``     0.02    0.1     the share of channels, anew for each
+                                          recording, that are flat or white noise (20
+                                          microvolts); one stays alive
+    ``dropped_windows``   0.02    0.2     the share of windows that are not in X
+    ``missing_ratings``   0.05    0.3     the share of trials without a rating
+    ``old_channel_names`` 0.25    0.5     the share of recordings with names in
+                                          capitals, T3, T4, T5, T6 for T7, T8, P7, P8
+    ``mixed_units``       0.1     0.5     the share of recordings in microvolts
+    ===================== ======= ======= =============================================
+
+    Rates per minute are at most 10. All of it is independent of the label, and drawn by
+    generators of its own, one for each kind and recording: signals are, sample by
+    sample, those without artifacts but for what was cut out, a constant from a joint to
+    the next, bad spans, dead channels and the unit. What was put in is in the
+    recordings (``cuts``, ``bad_spans``, ``ch_names``) and in columns of the metadata:
+
+    - ``valence``: a rating, 1 to 9, of the trial, which goes with the emotion's
+      valence; NaN where it is missing. Labels are never missing.
+    - ``dead_channels``: the recording's, as "FZ, T3"; empty if there is none.
+    - ``unit``: "V" or "uV".
+    - ``lost_seconds``: what was cut out of the trial before the window. ``onset`` is
+      time in the recording, so that the stimulus is at ``onset + lost_seconds``. As
+      with real files, nothing but this column tells so.
 
     References
     ----------
@@ -320,7 +367,11 @@ def make_emotion_windows(
             strict=True,
         )
     ]
+    rates = check_artifacts(artifacts)
     seeds = _Seeds(check_random_state(random_state).randint(2**31 - 1))
+    spoiler = None
+    if rates is not None:
+        spoiler = Artifacts(rates, partial(seeds.rng, _ARTIFACTS))
 
     recordings = []
     for d, site in enumerate(sites):
@@ -351,20 +402,23 @@ def make_emotion_windows(
                 alpha_level=alpha_level,
                 n_sources=n_sources,
             )
-            recordings.append(
-                Recording(
-                    signal,
-                    list(site.ch_names),
-                    site.sfreq,
-                    dataset=f"Sim{chr(ord('A') + d)}",
-                    subject=f"{s + 1:02d}",
-                    session="1",
-                    trials=trials,
-                )
+            recording = Recording(
+                signal,
+                list(site.ch_names),
+                site.sfreq,
+                dataset=f"Sim{chr(ord('A') + d)}",
+                subject=f"{s + 1:02d}",
+                session="1",
+                trials=trials,
             )
-    return EEGWindows.from_recordings(
+            if spoiler is not None:
+                valence = [_EMOTIONS[trial["label"]][0] for trial in trials]
+                recording = spoiler.spoil(recording, (d, s), valence)
+            recordings.append(recording)
+    X = EEGWindows.from_recordings(
         recordings, window_seconds=window_seconds, stride_seconds=stride_seconds
     )
+    return X if spoiler is None else spoiler.drop(X)
 
 
 class _Seeds:
@@ -652,7 +706,8 @@ def _background_spectrum(freqs, exponent):
 
 def _rhythm_spectrum(freqs, centre, width):
     """Return a Gaussian power density of unit power; `width` is its SD in hertz."""
-    density = np.exp(-0.5 * ((freqs - centre) / width) ** 2)
+    with np.errstate(under="ignore"):  # far away it is 0
+        density = np.exp(-0.5 * ((freqs - centre) / width) ** 2)
     density[np.abs(freqs - centre) > 4 * width] = 0
     return density / (width * np.sqrt(2 * np.pi))
 

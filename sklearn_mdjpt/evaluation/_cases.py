@@ -9,11 +9,12 @@ import pandas as pd
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 
+from .._class_scores import predict_classes
 from .._fingerprint import NotKnown, fingerprint
-from .._validation import check_option, list_some
-from ..baselines import BraindecodeClassifier
+from .._identity import say_what_may_be_one
+from .._validation import check_option, check_y, list_some
 from ..classifier import MDJPTClassifier
-from ..model_selection import LeakageWarning, assert_disjoint
+from ..model_selection import LeakageWarning, find_overlap
 from ..windows import EEGWindows
 from ._encoded import POSITION, encode, encoded_path, encodes_once, with_encoded
 from ._models import (
@@ -101,10 +102,8 @@ class Windows:
 def by_dataset(X, y):
     """Return the windows of each dataset apart."""
     check_windows(X, "X")
-    y = X.y if y is None else np.asarray(y)
+    y = X.y if y is None else check_y(y, len(X))
     names = X.groups("dataset")
-    if y is not None and y.shape != (len(X),):
-        raise ValueError(f"y has shape {y.shape}, but X has {len(X)} windows.")
     found = {}
     for name in dict.fromkeys(names):
         rows = np.flatnonzero(names == name)
@@ -189,6 +188,7 @@ def run_cases(cases, study, *, on_leak, return_predictions):
             places.append((i, k))
     results = study.run(jobs)
 
+    _warn_of_scores(cases, places, results)
     tables, said = _baselines(cases), []
     for (i, k), result in zip(places, results, strict=True):
         case = cases[i]
@@ -342,21 +342,31 @@ def _check_leaks(cases, on_leak):
 
 
 def _source_leaks(source, X, on_leak):
+    """Return what leaks from a source to the windows that are tested on."""
     shared = np.intersect1d(source.groups("subject"), X.groups("subject"))
-    if not len(shared):
-        return []
-    text = f"source holds {len(shared)} of the subjects of X: {list_some(shared, 3)}."
-    if on_leak == "raise":
-        raise ValueError(f"{text} Encoders are to be pre-trained on others.")
-    warnings.warn(text, LeakageWarning, stacklevel=5)
-    return ["pre-training"]
+    recordings = {*map(id, source.recordings)} & {*map(id, X.recordings)}
+    if len(shared) or recordings:
+        text = (
+            f"source holds {len(shared)} of the subjects of X: {list_some(shared, 3)}."
+        )
+        if not len(shared):
+            text = f"source holds {len(recordings)} recordings of X under other names."
+        if on_leak == "raise":
+            raise ValueError(f"{text} Encoders are to be pre-trained on others.")
+        warnings.warn(text, LeakageWarning, stacklevel=5)
+        return ["pre-training"]
+    text = say_what_may_be_one(source.metadata, X.metadata, "subject")
+    if text:
+        warnings.warn(f"source and X: {text}", LeakageWarning, stacklevel=5)
+    return ["unknown"] if text else []
 
 
 def _overlap(train, test, on_leak):
     levels = ["subject"]
     if all(windows.metadata["trial"].notna().all() for windows in (train, test)):
         levels.append("trial")
-    return assert_disjoint(train, test, by=levels, on_overlap=on_leak)
+    found, unsure = find_overlap(train, test, levels, on_leak, stacklevel=2)
+    return [*found, *["unknown"] * bool(unsure)]
 
 
 def _all_pretrained(model):
@@ -382,45 +392,9 @@ def _encode(encoder, X, path):
 
 def _fit_predict(model, X_train, y_train, X_test, classes):
     model = clone(model).fit(X_train, y_train)
-    predicted, scores = _predict(model, X_test, classes)
-    predicted = np.asarray(predicted)
-    if predicted.shape != (len(X_test),):
-        raise ValueError(
-            f"predict gave shape {predicted.shape} for {len(X_test)} windows."
-        )
-    unknown = ~np.isin(predicted, classes)
-    if unknown.any():
-        raise ValueError(
-            f"predict gave what is none of the classes {list_some(classes)}: "
-            f"{list_some(np.unique(predicted[unknown]), 3)}."
-        )
-    codes = np.searchsorted(classes, predicted.astype(classes.dtype))
-    return {"codes": codes, "scores": scores}
-
-
-def _predict(model, X, classes):
-    """Return predicted labels, and scores (n_windows, n_classes) or an empty array."""
-    if isinstance(model, Pipeline) and len(model) > 1:
-        # Features are made once for labels and scores.
-        X, model = model[:-1].transform(X), model[-1]
-    known = getattr(model, "classes_", classes)
-    if hasattr(model, "predict_proba"):
-        values, lowest = model.predict_proba(X), 0.0
-    elif hasattr(model, "decision_function"):
-        values = model.decision_function(X)
-        if values.ndim == 1:
-            values = np.stack([-values, values], axis=1)
-        lowest = values.min() - 1
-    else:
-        return model.predict(X), np.empty(0)
-    if isinstance(model, MDJPTClassifier | BraindecodeClassifier):
-        predicted = known[values.argmax(axis=1)]  # as their predict does
-    else:
-        predicted = model.predict(X)
-    # A class that was not in the training set.
-    scores = np.full((len(values), len(classes)), lowest)
-    scores[:, np.searchsorted(classes, known)] = values
-    return predicted, scores
+    said = predict_classes(model, X_test, classes, y_train)
+    scores = np.empty(0) if said.scores is None else said.scores
+    return {"codes": said.codes, "scores": scores, "problem": np.array(said.problem)}
 
 
 def _nearest(model, windows, exclude):
@@ -433,7 +407,7 @@ def _nearest(model, windows, exclude):
     scores = class_similarities(
         Z, target.codes, len(target.classes), windows.excluded(exclude)
     )
-    return {"codes": scores.argmax(axis=1), "scores": scores}
+    return {"codes": scores.argmax(axis=1), "scores": scores, "problem": np.array("")}
 
 
 # Tables -----------------------------------------------------------------------
@@ -470,6 +444,23 @@ def _baselines(cases):
             stacklevel=4,
         )
     return tables
+
+
+def _warn_of_scores(cases, places, results):
+    """Say once for each model whose scores are not used, and why."""
+    problems = {}
+    for (i, _), result in zip(places, results, strict=True):
+        texts = problems.setdefault(cases[i].about["method"], [])
+        texts.append(str(result["problem"]))
+    for method, texts in problems.items():
+        found = [text for text in texts if text]
+        if found:
+            warnings.warn(
+                f"{method!r} has no scores of classes in {len(found)} of {len(texts)} "
+                f"splits: {found[0]}. Its roc_auc is NaN there, and its trials are "
+                "what most of their windows are predicted to be.",
+                stacklevel=4,
+            )
 
 
 def _majority_of_others(case):

@@ -9,6 +9,7 @@ from sklearn.base import clone, is_clusterer, is_regressor
 from sklearn.frozen import FrozenEstimator
 
 from .._fingerprint import fingerprint, signals, without_made_up_names
+from .._identity import say_what_may_be_one
 from .._pairs import pair_columns, uses_labels
 from .._saved import SavedEncoder, Seen
 from .._validation import list_some
@@ -226,7 +227,8 @@ def assert_unseen(
     -----
     LeakageWarning
         If it cannot be known: released checkpoints and anonymous files do not say whom
-        they were trained on, and datasets without a name cannot be compared.
+        they were trained on, and datasets without a name cannot be compared, nor ids
+        that differ in zeros or capitals only.
 
     Examples
     --------
@@ -265,6 +267,13 @@ def assert_unseen(
                 "Whom an encoder was pre-trained on is not known (a released "
                 "checkpoint, an anonymous file, or datasets without a name): whether "
                 "it has seen the test subjects cannot be checked.",
+                LeakageWarning,
+                stacklevel=2,
+            )
+            found = found or "unknown"
+        elif text := say_what_may_be_one(seen.table(), X.metadata, "subject"):
+            warnings.warn(
+                f"What MDJPTEncoder was pre-trained on, and X: {text}",
                 LeakageWarning,
                 stacklevel=2,
             )

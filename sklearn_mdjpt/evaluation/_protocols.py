@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from .._validation import check_option, list_some
-from ..model_selection import FewShotSubjects
+from ..model_selection import FewShotSubjects, LeakageWarning
 from ._cases import (
     EXCLUDE,
     Case,
@@ -103,6 +103,8 @@ def leave_subjects_out(
     on_leak : {"raise", "warn"}, default="raise"
         What to do if a subject or a trial is on both sides of a split, or an encoder
         has seen test subjects.  "warn" warns and says so in the column ``leak``.
+        Where it cannot be known, as a dataset without a name has ids of another, a
+        warning and "unknown" in ``leak`` say so in either case.
     return_predictions : bool, default=False
         Whether to return what was predicted for each window, too.
     n_jobs : int, default=None
@@ -120,7 +122,7 @@ def leave_subjects_out(
     -------
     table : DataFrame
         One row for each method, split, subject, unit ("window", and "trial" where
-        trials are known: the mean of its windows' scores) and metric (see `METRICS`).
+        trials are known; see the notes) and metric (see `METRICS`).
         Columns protocol, dataset, method, split, subject, unit, metric, value, n
         (windows or trials), n_classes (that the subject has), leak ("" if nothing is
         known to have leaked) and seconds (of the split, fit and prediction).
@@ -128,19 +130,43 @@ def leave_subjects_out(
         most frequent class of the training windows) are always there.
     predictions : DataFrame
         Only with ``return_predictions``: one row for each method, split and window
-        (its position in X), with label, predicted and score_<class>.
+        (its position in X), with label, predicted and, for models that have scores,
+        score_<class>.
 
     Raises
     ------
     ValueError
-        A leak, missing or single labels, models that are none.
+        A leak, missing or single labels, models that are none; a model that predicts
+        what is no label.
     TypeError
         X that is no EEGWindows.
+
+    Warns
+    -----
+    UserWarning
+        If a model has scores that are not those of the classes; once for each model.
 
     See Also
     --------
     few_shot : Encoders that were pre-trained on other datasets.
     summary : Means and intervals of a table.
+
+    Notes
+    -----
+    A window is what ``predict`` says.  Scores of the classes come from
+    ``predict_proba``, or else ``decision_function``, column i being that of
+    ``classes_[i]``; of one column for two classes, what is above 0 speaks for the
+    second.  They are used if there is one finite number for each class and if they say
+    what ``predict`` says: for two classes in their order (``predict`` may have a
+    threshold), for more in that they are highest there in at least half of the windows.
+    ``decision_function_shape="ovo"`` has a column for each pair of classes, which are
+    no scores of classes, even where there are as many.  Without scores ``roc_auc`` is
+    NaN.
+
+    A trial is the class of the highest mean score of its windows, if in all of them the
+    highest score is what ``predict`` says.  Otherwise (thresholds, calibration, no
+    scores) it is the class that ``predict`` gives most of them; of classes with as
+    many, the one of the higher mean score, or the first one if there are no scores.
 
     Examples
     --------
@@ -700,8 +726,9 @@ def _splits(cv, X, windows):
         # Our own splitters read what they need from X.
         ours = type(cv).__module__.startswith(f"{__package__.partition('.')[0]}.")
         with warnings.catch_warnings():
-            # A splitter without groups is free to say so; leaks are found below.
+            # A splitter without groups is free to say so; leaks are found later.
             warnings.filterwarnings("ignore", "The groups parameter is ignored")
+            warnings.simplefilter("ignore", LeakageWarning)
             splits = list(cv.split(X, windows.y, None if ours else subjects))
     else:
         splits = list(cv)

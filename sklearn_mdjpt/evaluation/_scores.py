@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
+from .._class_scores import highest
 from .._grouping import combine_groups, rows_of_groups
-from .._validation import list_some
+from .._validation import check_y, list_some
 
 METRICS = (
     "accuracy",
@@ -18,7 +19,9 @@ METRICS = (
     "roc_auc",
 )
 """Metrics of each subject: precision, recall and F1 are macro averages, and `roc_auc`
-is one class against the rest, averaged, all over the classes that the subject has."""
+is one class against the rest, averaged, all over the classes that the subject has.  A
+class that the model was not trained on counts 0.5 in `roc_auc`; it is NaN for a subject
+of one class, and for a model without scores of classes."""
 
 
 class Target(NamedTuple):
@@ -75,14 +78,12 @@ def make_target(X, y):
     -------
     Target
     """
-    y = X.y if y is None else np.asarray(y)
+    y = X.y if y is None else check_y(y, len(X))
     if y is None:
         raise ValueError(
             "X has no labels: its column 'label' is empty (columns: "
             f"{list_some(X.metadata.columns, 20)}). Pass y."
         )
-    if y.shape != (len(X),):
-        raise ValueError(f"y has shape {y.shape}, but X has {len(X)} windows.")
     missing = pd.isna(y)
     if missing.any():
         raise ValueError(
@@ -174,19 +175,29 @@ def single_class_subjects(target, rows):
 
 
 def _trials(target, predictions):
-    """Return a row of each trial, its class, and what is predicted of it."""
+    """Return a row of each trial, its class, and what is predicted of it.
+
+    The mean of the windows' scores decides where each window's highest score is what
+    was predicted of it.  Elsewhere (thresholds, calibration, no scores) windows vote,
+    and of classes with as many votes the one of the higher mean is taken.
+    """
     trials = pd.factorize(target.trials[predictions.rows])[0]
     first = np.unique(trials, return_index=True)[1]
-    rows = predictions.rows[first]
-    # The mean over the trial's windows; where there are no scores, the votes.
+    rows, groups = predictions.rows[first], rows_of_groups(trials)
     scores = predictions.scores
-    votes = np.eye(len(target.classes))[predictions.codes]
-    means = [
-        np.stack([(scores if scores is not None else votes)[r].mean(0)
-                  for r in rows_of_groups(trials)])
-    ]  # fmt: skip
-    codes = means[0].argmax(axis=1)
-    return rows, target.codes[rows], codes, None if scores is None else means[0]
+    votes = _means(np.eye(len(target.classes))[predictions.codes], groups)
+    if scores is None:
+        return rows, target.codes[rows], votes.argmax(axis=1), None
+    means = _means(scores, groups)
+    agree = highest(scores, predictions.codes)
+    agree = np.array([agree[places].all() for places in groups])
+    allowed = agree[:, None] | (votes == votes.max(axis=1, keepdims=True))
+    codes = np.where(allowed, means, -np.inf).argmax(axis=1)
+    return rows, target.codes[rows], codes, means
+
+
+def _means(values, groups):
+    return np.stack([values[places].mean(0) for places in groups])
 
 
 def _score(unit, target, rows, truth, codes, scores):

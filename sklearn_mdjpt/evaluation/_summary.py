@@ -16,6 +16,11 @@ _NOT_A_GROUP = (
     "split", "subject", "metric", "value", "n", "n_classes", "leak", "seconds",
     "sources", "unit",
 )  # fmt: skip
+# What `summary` and `compare` call their results.
+_RESULTS = (
+    "mean", "sd", "low", "high", "n_subjects", "n_splits", "reference", "difference",
+    "n_better", "n_worse", "p", "p_holm",
+)  # fmt: skip
 _BASELINES = ("chance", "majority")
 
 
@@ -206,6 +211,12 @@ def scores_of_groups(table, metric, unit):
         )
     keys = [name for name in chosen.columns if name not in _NOT_A_GROUP]
     keys = [name for name in keys if name != "method"] + ["method"]
+    taken = [name for name in keys if name in _RESULTS]
+    if taken:
+        raise ValueError(
+            f"Your own columns may not be called {list_some(taken)}, as results are; "
+            "rename them."
+        )
     for values, group in chosen.groupby(keys, sort=False, dropna=False):
         yield dict(zip(keys, values, strict=True)), group
 

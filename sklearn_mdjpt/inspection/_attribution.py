@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .._runtime import torch_threads
-from .._validation import check_option, list_some
+from .._class_scores import column_of_pairs
+from .._runtime import plain_torch, torch_threads
+from .._validation import check_option, check_y, list_some
 from ..channels import CANONICAL_CHANNELS
 from ..compose import _takes
 from ._models import encoded_windows, read_windows, split_model
@@ -191,13 +192,14 @@ def integrated_gradients(
             raise ValueError(f"{name} must be at least 1, got {value!r}.")
     *_, after = split_model(model)
     encoder, windows, reader = read_windows(model, X)
-    head = _make_head(after, encoder)
-    labels = windows.y if y is None else np.asarray(y)
+    with plain_torch():
+        head = _make_head(after, encoder)
+        # A copy is not compiled, and its parameters need no gradient.
+        module = copy.deepcopy(encoder.module_).requires_grad_(False)
+    labels = windows.y if y is None else check_y(y, len(windows))
     if labels is None:
         raise ValueError("X has no labels; pass y, the class to explain.")
-    targets = _class_codes(labels, model.classes_, len(windows))
-    # A copy is not compiled, and its parameters need no gradient.
-    module = copy.deepcopy(encoder.module_).requires_grad_(False)
+    targets = _class_codes(labels, model.classes_)
     nodes, weights = np.polynomial.legendre.leggauss(n_steps)
     nodes, weights = (nodes + 1) / 2, weights / 2
 
@@ -207,7 +209,7 @@ def integrated_gradients(
 
     values = np.empty((len(windows), len(CANONICAL_CHANNELS)))
     scores, baseline_scores = np.empty((2, len(windows)))
-    with torch_threads(encoder.torch_threads):
+    with plain_torch(), torch_threads(encoder.torch_threads):
         for rows, x, statistics in encoded_windows(module, windows, reader, batch_size):
             target = torch.from_numpy(targets[rows]).to(x.device)
             total = torch.zeros_like(x)
@@ -268,10 +270,8 @@ def map_correlations(maps: pd.DataFrame) -> pd.DataFrame:
     return maps.T.corr()
 
 
-def _class_codes(labels, classes, n_windows):
+def _class_codes(labels, classes):
     """Return the place of each label among the classes."""
-    if labels.shape != (n_windows,):
-        raise ValueError(f"y has shape {labels.shape}, but X has {n_windows} windows.")
     codes = pd.Index(classes).get_indexer(labels)
     if (codes < 0).any():
         unknown = dict.fromkeys(map(str, labels[codes < 0]))
@@ -309,7 +309,15 @@ def _make_head(after, encoder):
             "After the encoder a classifier with decision_function is expected, such "
             f"as LogisticRegression; got {last}."
         )
-    weights, intercept = map(tensor, _affine(after, encoder.n_features_out_))
+    _refuse_pairs(after[-1])
+    weights, intercept = _affine(after, encoder.n_features_out_)
+    n_classes = len(after[-1].classes_)
+    if len(intercept[0]) != n_classes:
+        raise ValueError(
+            f"The decision function of {after[-1]!r} has {len(intercept[0])} columns "
+            f"for {n_classes} classes."
+        )
+    weights, intercept = tensor(weights), tensor(intercept)
     return lambda features: (features - mean) / scale @ weights + intercept
 
 
@@ -324,6 +332,18 @@ def _check_stands_alone(step):
             f"features depend on others ({', '.join(sorted(takes))}): its score is no "
             "function of its own signal, and cannot be attributed. Fit a model without "
             "this step."
+        )
+
+
+def _refuse_pairs(classifier):
+    """Raise if the decision function has columns that are not those of the classes."""
+    pairs, classes = column_of_pairs(classifier), classifier.classes_
+    if pairs and len(classes) > 2:
+        raise ValueError(
+            f"The decision function of {classifier!r} has a column for each pair of "
+            f"classes, as {pairs} asks for, and none for a class. Take a linear "
+            "classifier with one for each class, such as LogisticRegression or "
+            "LinearSVC."
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .._runtime import torch_threads
+from .._runtime import plain_torch, torch_threads
 from .._validation import check_option
 from ..channels import CANONICAL_CHANNELS
 from ._models import encoded_windows, read_windows, split_model
@@ -142,7 +142,7 @@ def channel_importance(
 
     values = np.empty((len(windows), encoder.n_features_out_))
     changes = np.empty((len(windows), len(CANONICAL_CHANNELS)))
-    with torch_threads(encoder.torch_threads), torch.no_grad():
+    with plain_torch(), torch_threads(encoder.torch_threads), torch.no_grad():
         for rows, x, statistics in encoded_windows(module, windows, reader, batch_size):
             z = module.encode_channels(x)
             silent = module.encode_channels(torch.zeros_like(x[:1]))[0]

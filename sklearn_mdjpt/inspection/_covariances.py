@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from .._grouping import combine_groups
-from .._runtime import torch_threads
+from .._runtime import plain_torch, torch_threads
 from .._validation import check_option, list_some
 from ..nn import centroid_distances, covariance_centroids
 from ._models import encoded_windows, read_windows
@@ -81,7 +81,7 @@ def covariance_distances(
     n_subjects = int(codes.max()) + 1
     module = encoder.module_
     total, counts = 0.0, torch.zeros(n_subjects, dtype=torch.float64)
-    with torch_threads(encoder.torch_threads), torch.no_grad():
+    with plain_torch(), torch_threads(encoder.torch_threads), torch.no_grad():
         for rows, x, statistics in encoded_windows(module, windows, reader, batch_size):
             z = module.encode_channels(x)
             means = covariance_centroids(

@@ -10,6 +10,7 @@ import torch
 from .._canonical import CanonicalReader
 from .._inputs import as_windows
 from .._pairs import make_sampler, pair_columns
+from .._runtime import plain_torch
 from .._validation import check_option
 from ..nn import isa_loss, label_isa_loss
 
@@ -79,7 +80,8 @@ def isa_of_guessing(
         rng=np.random.default_rng(random_state),
     )
     # Without differences between similarities the temperature does not matter.
-    losses = [sum(_guess(pair) for pair in sampler.draw()) for _ in range(n_batches)]
+    with plain_torch():
+        losses = [sum(map(_guess, sampler.draw())) for _ in range(n_batches)]
     return float(np.mean(losses))
 
 

@@ -95,6 +95,6 @@ class ChannelEncoder(nn.Module):
 def sinusoidal_positions(n_positions, dim):
     """Return sines and cosines of geometrically spaced periods, (n_positions, dim)."""
     half = (dim + 1) // 2
-    rates = torch.exp(torch.arange(half) * (-math.log(1e4) / half))
+    rates = torch.exp(torch.arange(half, dtype=torch.float32) * (-math.log(1e4) / half))
     angles = torch.arange(n_positions)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :dim]

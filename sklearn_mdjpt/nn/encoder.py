@@ -16,7 +16,7 @@ from .chunks import map_rows
 from .dynamics import DILATIONS, Projector, SpatiotemporalDynamics
 from .head import MLPHead
 from .norm import KEEP_STATISTICS, NormStatistics, SubjectNorm, group_rows
-from .precision import as_single
+from .precision import as_single, single_precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,6 +192,7 @@ class HybridEncoder(nn.Module):
     (torch.Size([6, 3]), torch.Size([6, 32]))
     """
 
+    @single_precision()
     def __init__(
         self,
         n_chans: int | None = None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from .precision import single_precision
+
 
 class MLPHead(nn.Sequential):
     """Linear, batch norm, ReLU, linear: features to logits.
@@ -24,6 +26,7 @@ class MLPHead(nn.Sequential):
     layer has no bias, since batch norm takes the mean away and adds a bias of its own.
     """
 
+    @single_precision()
     def __init__(self, n_features: int, n_outputs: int, hidden_dim: int = 128) -> None:
         super().__init__(
             nn.Linear(n_features, hidden_dim, bias=False),

@@ -1,4 +1,7 @@
-"""Mixed precision: where it has to pause, and how it goes over to another thread.
+"""Precision: float32 whatever torch's default is, and where mixed precision pauses.
+
+The default dtype of torch is one for the whole process, and other packages set it; a
+network of ours has float32 weights nevertheless, so that a seed gives the same ones.
 
 `torch.autocast` computes products in half precision and leaves the rest in the
 precision of its input.  Moments, long sums and losses need more: 8 bits of a mean leave
@@ -7,10 +10,35 @@ nothing of a variance beside it, and float16 ends at 65504.
 
 import contextlib
 import functools
+import threading
 
 import torch
 
 _HALVES = (torch.float16, torch.bfloat16)
+
+_lock = threading.Lock()
+_users = 0
+_found = None
+
+
+@contextlib.contextmanager
+def single_precision():
+    """Make float32 torch's default dtype inside, and restore what it was."""
+    global _users, _found
+    # The setting is one for all threads: the first to come in keeps what the last to
+    # go restores.
+    with _lock:
+        if not _users:
+            _found = torch.get_default_dtype()
+            torch.set_default_dtype(torch.float32)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                torch.set_default_dtype(_found)
 
 
 def as_single(x):

@@ -158,6 +158,10 @@ class StimulusPairSampler(_PairSampler):
     onsets : array-like of shape (n_windows,)
         Seconds from the start of the trial, compared to 1 ms; windows with NaN are
         never drawn.
+    counted : array-like of bool, shape (n_windows,), default=None
+        Windows whose "onset" is no time but their number in the trial.  They are
+        partners of each other only: seconds and counts are never compared.  None: all
+        are seconds.
     aligned : bool, default=True
         Whether partners are of the same moment.  False pairs any windows of the same
         stimulus (the paper's ablation): onsets do not count, and two subjects have to
@@ -198,10 +202,13 @@ class StimulusPairSampler(_PairSampler):
         stimuli: ArrayLike,
         onsets: ArrayLike,
         *,
+        counted: ArrayLike | None = None,
         aligned: bool = True,
         rng: int | np.random.Generator,
     ) -> None:
         onsets = np.asarray(onsets, dtype=float)
+        if counted is None or not aligned:
+            counted = np.zeros(len(onsets))
         if not aligned:
             onsets = np.zeros_like(onsets)  # all of a stimulus is one moment
         super().__init__(
@@ -211,10 +218,11 @@ class StimulusPairSampler(_PairSampler):
             sessions=_column(sessions),
             stimuli=_column(stimuli),
             onsets=onsets,
+            counted=np.asarray(counted, dtype=bool),
         )
 
-    def _index(self, rows, subjects, sessions, stimuli, onsets):
-        return _StimulusIndex(rows, subjects, sessions, stimuli, onsets)
+    def _index(self, rows, subjects, sessions, stimuli, onsets, counted):
+        return _StimulusIndex(rows, subjects, sessions, stimuli, onsets, counted)
 
 
 class LabelPairSampler(_PairSampler):
@@ -295,14 +303,15 @@ class _StimulusIndex:
     A *key* is a stimulus at an onset; a *place* is a key in a session.
     """
 
-    def __init__(self, rows, subjects, sessions, stimuli, onsets):
+    def __init__(self, rows, subjects, sessions, stimuli, onsets, counted):
         subjects, names = _encode(subjects)
         stimuli, _ = _encode(stimuli)
         sessions, _ = _encode(sessions, keep_missing=True)
         valid = (subjects >= 0) & (stimuli >= 0) & np.isfinite(onsets)
         rows, subjects, sessions = rows[valid], subjects[valid], sessions[valid]
-        ms = np.rint(onsets[valid] * 1000).astype(np.int64)
-        moments, moment = np.unique(ms, return_inverse=True)
+        # A hair above halves: what is 0.5 ms but for rounding goes one way.
+        ms = np.floor(onsets[valid] * 1000 + (0.5 + 1e-6)).astype(np.int64)
+        moments, moment = np.unique(2 * ms + counted[valid], return_inverse=True)
         keys = stimuli[valid] * len(moments) + moment
         keys, key = np.unique(keys, return_inverse=True)
         self.key_stimulus = keys // max(1, len(moments))

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_ch_names, check_positions, list_some
-from ..channels import canonical_name, electrode_positions
+from ..channels import canonical_name, electrode_positions, spelt_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +114,7 @@ def find_bad_channels(
         dead = (relative < flat) | (spread == 0)
 
     spared = {canonical_name(name) for name in spare}
-    may_be_large = ~dead & [canonical_name(name) not in spared for name in ch_names]
+    may_be_large = ~dead & [name not in spared for name in spelt_names(ch_names)]
     median = np.median(magnitude[~dead])
     found = {k: (ch_names[k], "flat", float(relative[k])) for k in np.flatnonzero(dead)}
     for factor, most in rules:

@@ -15,9 +15,10 @@ import pandas as pd
 
 from .._files import locked, sync_folder, write_file
 from .._fingerprint import SignalOf, fingerprint
+from .._marks import matching_pieces
 from .._resampling import resampled_length
 from .._store import read_store, write_store
-from .._validation import check_option, check_path, home_hint, list_some
+from .._validation import check_option, check_path, home_hint, join_ids, list_some
 from ..recordings import Recording
 from ..windows import EEGWindows
 from ._recording import check_parameters, clean_recording
@@ -127,35 +128,38 @@ def clean_dataset(
         )
     folder.mkdir(exist_ok=True)
     blocks = list(X.blocks())
+    names = _names([source for source, *_ in blocks])
     done, failed, said = {}, {}, {}
     with _only_one(folder):
         jobs = (
-            delayed(_clean_one)(k, source, folder, parameters, on_error)
+            delayed(_clean_one)(k, source, names[k], folder, parameters, on_error)
             for k, (source, *_) in enumerate(blocks)
         )
         outcomes = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-        for number, (k, name, error, messages, text) in enumerate(outcomes, start=1):
+        for number, (k, result, error, messages, text) in enumerate(outcomes, start=1):
             if error is None:
-                done[k] = name
+                done[k] = result
             else:
                 failed[k] = error
             for message in messages:
                 said.setdefault(message, []).append(k)
             if verbose:
-                whose = _whose(blocks[k][0], k)
-                print(f"[{number}/{len(blocks)}] {whose}: {error or text}", flush=True)
+                print(
+                    f"[{number}/{len(blocks)}] {names[k]}: {error or text}", flush=True
+                )
     for message, where in said.items():
-        some = list_some(_whose(blocks[k][0], k) for k in sorted(where))
+        some = list_some(names[k] for k in sorted(where))
         warnings.warn(f"{some}: {message}", stacklevel=2)
     if failed:
-        some = "; ".join(f"{_whose(blocks[k][0], k)}: {failed[k]}" for k in failed)
+        some = "; ".join(f"{names[k]}: {failed[k]}" for k in failed)
         if not done:
             raise ValueError(f"No recording could be cleaned. {some}")
         warnings.warn(
             f"{len(failed)} of {len(blocks)} recordings are left out. {some}",
             stacklevel=2,
         )
-    return _cleaned_windows(X, blocks, {k: folder / name for k, name in done.items()})
+    paths = {k: folder / result for k, result in done.items()}
+    return _cleaned_windows(X, blocks, paths)
 
 
 def read_reports(X: EEGWindows) -> list[CleaningReport]:
@@ -192,7 +196,7 @@ def read_reports(X: EEGWindows) -> list[CleaningReport]:
 # One recording ----------------------------------------------------------------------
 
 
-def _clean_one(k, source, folder, parameters, on_error):
+def _clean_one(k, source, whose, folder, parameters, on_error):
     """Clean a recording, unless that has been done.
 
     Returns
@@ -219,9 +223,10 @@ def _clean_one(k, source, folder, parameters, on_error):
     # must not end the others.
     except Exception as error:
         if on_error == "raise":
-            if isinstance(error, ValueError):
-                raise ValueError(f"{_whose(source, k)}: {error}") from error
-            raise
+            if isinstance(error, ImportError | MemoryError):
+                raise
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            raise ValueError(f"{whose}: {kind}{error}") from error
         return k, None, f"{type(error).__name__}: {error}", messages, ""
     finally:
         source.close_file()
@@ -317,24 +322,38 @@ def _cleaned_windows(X, blocks, paths):
         if k not in paths:
             continue
         clean = read_store(paths[k])[0][0]
-        for name in ("dataset", "subject", "session", "trials", "bad_spans"):
+        for name in ("dataset", "subject", "session", "trials", "bad_spans", "cuts"):
             setattr(clean, name, getattr(source, name))
         index[rows] = len(sources)
+        pieces = matching_pieces(
+            source.cuts, source.sfreq, source.n_times, clean.sfreq, clean.n_times
+        )
+        piece = np.searchsorted(pieces[:, 0], old_starts, side="right") - 1
+        first, _, new_first, new_end = pieces[piece].T
         new = resampled_length(old_lengths, source.sfreq, clean.sfreq)
-        lengths[rows] = np.minimum(new, clean.n_times)
-        new = resampled_length(old_starts, source.sfreq, clean.sfreq)
-        starts[rows] = np.minimum(new, clean.n_times - lengths[rows])
+        lengths[rows] = np.minimum(new, new_end - new_first)
+        new = resampled_length(old_starts - first, source.sfreq, clean.sfreq)
+        starts[rows] = np.minimum(new_first + new, new_end - lengths[rows])
         sources.append(clean)
     kept = index >= 0
     metadata = X.metadata[kept].reset_index(drop=True)
     return EEGWindows(sources, index[kept], starts[kept], lengths[kept], metadata)
 
 
+def _names(sources):
+    """Name recordings for the user, each one differently."""
+    names = [_whose(source, k) for k, source in enumerate(sources)]
+    return [
+        name if names.count(name) == 1 else f"{name}, recording {k}"
+        for k, name in enumerate(names)
+    ]
+
+
 def _whose(source, k):
     """Name a recording for the user."""
     parts = (source.dataset, source.subject, source.session)
     parts = [part for part in parts if part is not None]
-    return "/".join(parts) if parts else f"recording {k}"
+    return join_ids(*parts) if parts else f"recording {k}"
 
 
 @contextlib.contextmanager

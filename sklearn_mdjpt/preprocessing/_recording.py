@@ -8,15 +8,26 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pandas as pd
 
 from .. import __version__
+from .._edf_gaps import refuse_gaps
+from .._marks import (
+    BORDER,
+    annotation_marks,
+    cut_samples,
+    kind_of_mark,
+    matching_pieces,
+    span_samples,
+)
+from .._resampling import bridge_gaps, resample
 from .._validation import check_installed, check_option, list_some
-from ..channels import REFERENCES, canonical_name, electrode_positions
+from ..channels import REFERENCES, electrode_positions, spelt_names
 from ..recordings import (
     check_trials,
     head_montage,
     info_positions,
-    read_annotations,
+    read_trials,
 )
 from ._bad_channels import (
     AMPLITUDE_RULES,
@@ -157,11 +168,16 @@ def clean_recording(
     The average reference is applied before ICA too, and once more after the last
     interpolation, which takes back what a bad channel had put into it.
 
+    **Marks.** What `Recording.from_raw` takes for a bad span has no effect on the rest:
+    before the filters straight lines take its place, and bad channels, ICA and labels
+    do without it. Filters and resampling never go across a cut.
+
     Which channels are bad is decided by the samples of a trial.  What lies between two
-    trials goes with the nearer one.  Channels in ``raw.info["bads"]`` are bad in all.
-    EEG channels without a 10-05 name or a digitised position have no neighbours and no
-    topography: they are left out, and so are A1, A2, M1 and M2.  A channel that was
-    the recording's reference is flat, and is interpolated.
+    trials goes with the nearer one.  Channels in ``raw.info["bads"]`` are bad in all,
+    and what they hold has no effect, NaN included.  EEG channels without a 10-05 name
+    or a digitised position have no neighbours and no topography: they are left out, and
+    so are A1, A2, M1 and M2.  A channel that was the recording's reference is flat, and
+    is interpolated.
 
     Results do not depend on the number of threads: linear algebra uses one here.
     Memory: four copies of the recording in float64, roughly.
@@ -199,14 +215,15 @@ def clean_recording(
             f"raw must be an mne.io.Raw, got {type(raw).__name__}; Recording.to_raw "
             "makes one."
         )
-    trials, bad_spans = read_annotations(raw, trials, stacklevel=3)
+    refuse_gaps(raw)
+    trials = read_trials(raw, trials, stacklevel=3)
     trials = check_trials(trials, raw.n_times / raw.info["sfreq"])
     if not len(trials):
         raise ValueError("trials is empty; None takes the recording as one trial.")
     picks, left_out = _choose_channels(raw)
     # Sums in another order would make other components.
     with threadpool_limits(limits=1), mne.utils.use_log_level("error"):
-        return _Cleaning(raw, picks, left_out, trials, bad_spans, parameters).run()
+        return _Cleaning(raw, picks, left_out, trials, parameters).run()
 
 
 def check_parameters(**parameters):
@@ -277,16 +294,26 @@ def check_parameters(**parameters):
 class _Cleaning:
     """The steps, on one recording."""
 
-    def __init__(self, raw, picks, left_out, trials, bad_spans, parameters):
+    def __init__(self, raw, picks, left_out, trials, parameters):
         self.raw, self.picks, self.trials = raw, picks, trials
-        self.bad_spans, self.parameters = bad_spans, parameters
+        self.parameters = parameters
         self.sfreq = raw.info["sfreq"]
+        self.marks = annotation_marks(raw)
+        cuts = cut_samples(self.marks.cuts, self.sfreq, raw.n_times)
+        self.pieces = np.array([0, *cuts, raw.n_times])
+        self.bad = np.zeros(raw.n_times, bool)
+        for first, end in span_samples(self.marks.bad_spans, self.sfreq, raw.n_times):
+            self.bad[first:end] = True
         self.ch_names = [raw.ch_names[k] for k in picks]
-        self.positions = electrode_positions(
-            self.ch_names, info_positions(raw.info)[picks]
-        )
+        with warnings.catch_warnings(record=True) as said:
+            # Warned of when the channels were chosen; the report is to have them too.
+            warnings.simplefilter("always")
+            self.positions = electrode_positions(
+                self.ch_names, info_positions(raw.info)[picks]
+            )
         self.given = [name for name in raw.info["bads"] if name in self.ch_names]
-        self.left_out, self.warnings = left_out, []
+        self.left_out = left_out
+        self.warnings = [str(warning.message) for warning in said]
         self.names = [
             trial if trial is not None else str(k + 1)
             for k, trial in enumerate(trials["trial"])
@@ -314,7 +341,7 @@ class _Cleaning:
         self.interpolate(data, self.find(data, "after ICA", spare=()))
         data.set_eeg_reference("average", projection=False)
         if p["sfreq"] is not None and p["sfreq"] != self.sfreq:
-            data.resample(p["sfreq"], method="polyphase")
+            data = self.resampled(data)
         return data, self.report(data)
 
     def warn(self, message):
@@ -332,14 +359,25 @@ class _Cleaning:
                 f"than {2 * p['h_freq']:g} Hz; this one has {self.sfreq:g} Hz."
             )
         data = self.raw.copy().pick(self.picks).load_data()
-        # Bad channels are interpolated: they are not to be left out any more.
+        if len(self.given) == len(self.ch_names):
+            raise ValueError(f"All {len(self.given)} EEG channels are marked as bad.")
+        # Channels marked as bad tell nothing; NaN in them is to spread nowhere.
+        for name in self.given:
+            data[name] = 0.0
+        # They are interpolated: they are not to be left out any more.
         data.info["bads"] = []
-        check_finite((data[k][0][0] for k in range(len(self.picks))), self.ch_names)
+        good = ~self.bad
+        lines = (data[k][0][0] for k in range(len(self.picks)))
+        if self.bad.any():
+            lines = (line[good] for line in lines)
+        check_finite(lines, self.ch_names)
+        self.bridge(data)
         if data.info["projs"]:
             data.apply_proj()
-        if not np.isfinite(info_positions(data.info)).all():
+        # Where some are unknown, or cannot be true.
+        if not np.array_equal(info_positions(data.info), self.positions):
             data.set_montage(head_montage(self.ch_names, self.positions))
-        across = self.across_borders(data)
+        self.check_length(data)
         wide = None
         if p["ica"] is not None:
             low, high = _ICLABEL_BAND
@@ -352,12 +390,60 @@ class _Cleaning:
                 )
             # A rate of 200 Hz ends at 100 Hz by itself.
             high = high if high < self.sfreq / 2 else None
-            wide = data.copy().filter(low, high, skip_by_annotation=across)
-        data.filter(p["l_freq"], p["h_freq"], skip_by_annotation=across)
+            wide = self.filter(data.copy(), low, high)
+        self.filter(data, p["l_freq"], p["h_freq"])
         return data, wide
 
-    def across_borders(self, data):
-        """Return the annotations that filters stop at; raise if all is too short."""
+    def bridge(self, data):
+        """Put straight lines in place of what is bad, which filters would spread."""
+        if not self.bad.any():
+            return
+        for a, b in zip(self.pieces[:-1], self.pieces[1:], strict=True):
+            if self.bad[a:b].any():
+                x = bridge_gaps(data[:, a:b][0], self.bad[a:b])
+                # A piece that is bad throughout has nothing to draw lines between.
+                data[:, a:b] = np.nan_to_num(x, nan=0.0)
+
+    def filter(self, data, low, high):
+        """Filter in place, each piece between edges by itself."""
+        import mne
+
+        marks = data.annotations
+        edges = self.edges / self.sfreq
+        data.set_annotations(
+            mne.Annotations(edges, np.zeros(len(edges)), ["EDGE"] * len(edges))
+        )
+        with warnings.catch_warnings():
+            # Of pieces that are shorter than the filter, which has been said.
+            warnings.filterwarnings("ignore", "filter_length", RuntimeWarning)
+            data.filter(low, high, skip_by_annotation="edge")
+        data.set_annotations(marks)
+        return data
+
+    def resampled(self, data):
+        """Return the recording at the new rate, each piece resampled by itself."""
+        new = data.copy().resample(self.parameters["sfreq"], method="polyphase")
+        if len(self.pieces) == 2:
+            return new
+        pieces = matching_pieces(
+            self.marks.cuts, self.sfreq, data.n_times, new.info["sfreq"], new.n_times
+        )
+        for a, b, new_a, new_b in pieces:
+            # Unlike MNE's, this takes pieces of any length.
+            x = resample(data.get_data(start=a, stop=b), self.sfreq, new.info["sfreq"])
+            # Rounding may leave a piece a sample longer or shorter than its place.
+            x = x[:, : new_b - new_a]
+            lacking = new_b - new_a - x.shape[1]
+            if x.shape[1]:
+                new[:, new_a:new_b] = np.pad(x, [(0, 0), (0, lacking)], mode="edge")
+        return new
+
+    def check_length(self, data):
+        """Find the edges that filters stop at; raise if the recording is too short.
+
+        They stop at each cut, and where trials follow on each other if all pieces are
+        long enough for that.
+        """
         import mne
 
         p = self.parameters
@@ -370,21 +456,31 @@ class _Cleaning:
                 f"The recording of {data.n_times / self.sfreq:g} s is shorter than the "
                 f"filter, which has {seconds:g} s at l_freq={p['l_freq']:g} Hz."
             )
-        marks = data.annotations
+        marks = self.raw.annotations
         borders = [
-            onset - data.first_time
+            onset - self.raw.first_time
             for onset, text in zip(marks.onset, marks.description, strict=True)
-            if text.upper().startswith("EDGE")
+            if kind_of_mark(text) == BORDER
         ]
-        edges = np.unique([0, *borders, data.n_times / self.sfreq])
-        shortest = np.diff(edges).min()
-        if shortest < seconds:
+        borders = cut_samples(borders, self.sfreq, data.n_times)
+        self.edges = np.unique([*self.pieces[1:-1], *borders])
+        shortest = np.diff([0, *self.edges, data.n_times]).min()
+        if shortest >= len(taps):
+            return
+        self.edges = self.pieces[1:-1]
+        if len(borders):
             self.warn(
-                f"Pieces of the recording, {shortest:g} s the shortest, are shorter "
-                f"than the filter of {seconds:g} s: it runs across their borders."
+                f"Pieces of the recording, {shortest / self.sfreq:g} s the shortest, "
+                f"are shorter than the filter of {seconds:g} s: it runs across their "
+                "borders."
             )
-            return ()
-        return ("edge",)
+        shortest = np.diff(self.pieces).min()
+        if shortest < len(taps):
+            self.warn(
+                f"Pieces of the recording between cuts, {shortest / self.sfreq:g} s "
+                f"the shortest, are shorter than the filter of {seconds:g} s, which "
+                "does not work well at their ends."
+            )
 
     # Channels -----------------------------------------------------------------------
 
@@ -392,11 +488,16 @@ class _Cleaning:
         """Return the bad channels of each trial, and note why they are."""
         p, bads = self.parameters, []
         for name, (start, stop) in zip(self.names, self.bounds, strict=True):
+            x = data.get_data(start=start, stop=stop)[:, ~self.bad[start:stop]]
+            names = self.ch_names
+            if step == "before ICA":
+                x = x[[channel not in self.given for channel in names]]
+                names = [channel for channel in names if channel not in self.given]
             try:
                 found = find_bad_channels(
-                    data.get_data(start=start, stop=stop), self.ch_names, spare=spare,
+                    x, names, spare=spare,
                     amplitude_rules=p["amplitude_rules"], flat=p["flat"],
-                )  # fmt: skip
+                ) if x.shape[1] else pd.DataFrame()  # fmt: skip
             except ValueError as error:
                 raise ValueError(f"Trial {name!r}: {error}") from error
             rows = found.to_dict("records")
@@ -405,7 +506,7 @@ class _Cleaning:
                     {"channel": channel, "rule": "marked bad", "value": None}
                     for channel in self.given
                 ]
-                rows = known + [r for r in rows if r["channel"] not in self.given]
+                rows = known + rows
             if 2 * len(rows) > len(self.ch_names):
                 self.warn(
                     f"{len(rows)} of {len(self.ch_names)} channels are bad in trial "
@@ -480,9 +581,7 @@ class _Cleaning:
         inside = np.zeros(data.n_times, bool)
         for start, stop in self.bounds:
             inside[start:stop] = True
-        for start, stop in self.bad_spans:
-            stop = min(stop, data.n_times / self.sfreq)
-            inside[round(start * self.sfreq) : round(stop * self.sfreq)] = False
+        inside &= ~self.bad
         if not inside.any():
             raise ValueError("All samples of the trials are annotated as bad.")
         return inside
@@ -524,7 +623,7 @@ def _choose_channels(raw):
     names = [raw.ch_names[k] for k in picks]
     sites = electrode_positions(names, info_positions(raw.info)[picks])
     located = np.isfinite(sites).all(axis=1) & [
-        canonical_name(name) not in REFERENCES for name in names
+        name not in REFERENCES for name in spelt_names(names)
     ]
     left_out = [name for name, good in zip(names, located, strict=True) if not good]
     if located.sum() < 2:
@@ -561,8 +660,8 @@ def _label(raw, ica):
     """Probabilities (n_components, 7) of ICLabel's classes."""
     from mne_icalabel.iclabel import iclabel_label_components
 
-    from .._runtime import torch_threads
+    from .._runtime import plain_torch, torch_threads
 
     # torch is installed wherever this package is.
-    with torch_threads(1):
+    with plain_torch(), torch_threads(1):
         return iclabel_label_components(raw, ica, inplace=False, backend="torch")

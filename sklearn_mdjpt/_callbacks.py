@@ -1,0 +1,141 @@
+"""Callbacks as a parameter: copied for each training, but for what cannot be copied.
+
+Callbacks have a state (patience, counts), which must not go from one training into the
+next: each clone and each fit has copies.  Loggers hold what cannot be copied, such as
+an open file or a connection.  That alone is shared: a copied
+``TensorBoard(writer)`` writes to the same writer.
+"""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+from joblib import wrap_non_picklable_objects
+
+
+def copy_callbacks(callbacks):
+    """Return copies for a training; raise if there is one that is no callback.
+
+    Parameters
+    ----------
+    callbacks : list or None
+        Of skorch callbacks, or of pairs of name and callback.
+
+    Returns
+    -------
+    list
+        Their attributes are copied as well; one that cannot be is the same object in
+        the copy.
+    """
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, str) or not np.iterable(callbacks):
+        raise TypeError(
+            f"callbacks must be a list of skorch callbacks, got {callbacks!r}."
+        )
+    callbacks = list(callbacks)
+    for callback in callbacks:
+        if not hasattr(_bare(callback), "on_train_begin"):
+            raise TypeError(
+                f"callbacks must be a list of skorch callbacks, got "
+                f"{_bare(callback)!r} in it."
+            )
+    return _copied(callbacks, {})
+
+
+class SharesLoggers:
+    """Estimator whose parameter ``callbacks`` may hold what cannot be copied."""
+
+    def __sklearn_clone__(self):
+        # scikit-learn copies parameters as a whole, or fails.
+        bare = object.__new__(type(self))
+        bare.__dict__.update(vars(self), callbacks=None)
+        twin = super(SharesLoggers, bare).__sklearn_clone__()
+        twin.callbacks = _copied(self.callbacks, {})
+        return twin
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        lost = _unpicklable(self.callbacks)
+        if not lost:
+            return state
+        if not hasattr(self, "module_"):  # on its way to be fitted elsewhere
+            raise TypeError(
+                "These callbacks cannot go to another process or into a pickle: "
+                f"{'; '.join(lost.values())}. Let them open files and connections in "
+                "on_train_begin, or take n_jobs=1."
+            )
+        warnings.warn(
+            f"These callbacks are left out of the copy or pickle of a fitted "
+            f"{type(self).__name__}: {'; '.join(lost.values())}.",
+            stacklevel=3,
+        )
+        return state | {"callbacks": _without(self.callbacks, lost)}
+
+
+class LeavesLoggersOut:
+    """skorch net whose pickles leave out callbacks that cannot be pickled."""
+
+    def __getstate__(self):
+        # The estimator that owns the net says so.
+        state = super().__getstate__()
+        for name in ("callbacks", "callbacks_"):
+            lost = _unpicklable(state.get(name))
+            if lost:
+                state[name] = _without(state[name], lost)
+        return state
+
+
+def _bare(callback):
+    """Return a callback without its name."""
+    return callback[-1] if isinstance(callback, tuple) and callback else callback
+
+
+def _copied(value, memo):
+    """Return a copy; of what has uncopyable parts a copy that shares these.
+
+    Lists, tuples and callbacks are taken apart.  ``memo`` holds what was copied, as in
+    `copy.deepcopy`: what two callbacks share, their copies share.
+    """
+    trial = dict(memo)  # a failure would leave halves of copies in it
+    try:
+        copied = copy.deepcopy(value, trial)
+    except Exception:
+        return _copied_in_parts(value, memo)
+    memo.update(trial)
+    return copied
+
+
+def _copied_in_parts(value, memo):
+    if type(value) in (list, tuple):
+        return type(value)([_copied(part, memo) for part in value])
+    if id(value) in memo:
+        return memo[id(value)]
+    twin = value
+    if hasattr(value, "on_train_begin"):
+        try:
+            twin = copy.copy(value)
+        except Exception:
+            twin = value  # shared, with its state
+    memo[id(value)] = twin
+    if twin is not value:
+        for name, part in getattr(value, "__dict__", {}).items():
+            vars(twin)[name] = _copied(part, memo)
+    return twin
+
+
+def _unpicklable(callbacks):
+    """Return the callbacks that cannot be pickled, by place, and why."""
+    found = {}
+    for k, callback in enumerate(callbacks if isinstance(callbacks, list) else ()):
+        try:
+            # As joblib does it, which sends functions, too, that pickle does not.
+            pickle.dumps(wrap_non_picklable_objects(callback))
+        except Exception as error:
+            found[k] = f"{type(_bare(callback)).__name__} ({error})"
+    return found
+
+
+def _without(callbacks, lost):
+    return [callback for k, callback in enumerate(callbacks) if k not in lost]
