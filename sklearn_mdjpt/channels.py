@@ -259,8 +259,20 @@ def find_electrodes(
             f"Digitised positions are not used: {fault}. Names alone decide. Expected "
             "are MNE's head coordinates, in metres (x to the right ear, y to the nose)."
         )
+    twice = [name for name in ch_names if _is_running_number(name)]
+    if twice:
+        remarks.append(
+            f"Channels {list_some(twice)} have one name in the file, to which MNE adds "
+            "running numbers: none of them is taken for that site. Rename the right one."
+        )
     remarks += _place_biosemi(ch_names, positions)
     return Electrodes(tuple(sites), positions, tuple(remarks), misplaced)
+
+
+def _is_running_number(name):
+    """Whether a name is a site and what MNE adds where two channels share it."""
+    site, _, number = name.rpartition("-")
+    return number.isdecimal() and canonical_name(site) in template_positions()
 
 
 def _place_biosemi(ch_names, positions):

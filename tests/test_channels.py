@@ -424,3 +424,10 @@ def test_reader_checks(make_windows):
     flat[:, 0] = 2.0
     with pytest.warns(UserWarning, match=r"Flat channels: C3 \(in 1 recording\)"):
         check(flat)
+
+
+def test_names_with_running_numbers_are_announced():
+    names = ["Fp1", "F3", "Fz-0", "F4", "Cz", "Fz-1"]
+    with pytest.warns(UserWarning, match="Fz-0, Fz-1 have one name in the file"):
+        matrix = channel_matrix(names)
+    assert not matrix[:, [2, 5]].any()
