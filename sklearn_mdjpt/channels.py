@@ -263,7 +263,7 @@ def find_electrodes(
     if twice:
         remarks.append(
             f"Channels {list_some(twice)} have one name in the file, to which MNE adds "
-            "running numbers: none of them is taken for that site. Rename the right one."
+            "running numbers: none is taken for that site. Rename the right one."
         )
     remarks += _place_biosemi(ch_names, positions)
     return Electrodes(tuple(sites), positions, tuple(remarks), misplaced)
