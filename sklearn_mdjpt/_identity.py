@@ -8,6 +8,7 @@ rule, but the spelling of another table.
 import re
 import uuid
 import warnings
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -139,19 +140,21 @@ def _ids(table, level, part):
         table = table[table[columns[-1]].notna()]
     rows = list(table.itertuples(index=False, name=None))
     bare = [join_ids(*row[1:]) for row in rows]
+    names = [join_ids(*row) for row in rows]
     return pd.DataFrame(
         {
             "dataset": [row[0] for row in rows],
             "id": bare,
-            "name": [join_ids(*row) for row in rows],
-            "sound": [_sound(name) for name in bare],
-            "whole_sound": [_sound(join_ids(*row)) for row in rows],
+            "name": names,
+            "sound": list(map(_sound, bare)),
+            "whole_sound": list(map(_sound, names)),
             "part": part,
         },
         dtype=object,
     )
 
 
+@lru_cache(2**16)  # each training and test set of a study asks for the same
 def _sound(name):
     """Spell "S01" and "s1" alike."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", name).casefold()

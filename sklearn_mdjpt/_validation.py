@@ -225,12 +225,18 @@ def join_ids(*ids):
     -------
     str
     """
-    known = [not pd.isna(value) for value in ids]
-    n = len(ids) - known[::-1].index(True) if any(known) else 0
-    return "/".join(
-        re.sub("%(?=2F|25)", "%25", str(value)).replace("/", "%2F") if is_known else ""
-        for value, is_known in zip(ids[:n], known[:n], strict=True)
-    )
+    parts = [
+        _escape(str(value)) if isinstance(value, str) or not pd.isna(value) else ""
+        for value in ids
+    ]
+    while parts and not parts[-1]:
+        parts.pop()
+    return "/".join(parts)
+
+
+@lru_cache(2**14)
+def _escape(value):
+    return re.sub("%(?=2F|25)", "%25", value).replace("/", "%2F")
 
 
 def split_ids(name):
