@@ -125,8 +125,8 @@ sphinx_gallery_conf = {
 
 
 # Each public name, and where the API pages have it.
-_FULL_NAMES = {name: f"sklearn_mdjpt.{name}" for name in sklearn_mdjpt._HOMES}
-for _module in sklearn_mdjpt._SUBMODULES:
+_FULL_NAMES = {name: f"sklearn_mdjpt.{name}" for name in sklearn_mdjpt.__all__}
+for _module in sklearn_mdjpt.__all__:
     for _name in getattr(getattr(sklearn_mdjpt, _module), "__all__", ()):
         _FULL_NAMES.setdefault(_name, f"sklearn_mdjpt.{_module}.{_name}")
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_mdjpt import MDJPTEncoder, _checkpoints, _files
+from sklearn_mdjpt import MDJPTEncoder
+from sklearn_mdjpt._io import _files
 from sklearn_mdjpt.datasets import make_emotion_windows
+from sklearn_mdjpt.encoder import _checkpoints
 
 SETTINGS = {
     "hidden_dim": 16,
@@ -66,7 +68,7 @@ def die_in_checkpoint(where, at):
                 die()
             write_file(path, content)
 
-        import sklearn_mdjpt._tensor_files as tensor_files
+        import sklearn_mdjpt._io._tensor_files as tensor_files
 
         tensor_files.write_file = write_half
     elif where == "replace":

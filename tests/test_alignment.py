@@ -39,7 +39,7 @@ from sklearn_mdjpt import (
     WindowCovariances,
     covariance_distance,
 )
-from sklearn_mdjpt._spd import (
+from sklearn_mdjpt.alignment._spd import (
     check_spd,
     covariances,
     mean_riemann,

@@ -27,14 +27,14 @@ from sklearn_mdjpt import (
     WindowCovariances,
     concat_windows,
 )
-from sklearn_mdjpt._canonical import CanonicalReader
-from sklearn_mdjpt._montage import CommonChannels
 from sklearn_mdjpt.baselines import (
     BraindecodeClassifier,
     differential_entropy,
     make_baselines,
     tangent_space,
 )
+from sklearn_mdjpt.channels._montage import CommonChannels
+from sklearn_mdjpt.windows._reader import CanonicalReader
 
 NAMES = ("Fz", "C3", "C4", "Oz")
 NETS = {

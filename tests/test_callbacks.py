@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, EarlyStopping, TensorBoard
 
 from sklearn_mdjpt import DifferentialEntropy, MDJPTClassifier, MDJPTEncoder
-from sklearn_mdjpt._callbacks import copy_callbacks
 from sklearn_mdjpt.baselines import BraindecodeClassifier
+from sklearn_mdjpt.encoder._callbacks import copy_callbacks
 
 TINY = {
     "hidden_dim": 8, "latent_dim": 2, "n_heads": 1, "n_filters": 1, "max_epochs": 2,

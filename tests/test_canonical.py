@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from sklearn_mdjpt import EEGWindows, Recording
-from sklearn_mdjpt._cache import BoundedCache
-from sklearn_mdjpt._canonical import CanonicalReader
-from sklearn_mdjpt._resampling import resample
+from sklearn_mdjpt._io._cache import BoundedCache
 from sklearn_mdjpt.channels import channel_matrix
+from sklearn_mdjpt.windows._reader import CanonicalReader
+from sklearn_mdjpt.windows._resampling import resample
 
 CAP = ["Fp1", "Fz", "C3", "Cz", "M1", "C4", "Pz", "O2"]
 
@@ -103,7 +103,7 @@ def test_windows_normalised_each_by_itself(outliers):
 
 @pytest.mark.parametrize("kind", ["recording", "stack"])
 def test_each_recording_is_resampled_once_in_any_order(kind, tmp_path, monkeypatch):
-    import sklearn_mdjpt.recordings as module
+    import sklearn_mdjpt.windows._recording as module
 
     calls = []
     monkeypatch.setattr(module, "resample", lambda *a: calls.append(1) or resample(*a))
@@ -120,7 +120,7 @@ def test_what_finds_no_room_in_the_cache_does_not_drop_the_others(
     kind, tmp_path, monkeypatch
 ):
     """Two recordings that took turns in the cache were resampled in every batch."""
-    import sklearn_mdjpt.recordings as module
+    import sklearn_mdjpt.windows._recording as module
 
     _, X = make_windows(kind, 200.0, tmp_path)
     whole = CanonicalReader(X).read(np.arange(len(X)))

@@ -11,19 +11,19 @@ from sklearn_mdjpt import (
     concat_windows,
     covariance_distance,
 )
-from sklearn_mdjpt._canonical import CanonicalReader
-from sklearn_mdjpt._montage import ChosenChannels
-from sklearn_mdjpt._resampling import resample
 from sklearn_mdjpt.baselines import BraindecodeClassifier
 from sklearn_mdjpt.channels import (
     CANONICAL_CHANNELS,
     canonical_name,
     channel_matrix,
     electrode_positions,
-    find_electrodes,
     site_names,
     template_positions,
 )
+from sklearn_mdjpt.channels._channels import find_electrodes
+from sklearn_mdjpt.channels._montage import ChosenChannels
+from sklearn_mdjpt.windows._reader import CanonicalReader
+from sklearn_mdjpt.windows._resampling import resample
 
 FACED = (
     "Fp1 Fp2 Fz F3 F4 F7 F8 FC1 FC2 FC5 FC6 Cz C3 C4 T7 T8 CP1 CP2 CP5 CP6 Pz P3 P4 P7 "

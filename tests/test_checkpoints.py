@@ -27,8 +27,9 @@ from skorch.callbacks import (
     LRScheduler,
 )
 
-from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording, _checkpoints
-from sklearn_mdjpt._fingerprint import fingerprint
+from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording
+from sklearn_mdjpt._io._fingerprint import fingerprint
+from sklearn_mdjpt.encoder import _checkpoints
 
 SCRIPT = Path(__file__).with_name("pretrain_for_a_test.py")
 
@@ -129,7 +130,7 @@ def test_only_what_is_left_is_trained(X, tmp_path):
 
 def test_a_finished_training_is_not_encoded_again(X, tmp_path, monkeypatch):
     first = small(checkpoint_dir=tmp_path).fit(X)
-    monkeypatch.setattr("sklearn_mdjpt.encoder.extract_features", None)
+    monkeypatch.setattr("sklearn_mdjpt.encoder._estimator.extract_features", None)
     again = small(checkpoint_dir=tmp_path).fit(X)
     assert_same(again, first)
     assert again.training_subjects_ == first.training_subjects_
@@ -675,7 +676,7 @@ def test_a_gradient_that_is_not_finite(X):
 
 
 def test_broken_windows_are_named_among_sound_ones(X, monkeypatch):
-    from sklearn_mdjpt._pairs import PairBatches
+    from sklearn_mdjpt.encoder._pairs import PairBatches
 
     part_of = PairBatches._part
 

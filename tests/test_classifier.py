@@ -24,8 +24,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_mdjpt import DifferentialEntropy, MDJPTEncoder, concat_windows
-from sklearn_mdjpt._head_net import Batches
 from sklearn_mdjpt.classifier import MDJPTClassifier
+from sklearn_mdjpt.classifier._net import Batches
 from sklearn_mdjpt.compose import WindowFeatures
 from sklearn_mdjpt.nn.head import MLPHead
 from sklearn_mdjpt.smoothing import LDSSmoother, RunningNormalizer, SubjectScaler
@@ -171,7 +171,7 @@ def test_predictions_depend_on_neither_order_nor_number_of_rows(blobs, monkeypat
         model.predict_proba(X[order]), expected[order], atol=1e-12
     )
     np.testing.assert_allclose(model.predict_proba(X[:1]), expected[:1], atol=1e-12)
-    monkeypatch.setattr("sklearn_mdjpt.classifier._BLOCK_ROWS", 7)
+    monkeypatch.setattr("sklearn_mdjpt.classifier._estimator._BLOCK_ROWS", 7)
     np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-12)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from distributed_for_a_test import TRAININGS, make, results, windows
 
-from sklearn_mdjpt._processes import Together, deal_out
+from sklearn_mdjpt.encoder._processes import Together, deal_out
 
 pytest.importorskip("accelerate")
 FOLDER = Path(__file__).parent

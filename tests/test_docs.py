@@ -1,6 +1,7 @@
 """The user guide: its code runs, and the messages that it explains exist."""
 
 import ast
+import inspect
 import re
 import warnings
 from pathlib import Path
@@ -96,9 +97,16 @@ def test_api_pages_list_every_public_name():
         module, _, rest = section.partition("\n")
         names = re.findall(r"^   ([A-Za-z]\w*)$", rest, flags=re.M)
         listed.setdefault(module, set()).update(names)
-    public = {"sklearn_mdjpt": set(sklearn_mdjpt._HOMES)}
-    for name in sklearn_mdjpt._SUBMODULES:
-        full = f"sklearn_mdjpt.{name}"
-        if name not in set(sklearn_mdjpt._HOMES.values()):
-            public[full] = set(getattr(sklearn_mdjpt, name).__all__)
+    public = {"sklearn_mdjpt": set()}
+    modules = {}
+    for name in sklearn_mdjpt.__all__:
+        value = getattr(sklearn_mdjpt, name)
+        if inspect.ismodule(value):
+            modules[name] = set(value.__all__)
+        else:
+            public["sklearn_mdjpt"].add(name)
+    # Modules with names that the package does not have itself get a section.
+    for name, names in modules.items():
+        if names - public["sklearn_mdjpt"] - {"DEFAULT_BANDS"}:
+            public[f"sklearn_mdjpt.{name}"] = names
     assert listed == public

@@ -22,9 +22,9 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording, concat_windows
-from sklearn_mdjpt._extraction import statistics_rows
 from sklearn_mdjpt.channels import CANONICAL_CHANNELS
 from sklearn_mdjpt.datasets import make_emotion_windows
+from sklearn_mdjpt.encoder._transform import statistics_rows
 
 TINY = {
     "hidden_dim": 16,
@@ -125,7 +125,7 @@ def test_output(mixed_windows):
 def test_fit_transform_encodes_once_and_equals_fit_then_transform(
     mixed_windows, arrays, norm, monkeypatch
 ):
-    import sklearn_mdjpt.encoder as module
+    import sklearn_mdjpt.encoder._estimator as module
 
     calls = []
     original = module.extract_features
@@ -480,7 +480,7 @@ def test_history_and_progress(mixed_windows, capsys):
 
 
 def test_a_long_training_is_announced(mixed_windows, monkeypatch):
-    import sklearn_mdjpt._training as net
+    import sklearn_mdjpt.encoder._pretrain as net
 
     monkeypatch.setattr(net, "_LONG_SECONDS", 1e-6)
     with pytest.warns(

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording
-from sklearn_mdjpt._command_line import main
-from sklearn_mdjpt._command_line._recordings import find_recordings
-from sklearn_mdjpt._command_line._tables import with_free_names
+from sklearn_mdjpt._cli import main
+from sklearn_mdjpt._cli._recordings import find_recordings
+from sklearn_mdjpt._cli._tables import with_free_names
 from sklearn_mdjpt.datasets import make_emotion_windows
 
 NAMES = ["Fp1", "Cz", "Pz", "Oz"]
@@ -350,7 +350,7 @@ def test_an_error_while_writing_leaves_the_older_output(folder, extract, monkeyp
     def fail(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("sklearn_mdjpt._command_line._tables._write_npz", fail)
+    monkeypatch.setattr("sklearn_mdjpt._cli._tables._write_npz", fail)
     status, _, said = extract(folder, "--overwrite", "--dataset", "e")
     assert status == 2 and "2 of 2 subjects are done" in said
     with np.load(folder.parent / "x.npz") as file:

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, Recording, concat_windows
-from sklearn_mdjpt.features import DEFAULT_BANDS, VARIANCE_FLOOR
+from sklearn_mdjpt.features._entropy import DEFAULT_BANDS, VARIANCE_FLOOR
 
 BANDS = {"alpha": (8.0, 14.0), "beta": (14.0, 30.0)}
 NOISE_BANDWIDTH = (np.pi / 8) / np.sin(np.pi / 8)  # of the filter, over its width

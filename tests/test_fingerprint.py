@@ -37,8 +37,8 @@ from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback, LRScheduler, PrintLog
 
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, MDJPTEncoder, Recording
-from sklearn_mdjpt._fingerprint import NotKnown, fingerprint, signals
-from sklearn_mdjpt._signals import DecodedSignal
+from sklearn_mdjpt._io._fingerprint import NotKnown, fingerprint, signals
+from sklearn_mdjpt._io._signals import DecodedSignal
 
 
 class Colour(enum.Enum):
@@ -339,7 +339,7 @@ def test_what_does_not_change_results_does_not_count(module):
 
 
 def test_installed_packages_count_by_version(monkeypatch):
-    from sklearn_mdjpt import _code
+    from sklearn_mdjpt._io import _code
 
     before = fingerprint(LogisticRegression(), np.log1p, scaled)
     assert _code.installed_version("sklearn.svm") == _code.installed_version("sklearn")
@@ -590,7 +590,7 @@ class Weighs:
 
 
 def test_a_cache_does_not_answer_for_another_owner_with_the_same_id():
-    from sklearn_mdjpt._cache import BoundedCache
+    from sklearn_mdjpt._io._cache import BoundedCache
 
     cache = BoundedCache(100)
     owner, value = Owner(), Weighs()

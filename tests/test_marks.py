@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import sklearn_mdjpt._resampling as resampling
+import sklearn_mdjpt.windows._resampling as resampling
 from sklearn_mdjpt import (
     DifferentialEntropy,
     EEGWindows,
@@ -15,9 +15,9 @@ from sklearn_mdjpt import (
     Recording,
     WindowAlignment,
 )
-from sklearn_mdjpt._marks import kind_of_mark
-from sklearn_mdjpt._resampling import cache
 from sklearn_mdjpt.preprocessing import clean_dataset, clean_recording
+from sklearn_mdjpt.windows._marks import kind_of_mark
+from sklearn_mdjpt.windows._resampling import cache
 
 NAMES = ["Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2"]
 SFREQ = 100.0

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording, concat_windows
-from sklearn_mdjpt._pairs import make_sampler, pair_columns
+from sklearn_mdjpt.encoder._pairs import make_sampler, pair_columns
 from sklearn_mdjpt.inspection import isa_of_guessing
 
 SECONDS = 2.0 * np.arange(9)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from sklearn_mdjpt import EEGWindows, Recording
-from sklearn_mdjpt._cache import BoundedCache
-from sklearn_mdjpt._resampling import cache, resample, resample_cuts
+from sklearn_mdjpt._io._cache import BoundedCache
+from sklearn_mdjpt.windows._resampling import cache, resample, resample_cuts
 
 
 def test_trials_table():
@@ -275,7 +275,7 @@ def test_cache_is_bounded_and_dies_with_its_owner():
 
 
 def test_a_recording_is_resampled_once(make_windows, monkeypatch):
-    import sklearn_mdjpt.recordings as module
+    import sklearn_mdjpt.windows._recording as module
 
     calls = []
     monkeypatch.setattr(module, "resample", lambda *a: calls.append(1) or resample(*a))

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, convert
-from sklearn_mdjpt._weights import read_weights
 from sklearn_mdjpt.channels import channel_matrix
+from sklearn_mdjpt.encoder._weights import read_weights
 from sklearn_mdjpt.nn import HybridEncoder, released_shapes
 
 REFERENCE = Path(__file__).parent / "data" / "reference_parity.npz"

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-import sklearn_mdjpt.recordings as recordings_module
+import sklearn_mdjpt.windows._recording as recordings_module
 from sklearn_mdjpt import EEGWindows, Recording
-from sklearn_mdjpt._cache import BoundedCache
-from sklearn_mdjpt._canonical import CanonicalReader
-from sklearn_mdjpt._resampling import resample, resample_cuts
+from sklearn_mdjpt._io._cache import BoundedCache
+from sklearn_mdjpt.windows._reader import CanonicalReader
+from sklearn_mdjpt.windows._resampling import resample, resample_cuts
 
 CAP = ("Fp1", "Fz", "C3", "Cz", "C4", "Pz", "O1", "O2")
 

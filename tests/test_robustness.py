@@ -15,9 +15,9 @@ from sklearn_mdjpt import (
     concat_windows,
     covariance_distance,
 )
-from sklearn_mdjpt._canonical import CanonicalReader
 from sklearn_mdjpt.baselines import BraindecodeClassifier
 from sklearn_mdjpt.channels import template_positions
+from sklearn_mdjpt.windows._reader import CanonicalReader
 
 TINY = {
     "hidden_dim": 16,

@@ -19,7 +19,7 @@ from sklearn.model_selection import cross_validate
 from skorch.callbacks import Callback
 
 from sklearn_mdjpt import MDJPTClassifier, MDJPTEncoder
-from sklearn_mdjpt._runtime import (
+from sklearn_mdjpt._torch import (
     DeferredSignals,
     forked_torch,
     max_threads,
@@ -276,7 +276,7 @@ np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 def test_a_process_of_the_users_own_is_not_held_back():
     code = (
-        "import torch; from sklearn_mdjpt._runtime import torch_threads, max_threads\n"
+        "import torch; from sklearn_mdjpt._torch import torch_threads, max_threads\n"
         "assert max_threads() is None\n"
         "with torch_threads(5): assert torch.get_num_threads() == 5\n"
     )

@@ -26,8 +26,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
 
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, MDJPTEncoder
-from sklearn_mdjpt._class_scores import predict_classes
 from sklearn_mdjpt.evaluation import leave_subjects_out
+from sklearn_mdjpt.evaluation._class_scores import predict_classes
 from sklearn_mdjpt.evaluation._scores import (
     Predictions,
     make_target,

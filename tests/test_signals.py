@@ -7,10 +7,11 @@ import pickle
 import numpy as np
 import pytest
 
-from sklearn_mdjpt import EEGWindows, Recording, _signals
-from sklearn_mdjpt._cache import BoundedCache
-from sklearn_mdjpt._files import file_stamp, same_stamp
-from sklearn_mdjpt._signals import DecodedSignal, MemmapReference
+from sklearn_mdjpt import EEGWindows, Recording
+from sklearn_mdjpt._io import _signals
+from sklearn_mdjpt._io._cache import BoundedCache
+from sklearn_mdjpt._io._files import file_stamp, same_stamp
+from sklearn_mdjpt._io._signals import DecodedSignal, MemmapReference
 
 SHAPE = (2, 400)
 N_BYTES = 2 * 400 * 4

@@ -16,9 +16,9 @@ import pytest
 
 import sklearn_mdjpt
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, Recording, concat_windows
-from sklearn_mdjpt import _signals as signals_module
-from sklearn_mdjpt import _store as store
-from sklearn_mdjpt._canonical import CanonicalReader
+from sklearn_mdjpt._io import _signals as signals_module
+from sklearn_mdjpt.windows import _store as store
+from sklearn_mdjpt.windows._reader import CanonicalReader
 
 INDEX = "index.json"
 

@@ -22,11 +22,11 @@ import torch
 
 import sklearn_mdjpt
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder
-from sklearn_mdjpt import _tensor_files as tensor_files
-from sklearn_mdjpt import _weights as weights_module
-from sklearn_mdjpt import encoder as encoder_module
-from sklearn_mdjpt._tensor_files import decode_tensors, encode_tensors
-from sklearn_mdjpt._weights import read_weights
+from sklearn_mdjpt._io import _tensor_files as tensor_files
+from sklearn_mdjpt._io._tensor_files import decode_tensors, encode_tensors
+from sklearn_mdjpt.encoder import _estimator as encoder_module
+from sklearn_mdjpt.encoder import _weights as weights_module
+from sklearn_mdjpt.encoder._weights import read_weights
 
 TINY = {
     "hidden_dim": 2,

@@ -13,7 +13,7 @@ from numbers import Real
 
 import numpy as np
 
-from ..recordings import Recording
+from ..windows._recording import Recording
 
 KINDS = (
     "joints",

@@ -13,9 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
-from .._edf_gaps import refuse_gaps
-from .._signals import naming
+from .._io._signals import naming
 from .._validation import list_some
+from ..windows._edf_gaps import refuse_gaps
 
 _SAMPLE_BYTES = 3
 _CHUNK_SECONDS = 60

@@ -18,9 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .._edf_gaps import refuse_gaps
-from .._marks import annotation_marks, is_mark, join_marks, make_marks
-from .._signals import DecodedSignal, naming
+from .._io._signals import DecodedSignal, naming
 from .._validation import (
     as_id,
     check_installed,
@@ -28,7 +26,9 @@ from .._validation import (
     list_some,
     strip_cells,
 )
-from ..recordings import (
+from ..windows._edf_gaps import refuse_gaps
+from ..windows._marks import annotation_marks, is_mark, join_marks, make_marks
+from ..windows._recording import (
     Recording,
     describe_overlap,
     info_positions,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .._typing import PathLike
-    from ..windows import EEGWindows
+    from ..windows._windows import EEGWindows
 
 # Cells of a table that hold nothing: in BIDS' words, and as pandas and R write it.
 _NOTHING = ["n/a", "N/A", "", "nan", "NaN", "NAN"]

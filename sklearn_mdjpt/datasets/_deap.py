@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from .._signals import DecodedSignal, naming
+from .._io._signals import DecodedSignal, naming
 from .._validation import check_option, list_some
-from ..recordings import Recording
+from ..windows._recording import Recording
 from ._bdf import decode_bdf, read_bdf_codes, read_bdf_header
 from ._reading import (
     MICROVOLT,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._typing import PathLike
-    from ..windows import EEGWindows
+    from ..windows._windows import EEGWindows
 
 _N_SUBJECTS = 32
 _N_VIDEOS = 40

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._files import file_stamp
-from ..channels import ALIASES
-from ..recordings import Recording
-from ..windows import EEGWindows
+from .._io._files import file_stamp
+from ..channels._channels import ALIASES
+from ..windows._recording import Recording
+from ..windows._windows import EEGWindows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from .._signals import DecodedSignal, naming
+from .._io._signals import DecodedSignal, naming
 from .._validation import check_option, list_some
-from ..channels import ALIASES
-from ..recordings import Recording
+from ..channels._channels import ALIASES
+from ..windows._recording import Recording
 from ._bdf import UNITS_KNOWN_TO_MNE, decode_bdf, read_bdf_header
 from ._emotions import EMOTIONS, common_word
 from ._reading import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._typing import PathLike
-    from ..windows import EEGWindows
+    from ..windows._windows import EEGWindows
 
 _N_SUBJECTS = 123
 _PROCESSED_SFREQ = 250.0

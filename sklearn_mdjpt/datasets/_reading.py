@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .._signals import DecodedSignal, naming
+from .._io._signals import DecodedSignal, naming
 from .._validation import check_option, check_path, home_hint, list_some
-from ..recordings import Recording
-from ..windows import EEGWindows
+from ..windows._recording import Recording
+from ..windows._windows import EEGWindows
 
 MICROVOLT = 1e-6
 

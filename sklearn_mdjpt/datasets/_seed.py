@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .._marks import annotation_marks, is_mark
-from .._signals import DecodedSignal, naming
+from .._io._signals import DecodedSignal, naming
 from .._validation import check_option, list_some
-from ..recordings import Recording
+from ..windows._marks import annotation_marks, is_mark
+from ..windows._recording import Recording
 from ._cnt_files import channel_places, open_cnt, read_channels
 from ._mat_files import list_variables, read_variable
 from ._reading import (
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._typing import PathLike
-    from ..windows import EEGWindows
+    from ..windows._windows import EEGWindows
 
 _MAT_SFREQ = 200.0
 _POINTS_PER_SECOND = 1000  # of the times in SEED's time.txt

@@ -16,9 +16,9 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfftfreq
 from sklearn.utils import check_random_state
 
-from ..channels import CANONICAL_CHANNELS, template_positions
-from ..recordings import Recording
-from ..windows import EEGWindows
+from ..channels._channels import CANONICAL_CHANNELS, template_positions
+from ..windows._recording import Recording
+from ..windows._windows import EEGWindows
 from ._artifacts import Artifacts, check_artifacts
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._signals import naming
+from .._io._signals import naming
 
 _SHORT = 256  # bytes of a string that is read at once, be it data or text
 

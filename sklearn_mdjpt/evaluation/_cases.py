@@ -9,13 +9,13 @@ import pandas as pd
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 
-from .._class_scores import predict_classes
-from .._fingerprint import NotKnown, fingerprint
 from .._identity import say_what_may_be_one
+from .._io._fingerprint import NotKnown, fingerprint
 from .._validation import check_option, check_y, list_some
-from ..classifier import MDJPTClassifier
-from ..model_selection import LeakageWarning, find_overlap
-from ..windows import EEGWindows
+from ..classifier._estimator import MDJPTClassifier
+from ..model_selection._splitters import LeakageWarning, find_overlap
+from ..windows._windows import EEGWindows
+from ._class_scores import predict_classes
 from ._encoded import POSITION, encode, encoded_path, encodes_once, with_encoded
 from ._models import (
     assert_unseen,

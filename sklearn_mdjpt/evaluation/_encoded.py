@@ -10,9 +10,9 @@ import io
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
-from .._files import write_file
-from .._fingerprint import fingerprint
-from ..encoder import feature_statistics, standardized
+from .._io._files import write_file
+from .._io._fingerprint import fingerprint
+from ..encoder._estimator import feature_statistics, standardized
 from ._models import find_encoders, replace_encoders
 from ._runs import computed_with
 

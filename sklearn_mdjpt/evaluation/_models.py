@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Literal
 from sklearn.base import clone, is_clusterer, is_regressor
 from sklearn.frozen import FrozenEstimator
 
-from .._fingerprint import fingerprint, signals, without_made_up_names
 from .._identity import say_what_may_be_one
-from .._pairs import pair_columns, uses_labels
-from .._saved import SavedEncoder, Seen
+from .._io._fingerprint import fingerprint, signals, without_made_up_names
 from .._validation import list_some
-from ..classifier import MDJPTClassifier
-from ..encoder import MDJPTEncoder
-from ..model_selection import LeakageWarning
+from ..classifier._estimator import MDJPTClassifier
+from ..encoder._estimator import MDJPTEncoder
+from ..encoder._pairs import pair_columns, uses_labels
+from ..encoder._saved import SavedEncoder, Seen
+from ..model_selection._splitters import LeakageWarning
 from ._runs import computed_with
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-    from ..windows import EEGWindows
+    from ..windows._windows import EEGWindows
 
 _RESERVED = ("chance", "majority")
 

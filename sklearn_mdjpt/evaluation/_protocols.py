@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from .._validation import check_option, list_some
-from ..model_selection import FewShotSubjects, LeakageWarning
+from ..model_selection._splitters import FewShotSubjects, LeakageWarning
 from ._cases import (
     EXCLUDE,
     Case,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sklearn.model_selection import BaseCrossValidator
 
     from .._typing import Models, PathLike, ProtocolName
-    from ..windows import EEGWindows
+    from ..windows._windows import EEGWindows
 
 PROTOCOLS: tuple[ProtocolName, ...] = ("few_shot", "zero_shot")
 

@@ -12,8 +12,8 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn import get_config
 
-from .._files import write_file
-from .._fingerprint import installed_versions
+from .._io._files import write_file
+from .._io._fingerprint import installed_versions
 from .._validation import check_path, home_hint
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
-from .._class_scores import highest
 from .._grouping import combine_groups, rows_of_groups
 from .._validation import check_y, list_some
+from ._class_scores import highest
 
 METRICS = (
     "accuracy",

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._validation import list_some
-from ..model_selection import FewShotSubjects
+from ..model_selection._splitters import FewShotSubjects
 from ._cases import by_dataset, check_windows, run_cases
 from ._models import (
     find_encoders,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
     from .._typing import Models, PathLike, ProtocolName
-    from ..windows import EEGWindows
+    from ..windows._windows import EEGWindows
 
 ABLATIONS = {
     "full": {},

@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .._class_scores import column_of_pairs
-from .._runtime import plain_torch, torch_threads
+from .._torch import plain_torch, torch_threads
 from .._validation import check_option, check_y, list_some
-from ..channels import CANONICAL_CHANNELS
-from ..compose import _takes
+from ..channels._channels import CANONICAL_CHANNELS
+from ..evaluation._class_scores import column_of_pairs
+from ..features._compose import _takes
 from ._models import encoded_windows, read_windows, split_model
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
 
-    from .._inputs import Windows
+    from ..windows._inputs import Windows
 
 _INCOMPLETE = 0.05
 

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .._runtime import plain_torch, torch_threads
+from .._torch import plain_torch, torch_threads
 from .._validation import check_option
-from ..channels import CANONICAL_CHANNELS
+from ..channels._channels import CANONICAL_CHANNELS
 from ._models import encoded_windows, read_windows, split_model
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-    from .._inputs import Windows
+    from ..windows._inputs import Windows
 
 
 def spatial_filters(

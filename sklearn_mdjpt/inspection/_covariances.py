@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from .._grouping import combine_groups
-from .._runtime import plain_torch, torch_threads
+from .._torch import plain_torch, torch_threads
 from .._validation import check_option, list_some
 from ..nn import centroid_distances, covariance_centroids
 from ._models import encoded_windows, read_windows
@@ -16,7 +16,7 @@ from ._models import encoded_windows, read_windows
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-    from .._inputs import Windows
+    from ..windows._inputs import Windows
 
 
 def covariance_distances(

@@ -11,14 +11,14 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
-from .._inputs import as_windows
 from .._validation import check_option
+from ..windows._inputs import as_windows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
 
-    from .._inputs import Windows
+    from ..windows._inputs import Windows
 
 _COLORED_BY = ("dataset", "subject", "label")
 

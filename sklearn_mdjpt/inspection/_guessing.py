@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from .._canonical import CanonicalReader
-from .._inputs import as_windows
-from .._pairs import make_sampler, pair_columns
-from .._runtime import plain_torch
+from .._torch import plain_torch
 from .._validation import check_option
+from ..encoder._pairs import make_sampler, pair_columns
 from ..nn import isa_loss, label_isa_loss
+from ..windows._inputs import as_windows
+from ..windows._reader import CanonicalReader
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from .._inputs import Windows
+    from ..windows._inputs import Windows
 
 
 def isa_of_guessing(

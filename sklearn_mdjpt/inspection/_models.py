@@ -4,10 +4,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._extraction import batches_with_statistics
-from ..classifier import MDJPTClassifier
-from ..compose import WindowFeatures
-from ..encoder import MDJPTEncoder
+from ..classifier._estimator import MDJPTClassifier
+from ..encoder._estimator import MDJPTEncoder
+from ..encoder._transform import batches_with_statistics
+from ..features._compose import WindowFeatures
 
 
 def split_model(model):

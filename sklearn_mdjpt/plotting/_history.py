@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from ..encoder import MDJPTEncoder
+    from ..encoder._estimator import MDJPTEncoder
 
 _PANELS = {
     "isa": "ISA loss (nats)",

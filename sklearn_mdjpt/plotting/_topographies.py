@@ -9,8 +9,8 @@ import pandas as pd
 
 from .._drawing import DIVERGING, SEQUENTIAL, several_axes
 from .._validation import list_some
-from ..channels import template_positions
-from ..recordings import head_montage
+from ..channels._channels import template_positions
+from ..windows._recording import head_montage
 from ._matrices import row_names
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._validation import check_ch_names, check_positions, list_some
-from ..channels import canonical_name, electrode_positions, spelt_names
+from ..channels._channels import canonical_name, electrode_positions, spelt_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .._files import locked, sync_folder, write_file
-from .._fingerprint import SignalOf, fingerprint
-from .._marks import matching_pieces
-from .._resampling import resampled_length
-from .._store import read_store, write_store
+from .._io._files import locked, sync_folder, write_file
+from .._io._fingerprint import SignalOf, fingerprint
 from .._validation import check_option, check_path, home_hint, join_ids, list_some
-from ..recordings import Recording
-from ..windows import EEGWindows
+from ..windows._marks import matching_pieces
+from ..windows._recording import Recording
+from ..windows._resampling import resampled_length
+from ..windows._store import read_store, write_store
+from ..windows._windows import EEGWindows
 from ._recording import check_parameters, clean_recording
 from ._report import CleaningReport
 

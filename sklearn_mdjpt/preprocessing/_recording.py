@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
-from .._edf_gaps import refuse_gaps
-from .._marks import (
+from .._validation import check_installed, check_option, list_some
+from ..channels._channels import REFERENCES, electrode_positions, spelt_names
+from ..windows._edf_gaps import refuse_gaps
+from ..windows._marks import (
     BORDER,
     annotation_marks,
     cut_samples,
@@ -20,15 +22,13 @@ from .._marks import (
     matching_pieces,
     span_samples,
 )
-from .._resampling import bridge_gaps, resample
-from .._validation import check_installed, check_option, list_some
-from ..channels import REFERENCES, electrode_positions, spelt_names
-from ..recordings import (
+from ..windows._recording import (
     check_trials,
     head_montage,
     info_positions,
     read_trials,
 )
+from ..windows._resampling import bridge_gaps, resample
 from ._bad_channels import (
     AMPLITUDE_RULES,
     FLAT,
@@ -660,7 +660,7 @@ def _label(raw, ica):
     """Probabilities (n_components, 7) of ICLabel's classes."""
     from mne_icalabel.iclabel import iclabel_label_components
 
-    from .._runtime import plain_torch, torch_threads
+    from .._torch import plain_torch, torch_threads
 
     # torch is installed wherever this package is.
     with plain_torch(), torch_threads(1):

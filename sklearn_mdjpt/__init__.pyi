@@ -1,0 +1,34 @@
+from . import alignment as alignment
+from . import baselines as baselines
+from . import channels as channels
+from . import classifier as classifier
+from . import compose as compose
+from . import datasets as datasets
+from . import encoder as encoder
+from . import evaluation as evaluation
+from . import features as features
+from . import inspection as inspection
+from . import model_selection as model_selection
+from . import nn as nn
+from . import plotting as plotting
+from . import preprocessing as preprocessing
+from . import recordings as recordings
+from . import smoothing as smoothing
+from . import windows as windows
+from .alignment import CovarianceAlignment as CovarianceAlignment
+from .alignment import WindowAlignment as WindowAlignment
+from .alignment import WindowCovariances as WindowCovariances
+from .alignment import covariance_distance as covariance_distance
+from .classifier import MDJPTClassifier as MDJPTClassifier
+from .encoder import MDJPTEncoder as MDJPTEncoder
+from .encoder import convert as convert
+from .features import DifferentialEntropy as DifferentialEntropy
+from .features import LDSSmoother as LDSSmoother
+from .features import RunningNormalizer as RunningNormalizer
+from .features import SubjectScaler as SubjectScaler
+from .features import WindowFeatures as WindowFeatures
+from .windows import EEGWindows as EEGWindows
+from .windows import Recording as Recording
+from .windows import concat_windows as concat_windows
+
+__version__: str

@@ -1,0 +1,48 @@
+"""What a batch has done is kept until all of it is done."""
+
+import io
+import shutil
+
+import numpy as np
+
+from .._io._files import write_file
+
+
+class Kept:
+    """Arrays in a hidden folder beside the output, for the next run to take up.
+
+    Parameters
+    ----------
+    output : Path
+        The file that the batch is to write.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder; it is made with the first array.
+    """
+
+    def __init__(self, output):
+        self.folder = output.with_name(f".{output.name}.part")
+
+    def get(self, key, n_rows):
+        """Return the array that was put there, of that many rows; None without one."""
+        try:
+            array = np.load(self._path(key), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return array if len(array) == n_rows else None
+
+    def put(self, key, array):
+        """Keep an array under a key that is equal exactly where the array would be."""
+        content = io.BytesIO()
+        np.save(content, array, allow_pickle=False)
+        self.folder.mkdir(exist_ok=True)
+        write_file(self._path(key), content.getvalue())
+
+    def _path(self, key):
+        return self.folder / f"{key}.npy"
+
+    def remove(self):
+        """Remove the folder with all that is in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Files: atomic writing, tensors, stores' columns, fingerprints of content."""

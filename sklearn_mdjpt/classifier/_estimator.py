@@ -1,0 +1,479 @@
+"""MDJPTClassifier: encoder, smoothing in time, and the paper's head."""
+
+from __future__ import annotations
+
+import copy
+import numbers
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.model_selection import GroupShuffleSplit
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._grouping import check_groups
+from .._labels import check_labels, class_weights
+from .._torch import (
+    forked_torch,
+    plain_torch,
+    resolve_device,
+    seed_sequence,
+    seeded_torch,
+    torch_threads,
+)
+from .._validation import check_option, list_some
+from ..encoder._callbacks import SharesLoggers
+from ..encoder._estimator import MDJPTEncoder
+from ..features._compose import WindowFeatures
+from ..features._smoothing import LDSSmoother, RunningNormalizer
+from ..windows._inputs import is_array
+from ..windows._metadata import KEYWORDS, keyword_dict, read_metadata
+from ._net import head_history, make_head_net
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+    from .._typing import ClassWeight, RandomState
+    from ..windows._inputs import Windows
+
+_SMOOTHING = {
+    None: (),
+    "lds": (LDSSmoother,),
+    "running+lds": (RunningNormalizer, LDSSmoother),
+}
+_SEEN = ("n_features_in_", "feature_names_in_")
+_BLOCK_ROWS = 8192  # rows that the head takes at once when it predicts
+
+
+class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
+    """Emotion from windows of EEG: encoder, smoothing, and the paper's MLP head.
+
+    ``fit`` fits the encoder (which pre-trains it, unless it has weights), smooths the
+    features in time if asked to, and trains a head on them: linear, batch norm, ReLU,
+    linear, with cross-entropy.  Defaults of the head are those of the paper [1]_.
+
+    Parameters
+    ----------
+    encoder : transformer or "passthrough", default=None
+        From windows to 2-D features: `MDJPTEncoder` or ``MDJPTEncoder.small()``,
+        `DifferentialEntropy`, `WindowFeatures`.  None is ``MDJPTEncoder()``, the
+        paper's, which takes days on a CPU.  "passthrough": X is 2-D features already,
+        so that an encoder trained once can serve many heads.  Features should be of
+        the order of 1, as those of `MDJPTEncoder` are.
+    smoothing : {"lds", "running+lds"} or list of transformers, default=None
+        What comes between encoder and head.  "lds" is the paper's: `LDSSmoother` over
+        the windows of each trial.  "running+lds" is what the released code does:
+        `RunningNormalizer` before it.  Both need to know the trials, and are not
+        causal: a window's features depend on later ones of its trial.  A list: steps
+        as in `WindowFeatures`.  None: off.
+    hidden_dim : int, default=128
+        Width of the head.
+    max_epochs : int, default=25
+        Epochs of the head's training; those of the encoder are its own parameter.
+    lr, weight_decay : float, default=5e-4, 0.0022
+        Of Adam.
+    batch_size : int, default=256
+        Windows in a batch of the head's training, at least 2.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, as in scikit-learn.
+    early_stopping : bool, default=False
+        Whether to set some training subjects aside, stop when the loss on them does
+        not fall any more, and keep the head's weights of the best epoch.  False trains
+        for all epochs, as the paper does.  The encoder has been fitted on those
+        subjects as well (without their labels, unless ``pairing="label"``).
+    validation_fraction : float, default=0.2
+        Share of the training subjects set aside.
+    patience : int, default=5
+        Epochs without a lower loss on them after which training stops.
+    device : str, default="auto"
+        Where the head is trained; "auto" takes a GPU when there is one.
+    torch_threads : int, default=None
+        Threads of torch in the head; None leaves the setting.
+    callbacks : list of skorch callbacks, default=None
+        Further callbacks for the head's training.  They are copied, and shared as far
+        as they cannot be, as in `MDJPTEncoder`.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the head, its batches and the subjects set aside, and the encoder if it
+        is None; an encoder that is given has its own.  torch's and numpy's global
+        states are left alone.
+    verbose : int, default=0
+        1 shows a line for each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    features_ : WindowFeatures
+        Encoder and smoothing, fitted.
+    module_ : sklearn_mdjpt.nn.MLPHead
+        The head.
+    net_ : skorch.NeuralNetClassifier
+        The net that trained it.
+    history_ : DataFrame
+        One row for each epoch: train_loss, valid_loss (with ``early_stopping``),
+        seconds.
+    validation_subjects_ : ndarray of str or None
+        The subjects set aside; None without ``early_stopping``.
+    n_features_in_ : int
+        Number of features; only with ``encoder="passthrough"``.
+    feature_names_in_ : ndarray of str, shape (n_features_in,)
+        Their names, if X has names; likewise.
+
+    See Also
+    --------
+    MDJPTEncoder : The encoder.
+    WindowFeatures : Encoder and steps, for any classifier of scikit-learn.
+
+    Notes
+    -----
+    With `EEGWindows` every step knows whose windows it has, in ``score`` and in
+    cross-validation too.  With arrays the metadata comes by keyword; where smoothing
+    uses it, ``predict`` needs it as well, and ``score`` and scorers, which hand none
+    on, raise.
+
+    A smoothed trial is almost one vector: its windows are no independent evidence,
+    and should be counted by the trial or by the subject.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2025). Multi-dataset Joint Pre-training of Emotional EEG
+       Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+    >>> from sklearn_mdjpt import DifferentialEntropy, MDJPTClassifier
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> X = make_emotion_windows(1, n_subjects=3, n_stimuli=3, random_state=0)
+    >>> model = MDJPTClassifier(DifferentialEntropy(), "lds", random_state=0)
+    >>> cross_val_score(model, X, X.y, groups=X.groups("subject"),
+    ...                 cv=LeaveOneGroupOut()).shape
+    (3,)
+    """
+
+    __metadata_request__fit = dict.fromkeys(KEYWORDS, True)
+    __metadata_request__predict = dict.fromkeys(KEYWORDS, True)
+    __metadata_request__predict_proba = dict.fromkeys(KEYWORDS, True)
+
+    def __init__(
+        self,
+        encoder: BaseEstimator | Literal["passthrough"] | None = None,
+        smoothing: Literal["lds", "running+lds"]
+        | Sequence[BaseEstimator]
+        | None = None,
+        hidden_dim: int = 128,
+        max_epochs: int = 25,
+        lr: float = 5e-4,
+        weight_decay: float = 0.0022,
+        batch_size: int = 256,
+        class_weight: ClassWeight = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.2,
+        patience: int = 5,
+        device: str = "auto",
+        torch_threads: int | None = None,
+        callbacks: list[Any] | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
+        self.encoder = encoder
+        self.smoothing = smoothing
+        self.hidden_dim = hidden_dim
+        self.max_epochs = max_epochs
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.device = device
+        self.torch_threads = torch_threads
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: Windows,
+        y: ArrayLike | None = None,
+        *,
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> Self:
+        """Fit the encoder and the smoothing, then train the head.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs, list of mne.Epochs, braindecode dataset or array
+            Windows as the encoder takes them; with ``encoder="passthrough"`` an array
+            of shape (n_windows, n_features).
+        y : array-like of shape (n_windows,), default=None
+            Labels; those of EEGWindows are ``X.y``.
+        subjects, datasets, sessions, trials, stimuli, onsets : array-like of shape \
+(n_windows,), default=None
+            Metadata of plain arrays only, for the encoder, the smoothing and
+            ``early_stopping``.
+
+        Returns
+        -------
+        MDJPTClassifier
+            The classifier itself; after an error, or Ctrl-C while the head is trained,
+            it is as it was.  An encoder whose pre-training ends by Ctrl-C warns, and
+            the head is trained on what it has learnt so far.
+
+        Raises
+        ------
+        ValueError
+            Labels that are missing or all the same, class weights of unknown classes,
+            smoothing without trials, fewer than two subjects to split; parameters out
+            of range; features that are not finite.
+        FloatingPointError
+            If the loss overflows.
+        """
+        # Whatever can be wrong is found out here, before any training.
+        self._check_parameters()
+        device = resolve_device(self.device)
+        seeds = [int(s) for s in seed_sequence(self.random_state).generate_state(4)]
+        features = self._make_features(seeds[0])
+        given = keyword_dict(subjects, datasets, sessions, trials, stimuli, onsets)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None. The labels of EEGWindows are X.y."
+            )
+        X, seen = self._check_X(X)
+        needs_trials = isinstance(self.smoothing, str)
+        needed = ["domains"] * bool(self.early_stopping) + ["trials"] * needs_trials
+        X, metadata = read_metadata(X, needed, given, extractor=features.extractor)
+        classes, codes = check_labels(y, len(X))
+        weights = class_weights(self.class_weight, classes, codes)
+        if needs_trials and metadata["trials"] is None:
+            raise ValueError(
+                f"smoothing={self.smoothing!r} runs along the windows of a trial, and "
+                "the trials are not known: pass EEGWindows that have trials, or "
+                "trials= with an array."
+            )
+        train, valid, held_out = self._split(metadata, codes, seeds[1])
+
+        Z = _as_float32(features.fit_transform(X, y, **given))
+        with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
+            net = make_head_net(
+                Z.shape[1],
+                len(classes),
+                hidden_dim=self.hidden_dim,
+                class_weights=None if weights is None else torch.from_numpy(weights),
+                lr=self.lr,
+                weight_decay=self.weight_decay,
+                max_epochs=self.max_epochs,
+                batch_size=self.batch_size,
+                validation=None if valid is None else (Z[valid], codes[valid]),
+                patience=self.patience,
+                seed=seeds[3],
+                device=device,
+                callbacks=self.callbacks,
+                verbose=self.verbose,
+            )
+            with seeded_torch(seeds[2]):
+                net.initialize()
+            net.partial_fit(Z[train], codes[train])
+        if net.interrupted_:
+            raise KeyboardInterrupt("The training of the head was interrupted.")
+        history = head_history(net)
+        if not np.isfinite(history).all(axis=None):
+            raise FloatingPointError(
+                "The loss of the head became infinite or NaN; try a lower lr."
+            )
+        net.train_split = None  # it holds the windows set aside
+
+        for name in _SEEN:
+            self.__dict__.pop(name, None)
+        self.__dict__.update(seen)
+        self.classes_ = classes
+        self.features_ = features
+        self.net_, self.module_ = net, net.module_.eval()
+        self.history_ = history
+        self.validation_subjects_ = held_out
+        return self
+
+    def predict(
+        self,
+        X: Windows,
+        *,
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Return the most probable class of each window.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs, list of mne.Epochs, braindecode dataset or array
+            As for `fit`.
+        subjects, datasets, sessions, trials, stimuli, onsets : array-like of shape \
+(n_windows,), default=None
+            Metadata of plain arrays only; needed where the smoothing uses it.
+
+        Returns
+        -------
+        ndarray of shape (n_windows,)
+            Labels out of ``classes_``.
+        """
+        given = keyword_dict(subjects, datasets, sessions, trials, stimuli, onsets)
+        best = self.predict_proba(X, **given).argmax(axis=1)
+        return self.classes_[best]
+
+    def predict_proba(
+        self,
+        X: Windows,
+        *,
+        subjects: ArrayLike | None = None,
+        datasets: ArrayLike | None = None,
+        sessions: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+        stimuli: ArrayLike | None = None,
+        onsets: ArrayLike | None = None,
+    ) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs, list of mne.Epochs, braindecode dataset or array
+            As for `fit`.
+        subjects, datasets, sessions, trials, stimuli, onsets : array-like of shape \
+(n_windows,), default=None
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_classes)
+            Float64, in the order of ``classes_``; row i is window i.
+        """
+        check_is_fitted(self)
+        given = keyword_dict(subjects, datasets, sessions, trials, stimuli, onsets)
+        if hasattr(self, "n_features_in_"):  # features were passed through
+            X = validate_data(self, X, reset=False)
+        Z = torch.from_numpy(_as_float32(self.features_.transform(X, **given)))
+        # In double precision a row's numbers do not depend on the rows beside it.
+        head = copy.deepcopy(self.module_).cpu().double()
+        with (
+            plain_torch(),
+            torch_threads(self.torch_threads),
+            torch.inference_mode(),
+        ):
+            logits = [head(rows.double()) for rows in Z.split(_BLOCK_ROWS)]
+            return torch.softmax(torch.cat(logits), dim=1).numpy()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = self._passes_through()
+        tags.input_tags.three_d_array = not self._passes_through()
+        return tags
+
+    # The parts of fit -------------------------------------------------------------
+
+    def _passes_through(self):
+        return isinstance(self.encoder, str) and self.encoder == "passthrough"
+
+    def _make_features(self, seed):
+        """Return encoder and smoothing, not fitted."""
+        encoder = self.encoder
+        if self._passes_through():
+            encoder = FunctionTransformer(feature_names_out="one-to-one")
+        elif encoder is None:
+            encoder = MDJPTEncoder(
+                device=self.device,
+                torch_threads=self.torch_threads,
+                random_state=seed,
+                verbose=self.verbose,
+            )
+        steps = self.smoothing
+        if steps is None or isinstance(steps, str):
+            steps = [step() for step in _SMOOTHING[steps]]
+        return WindowFeatures(encoder, steps)
+
+    def _check_X(self, X):
+        """Return X, and what is to be noted of features that are passed through."""
+        if not self._passes_through():
+            return X, {}
+        if not is_array(X):
+            raise ValueError(
+                f"encoder='passthrough' takes 2-D features, got {type(X).__name__}; "
+                "with an encoder, windows can be classified."
+            )
+        other = clone(self)  # self stays as it is until all has gone well
+        X = validate_data(other, X)
+        return X, {name: vars(other)[name] for name in _SEEN if name in vars(other)}
+
+    def _split(self, metadata, codes, seed):
+        """Return rows to train on, rows set aside, and the subjects of these."""
+        if not self.early_stopping:
+            return np.arange(len(codes)), None, None
+        subjects = check_groups(metadata["domains"], len(codes), "subjects")
+        n_subjects = 0 if subjects is None else len(np.unique(subjects))
+        if n_subjects < 2:
+            raise ValueError(
+                "early_stopping=True sets whole subjects aside and needs two or more, "
+                f"but {n_subjects or 'none'} are known: pass EEGWindows that have "
+                "subjects, or subjects= with an array."
+            )
+        splitter = GroupShuffleSplit(1, test_size=self.validation_fraction,
+                                     random_state=seed)  # fmt: skip
+        train, valid = next(splitter.split(codes, groups=subjects))
+        lost = len(np.unique(codes)) - len(np.unique(codes[train]))
+        if lost:
+            raise ValueError(
+                f"With subjects {list_some(np.unique(subjects[valid]))} set aside, "
+                f"{lost} of the classes have no training window left. Choose another "
+                "random_state or validation_fraction, or early_stopping=False."
+            )
+        return train, valid, np.unique(subjects[valid])
+
+    def _check_parameters(self):
+        """Raise on parameters that are out of range, before any work is done."""
+        if isinstance(self.encoder, str):
+            check_option(self.encoder, ("passthrough",), "encoder")
+        if not isinstance(self.smoothing, list | tuple):
+            check_option(self.smoothing, tuple(_SMOOTHING), "smoothing")
+        check_option(self.early_stopping, (True, False), "early_stopping")
+        least = {"hidden_dim": 1, "max_epochs": 1, "batch_size": 2, "patience": 1}
+        if self.torch_threads is not None:
+            least["torch_threads"] = 1
+        for name, least_value in least.items():
+            value = getattr(self, name)
+            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not whole or value < least_value:
+                raise ValueError(
+                    f"{name} must be an int >= {least_value}, got {value!r}."
+                )
+        for name, allowed, in_range in (
+            ("lr", "> 0", lambda value: 0 < value < np.inf),
+            ("weight_decay", ">= 0", lambda value: 0 <= value < np.inf),
+            ("validation_fraction", "between 0 and 1", lambda value: 0 < value < 1),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Real) or not in_range(value):
+                raise ValueError(f"{name} must be a number {allowed}, got {value!r}.")
+
+
+def _as_float32(features):
+    """Return a copy in the precision of the head; raise if it is not finite."""
+    Z = np.array(features, dtype=np.float32)
+    bad = np.flatnonzero(~np.isfinite(Z).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"The features of {len(bad)} of {len(Z)} windows hold NaN, inf or numbers "
+            f"too large for float32: windows {list_some(bad)}."
+        )
+    return Z

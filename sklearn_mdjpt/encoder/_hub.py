@@ -1,0 +1,128 @@
+"""Weights on the Hugging Face Hub, with a card that says what they are."""
+
+import tempfile
+from pathlib import Path
+
+from .. import __version__
+
+_WEIGHTS = "mdjpt.safetensors"
+_CARD = "README.md"
+
+
+def push(
+    encoder, seen, repo_id, *, private, revision, token, license, message, anonymous
+):
+    """Upload a fitted encoder and its card as one commit; return the commit's address.
+
+    Parameters are those of `MDJPTEncoder.push_to_hub`, and whom the encoder has seen.
+    """
+    api = _connect(_import_hub(), token)
+    with tempfile.TemporaryDirectory() as folder:
+        # Whatever is wrong with the encoder comes up before anything is created.
+        encoder.save(Path(folder) / _WEIGHTS, anonymous=anonymous)
+        card = model_card(encoder, seen, repo_id, license=license)
+        (Path(folder) / _CARD).write_text(card, encoding="utf-8")
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=folder,
+            revision=revision,
+            commit_message=message,
+        )
+    return commit.commit_url
+
+
+def download(repo_id, *, revision, token, cache_dir):
+    """Return the path of the weights of a repository, in the Hub's cache.
+
+    Parameters are those of `MDJPTEncoder.from_hub`.
+    """
+    hub = _import_hub()
+    try:
+        return _connect(hub, token).hf_hub_download(
+            repo_id, _WEIGHTS, revision=revision, cache_dir=cache_dir
+        )
+    except hub.errors.EntryNotFoundError as error:
+        raise FileNotFoundError(
+            f"{repo_id!r} on the Hub has no file {_WEIGHTS!r}, which "
+            f"MDJPTEncoder.push_to_hub writes: {error}"
+        ) from error
+
+
+def model_card(encoder, seen, repo_id, *, license):
+    """Write the card (Markdown with YAML in front) from what the encoder knows."""
+    module, history = encoder.module_, encoder.history_
+    front = ["library_name: sklearn_mdjpt", "tags:", "- eeg", "- emotion", "- mdjpt"]
+    if license is not None:
+        front.append(f"license: {license}")
+    n_values = sum(parameter.numel() for parameter in module.parameters())
+    facts = {
+        "variant": module.variant,
+        "parameters": f"{n_values:,}",
+        "features": encoder.n_features_out_,
+        "input": f"{module.n_chans} canonical channels at 125 Hz; other caps and "
+        "rates are mapped onto them",
+        **{name: module.config[name] for name in ("hidden_dim", "latent_dim", "depth")},
+        **encoder._fitted_parameters,
+    }
+    rows = [f"| {name} | {value} |" for name, value in facts.items()]
+    return "\n".join(
+        [
+            "---",
+            *front,
+            "---",
+            "",
+            f"# {repo_id}",
+            "",
+            "An encoder of emotional EEG, pre-trained with mdJPT (multi-dataset joint "
+            "pre-training, [arXiv:2510.22197](https://arxiv.org/abs/2510.22197)) by "
+            f"sklearn_mdjpt {__version__}.",
+            "",
+            "```python",
+            "from sklearn_mdjpt import MDJPTEncoder",
+            "",
+            f'encoder = MDJPTEncoder.from_hub("{repo_id}")',
+            "features = encoder.transform(X)  # EEGWindows, Epochs or an array",
+            "```",
+            "",
+            "| | |",
+            "|---|---|",
+            *rows,
+            "",
+            "## Training",
+            "",
+            *_training(seen, history),
+            "",
+            "Scores on people who are among the training subjects say nothing about "
+            "new people.",
+            "",
+        ]
+    )
+
+
+def _training(seen, history):
+    lines = [f"Trained on: {seen.describe()}."]
+    if len(history):
+        first, last = history.iloc[0], history.iloc[-1]
+        lines.append(
+            f"{len(history)} epochs; ISA loss {first['isa']:.3g} in the first and "
+            f"{last['isa']:.3g} in the last, CDA loss {first['cda']:.3g} and "
+            f"{last['cda']:.3g}."
+        )
+    return lines
+
+
+def _connect(hub, token):
+    return hub.HfApi(
+        token=token, library_name="sklearn_mdjpt", library_version=__version__
+    )
+
+
+def _import_hub():
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ImportError(
+            "Sharing weights needs huggingface_hub: pip install 'sklearn_mdjpt[hub]'."
+        ) from error
+    return huggingface_hub

@@ -1,0 +1,410 @@
+"""Which windows are paired in pre-training, and batches of such pairs."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils.multiclass import type_of_target
+
+from .._identity import is_made_up
+from .._validation import check_ids, check_onsets, check_y, list_some
+from ..channels._channels import CANONICAL_CHANNELS
+from ..nn import LabelPairSampler, StimulusPairSampler
+from ..nn.pretraining import DatasetPart
+from ._moments import find_moments, number_windows
+from ._processes import deal_out
+
+# Normalised EEG is of the order of 1; what is this large comes of a broken recording.
+_ODD_AMPLITUDE = 1e6
+_KEYWORDS = {
+    "subjects": "subject",
+    "datasets": "dataset",
+    "sessions": "session",
+    "stimuli": "stimulus",
+    "onsets": "onset",
+}
+
+
+def pair_columns(windows, **keywords):
+    """Who saw what when: metadata of windows, filled up from fit's keywords.
+
+    Parameters
+    ----------
+    windows : EEGWindows
+        What they know themselves comes first.
+    **keywords : array-like of shape (n_windows,) or None
+        ``subjects``, ``datasets``, ``sessions``, ``stimuli``, ``onsets``.
+
+    Returns
+    -------
+    DataFrame of shape (n_windows, 7)
+        Columns subject, dataset, session, stimulus, onset, and as `number_windows` has
+        them run and order.
+    """
+    columns = windows.metadata[list(_KEYWORDS.values())]
+    n = len(columns)
+    for keyword, values in keywords.items():
+        name = _KEYWORDS[keyword]
+        if values is None:
+            continue
+        if name == "onset":
+            given = check_onsets(values, n, keyword)
+        else:
+            given = pd.Series(check_ids(values, n, keyword), dtype=object)
+        unknown = columns[name].isna()
+        if name == "dataset":
+            unknown = pd.Series(is_made_up(columns[name]), columns.index)
+        columns[name] = columns[name].mask(unknown, given)
+    columns["run"], columns["order"] = number_windows(
+        windows, columns.assign(trial=windows.metadata["trial"])
+    )
+    return columns
+
+
+def uses_labels(columns, pairing):
+    """Whether pairs go by labels: if that was asked for, or no stimulus is known."""
+    return pairing == "label" or columns["stimulus"].isna().all()
+
+
+def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
+    """Decide how windows are paired, and say so where it is not what was asked for.
+
+    Parameters
+    ----------
+    columns : DataFrame
+        As `pair_columns` returns it.
+    lengths : ndarray of int, shape (n_windows,)
+        Samples of each window; only windows of equal length are paired.
+    y : array-like of shape (n_windows,) or None
+        Labels given to fit.
+    pairing : {"stimulus", "stimulus-any-onset", "label"}
+        What was asked for.
+    known_labels : ndarray or None
+        Labels that the windows carry, for ``pairing="label"`` without ``y``.
+    sfreq : float
+        Rate of ``lengths``, for messages.
+    rng : numpy.random.Generator
+        For the sampler.
+
+    Returns
+    -------
+    sampler : StimulusPairSampler or LabelPairSampler
+    datasets : ndarray of str, shape (n_windows,)
+        The sampler's name of each window's dataset.
+    one_subject : bool
+        Whether the two sides of a pair are halves of one (unknown) subject.
+
+    Raises
+    ------
+    ValueError
+        If nothing can be paired; the message says what to pass.
+    """
+    datasets = _split_by_length(columns["dataset"], lengths, sfreq)
+    stimuli = columns["stimulus"].to_numpy(dtype=object)
+    subjects = columns["subject"].to_numpy(dtype=object)
+    known_subjects = pd.notna(subjects).any()
+    by_stimulus = pairing in ("stimulus", "stimulus-any-onset")
+    if by_stimulus and pd.notna(stimuli).any():
+        if not known_subjects:
+            raise ValueError(
+                "Pairs by stimulus need to know whose window is whose: pass subjects= "
+                "to fit, or EEGWindows with subjects (Recording(..., subject=))."
+            )
+        aligned = pairing == "stimulus"
+        moments, counted = columns["onset"], None
+        if aligned:
+            moments, counted = find_moments(columns, datasets)
+        sampler = StimulusPairSampler(
+            datasets, subjects, columns["session"], stimuli, moments,
+            counted=counted, aligned=aligned, rng=rng,
+        )  # fmt: skip
+        why = "no two subjects share two stimuli"
+        advice = "Check stimuli and onsets, or set pairing='label' (supervised)."
+        if aligned:
+            why = "no two subjects share a stimulus at two onsets, or two stimuli"
+            if counted.any() and not counted.all():
+                advice = f"Onsets are known for some windows only. {advice}"
+        _report_left_out(
+            sampler,
+            columns,
+            why,
+            "Pre-training needs at least two subjects who share stimuli",
+            advice,
+        )
+        return sampler, datasets, False
+
+    if pairing == "label" and y is None:
+        y = known_labels
+    if y is None:
+        if known_labels is not None:
+            raise ValueError(
+                "No stimuli are known to pair windows by. X carries labels: set "
+                "pairing='label' to pair by these (supervised), or name the stimuli "
+                "(trials with a stimulus, from_raw(..., description='stimulus'))."
+            )
+        raise ValueError(
+            "Nothing to pair windows by: pass subjects= and stimuli= to fit, or "
+            "EEGWindows that carry them"
+            + ("; pairing='label' needs y." if pairing == "label" else ", or y.")
+        )
+    labels = _check_labels(y, len(columns))
+    notes = []
+    if by_stimulus:
+        notes.append(
+            "No stimuli are known: windows are paired by label instead "
+            "(pairing='label'), which makes the pre-training supervised."
+        )
+    if not known_subjects:
+        notes.append(
+            "No subjects are known: pairs by label come from all of X, so nothing is "
+            "aligned between subjects. Pass subjects= or EEGWindows."
+        )
+        # Two random halves stand in for two subjects, each label in both of them.
+        order = rng.permutation(len(labels))
+        halves = pd.Series(order).groupby(pd.factorize(labels[order])[0]).cumcount() % 2
+        subjects = np.empty(len(labels), dtype=object)
+        subjects[order] = [f"half {half}" for half in halves]
+    if notes:
+        warnings.warn(" ".join(notes), stacklevel=4)
+    sampler = LabelPairSampler(datasets, subjects, labels, rng=rng)
+    _report_left_out(
+        sampler,
+        columns,
+        "no two subjects share two labels",
+        "Pairing by label needs at least two subjects who have two labels in common",
+        "Check y and subjects.",
+    )
+    return sampler, datasets, not known_subjects
+
+
+def _split_by_length(datasets, lengths, sfreq):
+    """Name the datasets, those with several window lengths once for each length."""
+    frame = pd.DataFrame({"dataset": datasets.to_numpy(), "length": lengths})
+    several = frame.groupby("dataset")["length"].nunique()
+    several = set(several.index[several > 1])
+    return np.array(
+        [
+            f"{name} ({length / sfreq:g} s)" if name in several else name
+            for name, length in zip(frame["dataset"], frame["length"], strict=True)
+        ],
+        dtype=object,
+    )
+
+
+def _check_labels(y, n_windows):
+    labels = check_y(y, n_windows)
+    known = pd.notna(labels)
+    if not known.any():
+        raise ValueError("y has no label that is not missing.")
+    classes = labels[known]
+    if classes.dtype == object:
+        classes = classes.astype(str)
+    if type_of_target(classes).startswith("continuous"):
+        raise ValueError("Pairing by label needs classes, but y is continuous.")
+    # Windows without a label (an unlabelled dataset among others) are never drawn.
+    checked = np.full(n_windows, None, dtype=object)
+    checked[known] = classes
+    return checked
+
+
+def _report_left_out(sampler, columns, why, needed, advice):
+    if not sampler.left_out:
+        return
+    n_subjects = columns.groupby("dataset")["subject"].nunique()
+    if n_subjects.reindex(sampler.left_out, fill_value=2).max() < 2:
+        why = "there is only one subject"
+        advice = (
+            "All subjects of a study need one name of dataset, and two of them must "
+            "stay in the training fold."
+        )
+    if len(n_subjects) > 1 and is_made_up(columns["dataset"]).all():
+        advice = (
+            "The windows were made without dataset=, so each set counts as a dataset "
+            "of its own; give them one name to pair their subjects."
+        )
+    if not sampler.datasets:
+        raise ValueError(f"{needed}; {why} in {list_some(sampler.left_out)}. {advice}")
+    if sampler.left_out:
+        warnings.warn(
+            f"Left out of pre-training, as {why}: {list_some(sampler.left_out)}.",
+            stacklevel=5,
+        )
+
+
+class PairBatches(torch.utils.data.IterableDataset):
+    """Batches of pairs, read as they are drawn.
+
+    Parameters
+    ----------
+    reader : CanonicalReader
+        Where windows are read from.
+    sampler : StimulusPairSampler or LabelPairSampler
+        Which windows make a batch.
+    columns : DataFrame
+        As `pair_columns` returns it: whose windows these are.
+    datasets : ndarray of str, shape (n_windows,)
+        The sampler's name of each window's dataset.
+    n_batches : int
+        Batches of one pass (an epoch).
+    one_subject : bool, default=False
+        Whether the two sides of a pair are halves of one subject.
+    """
+
+    def __init__(
+        self, reader, sampler, columns, datasets, n_batches, one_subject=False
+    ):
+        self.reader = reader
+        self.sampler = sampler
+        self.columns = columns
+        self.datasets = datasets
+        self.n_batches = n_batches
+        self.one_subject = one_subject
+        self._process, self._n_processes = 0, 1
+
+    def share(self, process, n_processes, *, by_subject):
+        """Read only the part of one process from now on.
+
+        Parameters
+        ----------
+        process, n_processes : int
+            Which of how many.
+        by_subject : bool
+            Whether the two subjects of a pair may go to two processes.  Statistics are
+            those of a subject's windows; where they are those of both subjects, a pair
+            stays together.
+
+        Raises
+        ------
+        ValueError
+            If there are more processes than pieces.
+        """
+        self._by_subject = by_subject and not self.one_subject
+        n_pieces = len(self.sampler.datasets) * (1 + self._by_subject)
+        if n_processes > n_pieces:
+            what = "subjects of a batch" if self._by_subject else "datasets"
+            raise ValueError(
+                f"{n_processes} processes were started, but a batch goes to at most "
+                f"{n_pieces}: no more than there are {what}."
+            )
+        self._process, self._n_processes = process, n_processes
+
+    def state(self):
+        """Return where the drawing of pairs stands."""
+        state = self.sampler.state_dict()
+        for deck in state["decks"]:
+            # Pairs grow with the square of the subjects: too many for a text.
+            deck["order"] = np.asarray(deck["order"], np.int64)
+        return state
+
+    def load_state(self, state):
+        """Go on drawing where other batches of the same data stood."""
+        # Names made up for datasets without one are others each time; the order is not.
+        decks = [
+            deck | {"dataset": str(name)}
+            for deck, name in zip(state["decks"], self.sampler.datasets, strict=True)
+        ]
+        self.sampler.load_state_dict(state | {"decks": decks})
+
+    def __len__(self):
+        return self.n_batches
+
+    def __iter__(self):
+        for _ in range(self.n_batches):
+            pairs = self.sampler.draw()
+            mine = self._mine(pairs) if self._n_processes > 1 else [None] * len(pairs)
+            parts = map(self._part, pairs, mine)
+            yield Batch(parts, self, pairs), None
+
+    def _mine(self, pairs):
+        """Rows, of those of each pair, that this process encodes."""
+        pieces, costs = [], []
+        for k, pair in enumerate(pairs):
+            n_a, n_b = len(pair.rows_a), len(pair.rows_b)
+            cuts = (
+                [(0, n_a), (n_a, n_a + n_b)] if self._by_subject else [(0, n_a + n_b)]
+            )
+            for start, stop in cuts:
+                pieces.append((k, np.arange(start, stop)))
+                costs.append((stop - start) * self.reader.n_times[pair.rows_a[0]])
+        owners = deal_out(costs, self._n_processes)
+        mine = [[np.zeros(0, np.int64)] for _ in pairs]
+        for (k, rows), owner in zip(pieces, owners, strict=True):
+            if owner == self._process:
+                mine[k].append(rows)
+        return [np.concatenate(rows) for rows in mine]
+
+    def _part(self, pair, mine):
+        rows = np.concatenate([pair.rows_a, pair.rows_b])
+        sides = torch.zeros(len(rows), dtype=torch.long)
+        sides[len(pair.rows_a) :] = 1
+        labels = None
+        if pair.labels_a is not None:
+            labels = torch.as_tensor(np.concatenate([pair.labels_a, pair.labels_b]))
+        read = rows if mine is None else rows[mine]
+        if len(read):
+            windows = self.reader.read(read)
+        else:
+            n_times = self.reader.n_times[rows[0]]
+            windows = np.zeros((0, len(CANONICAL_CHANNELS), n_times), np.float32)
+        return DatasetPart(
+            windows=torch.from_numpy(windows),
+            sides=sides,
+            subjects=torch.zeros_like(sides) if self.one_subject else sides,
+            labels=labels,
+            rows=None if mine is None else torch.from_numpy(mine),
+        )
+
+
+class Batch:
+    """The parts of a batch, one for each dataset; its length counts windows.
+
+    Parameters
+    ----------
+    parts : iterable of DatasetPart
+        What is encoded.
+    batches : PairBatches
+        Where it comes from.
+    pairs : list of PairBatch
+        What was drawn.
+    """
+
+    def __init__(self, parts, batches, pairs):
+        self.parts = list(parts)
+        self._batches, self._pairs = batches, pairs
+
+    def __len__(self):
+        return sum(len(part.subjects) for part in self.parts)
+
+    def to(self, device):
+        """Return the batch on a device."""
+        parts = (part.to(device) for part in self.parts)
+        return Batch(parts, self._batches, self._pairs)
+
+    def origin(self):
+        """Say in words whose windows these are, and which of them look broken."""
+        columns, texts = self._batches.columns, []
+        for pair, part in zip(self._pairs, self.parts, strict=True):
+            names = []
+            for rows in (pair.rows_a, pair.rows_b):
+                names += dict.fromkeys(map(str, columns["subject"].iloc[rows]))
+            rows = np.concatenate([pair.rows_a, pair.rows_b])
+            stimuli = dict.fromkeys(map(str, columns["stimulus"].iloc[rows].dropna()))
+            text = f"dataset {pair.dataset}, subjects {list_some(dict.fromkeys(names))}"
+            if stimuli:
+                text += f", stimuli {list_some(stimuli)}"
+            mine = rows if part.rows is None else rows[part.rows.cpu().numpy()]
+            largest = part.windows.abs().flatten(1).amax(1).cpu().numpy()
+            odd = mine[~(largest < _ODD_AMPLITUDE)]
+            if len(odd):
+                whose = columns.iloc[odd][["subject", "session"]].drop_duplicates()
+                whose = [
+                    " session ".join(str(x) for x in row if pd.notna(x))
+                    for row in whose.itertuples(index=False)
+                ]
+                text += (
+                    f" (values up to {np.max(largest):.3g} in windows of subject "
+                    f"{list_some(whose)}, where amplitudes are about 1)"
+                )
+            texts.append(text)
+        return f"The batch: {'; '.join(texts)}."

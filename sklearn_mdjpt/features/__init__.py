@@ -1,0 +1,14 @@
+"""Features of windows without training, and the steps that follow any features."""
+
+from ._compose import WindowFeatures
+from ._entropy import DEFAULT_BANDS, DifferentialEntropy
+from ._smoothing import LDSSmoother, RunningNormalizer, SubjectScaler
+
+__all__ = [
+    "DEFAULT_BANDS",
+    "DifferentialEntropy",
+    "LDSSmoother",
+    "RunningNormalizer",
+    "SubjectScaler",
+    "WindowFeatures",
+]

@@ -1,0 +1,24 @@
+"""Splits by subject, stimulus and dataset, and a check that two sets share none.
+
+The splitters are scikit-learn's in manner: ``split(X, y, groups)`` yields positions.
+With `EEGWindows` they read from X whose windows they are, so that ``groups`` can be
+left out, as inside a nested search, which scikit-learn hands no groups.
+"""
+
+from ._splitters import (
+    FewShotSubjects,
+    LeakageWarning,
+    LeaveOneDatasetOut,
+    LeaveSubjectsAndStimuliOut,
+    LeaveSubjectsOut,
+    assert_disjoint,
+)
+
+__all__ = [
+    "FewShotSubjects",
+    "LeakageWarning",
+    "LeaveOneDatasetOut",
+    "LeaveSubjectsAndStimuliOut",
+    "LeaveSubjectsOut",
+    "assert_disjoint",
+]

@@ -1,0 +1,797 @@
+"""Splitters by person, dataset and stimulus, and the warning of leaks."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from itertools import combinations, product
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import BaseCrossValidator
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import type_of_target
+
+from .._identity import plural, say_what_is_hidden, say_what_may_be_one
+from .._validation import check_ids, check_option, check_y, count_values, list_some
+from ..windows._windows import EEGWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from .._typing import RandomState
+
+_LEVELS = ("dataset", "subject", "session", "trial", "stimulus", "window")
+# Up to this many ways to choose training subjects are listed and drawn from; of more,
+# some are drawn until they fit.
+_MOST_LISTED = 10_000
+
+
+class LeakageWarning(UserWarning):
+    """Training and test are not apart, or it cannot be known whether they are."""
+
+
+class _WindowSplitter(BaseCrossValidator):
+    """A splitter that reads groups from EEGWindows where none are given."""
+
+    # As scikit-learn's splitters by group have it, for metadata routing.
+    __metadata_request__split = {"groups": True}
+
+
+class LeaveSubjectsOut(_WindowSplitter):
+    """Leave one subject out at a time, or folds of subjects.
+
+    Parameters
+    ----------
+    n_splits : int, default=None
+        Number of folds of subjects; None leaves out each subject by itself.
+    random_state : int, RandomState instance or None, default=None
+        Seeds which subjects are in one fold; not used with ``n_splits=None``.
+
+    See Also
+    --------
+    LeaveSubjectsAndStimuliOut : Leaves out the stimuli as well.
+
+    Notes
+    -----
+    The splits are those of `sklearn.model_selection.LeaveOneGroupOut`, which needs
+    ``groups``. This one does not if X is `EEGWindows`: in a nested search it is handed
+    X alone.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_mdjpt import DifferentialEntropy
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.model_selection import LeaveSubjectsOut
+    >>> X = make_emotion_windows(1, n_subjects=3, n_stimuli=3, random_state=0)
+    >>> model = make_pipeline(DifferentialEntropy(), LogisticRegression(max_iter=5000))
+    >>> grid = {"logisticregression__C": [0.01, 1.0]}
+    >>> search = GridSearchCV(model, grid, cv=LeaveSubjectsOut()).fit(X, X.y)
+    >>> search.n_splits_
+    3
+    """
+
+    def __init__(
+        self, n_splits: int | None = None, *, random_state: RandomState = None
+    ) -> None:
+        self.n_splits = n_splits
+        self.random_state = random_state
+
+    def split(
+        self,
+        X: EEGWindows | ArrayLike,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield training and test positions.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like of shape (n_windows, ...)
+            The windows.
+        y : ignored
+            Labels play no part.
+        groups : array-like of shape (n_windows,), default=None
+            Subjects; None reads them from `EEGWindows`.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Positions; no subject is in both.
+        """
+        subjects = _groups(X, groups, "subject")
+        _warn_of_hidden(X, groups, "subject")
+        rng = check_random_state(self.random_state)
+        for fold in _folds(np.unique(subjects), self.n_splits, rng, "n_splits"):
+            yield _positions(np.isin(subjects, fold))
+
+    def get_n_splits(
+        self,
+        X: EEGWindows | ArrayLike | None = None,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X : EEGWindows, default=None
+            Needed with ``n_splits=None``, unless there are groups.
+        y : ignored
+            Labels play no part.
+        groups : array-like of shape (n_windows,), default=None
+            As for `split`.
+
+        Returns
+        -------
+        int
+            One for each fold.
+        """
+        if self.n_splits is not None:
+            return self.n_splits
+        return len(np.unique(_groups(X, groups, "subject")))
+
+
+class LeaveOneDatasetOut(_WindowSplitter):
+    """Leave one dataset out at a time.
+
+    See Also
+    --------
+    sklearn_mdjpt.evaluation.leave_one_dataset_out : The paper's evaluation: encoders
+        are trained on all other datasets, heads within the one left out.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.model_selection import LeaveOneDatasetOut
+    >>> X = make_emotion_windows(3, n_subjects=2, n_stimuli=3, random_state=0)
+    >>> for train, test in LeaveOneDatasetOut().split(X):
+    ...     print(*sorted(set(X[test].groups("dataset"))))
+    SimA
+    SimB
+    SimC
+    """
+
+    def split(
+        self,
+        X: EEGWindows | ArrayLike,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield training and test positions.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like of shape (n_windows, ...)
+            Windows of at least two datasets.
+        y : ignored
+            Labels play no part.
+        groups : array-like of shape (n_windows,), default=None
+            Datasets; None reads them from `EEGWindows`.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Positions.
+        """
+        datasets = _groups(X, groups, "dataset")
+        names = np.unique(datasets)
+        if len(names) < 2:
+            raise ValueError(
+                "Leaving one dataset out needs at least two; there is only "
+                f"{str(names[0])!r}."
+            )
+        _warn_of_hidden(X, groups, "subject")
+        for name in names:
+            yield _positions(datasets == name)
+
+    def get_n_splits(
+        self,
+        X: EEGWindows | ArrayLike | None = None,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
+        """Return the number of datasets.
+
+        Parameters
+        ----------
+        X : EEGWindows, default=None
+            Needed unless there are groups.
+        y : ignored
+            Labels play no part.
+        groups : array-like of shape (n_windows,), default=None
+            As for `split`.
+
+        Returns
+        -------
+        int
+            One split for each.
+        """
+        return len(np.unique(_groups(X, groups, "dataset")))
+
+
+class FewShotSubjects(_WindowSplitter):
+    """Random splits with few training subjects, as in the paper's few-shot transfer.
+
+    Heads are trained on a quarter of the subjects of a dataset that the encoder has not
+    seen, and tested on all others [1]_.
+
+    Parameters
+    ----------
+    train_size : float or int, default=0.25
+        Share of the subjects that are trained on, rounded, at least one and not all; an
+        int is their number. With `EEGWindows` of several datasets it holds within each.
+    n_splits : int, default=6
+        Number of splits.  No two are the same.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the splits; an int gives the same ones in each call.
+
+    Notes
+    -----
+    With ``y`` the training subjects have all classes between them.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2025). Multi-dataset Joint Pre-training of Emotional EEG
+       Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.model_selection import FewShotSubjects
+    >>> X = make_emotion_windows(1, n_subjects=4, n_stimuli=3, random_state=0)
+    >>> for train, test in FewShotSubjects(n_splits=2, random_state=0).split(X):
+    ...     print(*(len(set(X[rows].groups("subject"))) for rows in (train, test)))
+    1 3
+    1 3
+    """
+
+    def __init__(
+        self,
+        train_size: float = 0.25,
+        n_splits: int = 6,
+        *,
+        random_state: RandomState = None,
+    ) -> None:
+        self.train_size = train_size
+        self.n_splits = n_splits
+        self.random_state = random_state
+
+    def split(
+        self,
+        X: EEGWindows | ArrayLike,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield training and test positions.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like of shape (n_windows, ...)
+            The windows.
+        y : array-like of shape (n_windows,), default=None
+            Labels, of which the training subjects must have all classes.
+        groups : array-like of shape (n_windows,), default=None
+            Subjects; None reads them from `EEGWindows`.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Positions; no subject is in both.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer such splits than asked for, or the parameters or the
+            groups cannot be used.
+        """
+        _check_count("n_splits", self.n_splits)
+        subjects = _groups(X, groups, "subject")
+        _warn_of_hidden(X, groups, "subject")
+        names, codes = np.unique(subjects, return_inverse=True)
+        datasets = np.zeros(len(names), int)
+        if groups is None:
+            found = _groups(X, None, "dataset")
+            datasets[codes] = np.unique(found, return_inverse=True)[1]
+        pools = [np.flatnonzero(datasets == k) for k in range(datasets.max() + 1)]
+        sizes = [self._train_size(len(pool)) for pool in pools]
+        has = _classes_of(codes, len(names), y)
+        rng = check_random_state(self.random_state)
+        for chosen in _draw_subjects(pools, sizes, has, self.n_splits, rng):
+            train = np.isin(codes, chosen)
+            yield _positions(~train)
+
+    def get_n_splits(
+        self, X: object = None, y: object = None, groups: object = None
+    ) -> int:
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X : ignored
+            Not needed.
+        y : ignored
+            Not needed.
+        groups : ignored
+            Not needed.
+
+        Returns
+        -------
+        int
+            ``n_splits``.
+        """
+        return self.n_splits
+
+    def _train_size(self, n_subjects):
+        size = self.train_size
+        if n_subjects < 2:
+            raise ValueError(
+                "Few-shot splits need at least two subjects of a dataset, got "
+                f"{n_subjects}."
+            )
+        if isinstance(size, Integral) and not isinstance(size, bool):
+            if not 0 < size < n_subjects:
+                raise ValueError(
+                    f"train_size={size} subjects, but there are {n_subjects}; at least "
+                    "one must be left to train on, and one to test on."
+                )
+            return int(size)
+        if not isinstance(size, Real) or isinstance(size, bool) or not 0 < size < 1:
+            raise ValueError(
+                "train_size must be a share between 0 and 1 or a number of subjects, "
+                f"got {size!r}."
+            )
+        return min(max(1, math.floor(size * n_subjects + 0.5)), n_subjects - 1)
+
+
+class LeaveSubjectsAndStimuliOut(_WindowSplitter):
+    """Hold out subjects and stimuli at once: neither is known from training.
+
+    Where everyone has seen the same clips, each with one label, a classifier can score
+    in new subjects by knowing the clip.  Here the test windows come from subjects and
+    from clips that no training window comes from.  Windows that share only one of the
+    two with the test windows are in neither set: with S folds of subjects and K of
+    stimuli, a split tests on 1/(SK) of the windows and trains on (S-1)(K-1)/(SK).
+
+    Parameters
+    ----------
+    n_subject_splits : int, default=None
+        Number of folds of subjects; None leaves out each subject by itself.
+    n_stimulus_splits : int, default=3
+        Number of folds of stimuli.  With ``y`` the classes are dealt out evenly, within
+        each dataset of `EEGWindows`.
+    random_state : int, RandomState instance or None, default=None
+        Seeds which stimuli (and subjects) are in one fold.
+
+    Notes
+    -----
+    There are S times K splits; each window is tested once.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.model_selection import LeaveSubjectsAndStimuliOut
+    >>> X = make_emotion_windows(1, n_subjects=2, n_stimuli=6, random_state=0)
+    >>> splitter = LeaveSubjectsAndStimuliOut(n_stimulus_splits=2, random_state=0)
+    >>> for train, test in splitter.split(X, X.y):
+    ...     print(len(X), len(train), len(test))
+    72 18 18
+    72 18 18
+    72 18 18
+    72 18 18
+    """
+
+    def __init__(
+        self,
+        n_subject_splits: int | None = None,
+        n_stimulus_splits: int = 3,
+        *,
+        random_state: RandomState = None,
+    ) -> None:
+        self.n_subject_splits = n_subject_splits
+        self.n_stimulus_splits = n_stimulus_splits
+        self.random_state = random_state
+
+    def split(
+        self,
+        X: EEGWindows | ArrayLike,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield training and test positions.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like of shape (n_windows, ...)
+            The windows.
+        y : array-like of shape (n_windows,), default=None
+            Labels, so that each fold of stimuli has all classes as far as possible.
+        groups : array-like of shape (n_windows, 2), default=None
+            Subjects and stimuli; None reads them from `EEGWindows`.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Positions; no subject and no stimulus is in both.
+
+        Raises
+        ------
+        ValueError
+            If subjects or stimuli are not known, there are fewer than folds, a split
+            has no test windows, or its training windows are all of one class.
+        """
+        subjects, stimuli = self._columns(X, groups)
+        _warn_of_hidden(X, groups, "subject", "stimulus")
+        names, codes = np.unique(stimuli, return_inverse=True)
+        strata = np.zeros(len(names), int)
+        if groups is None:
+            datasets = _groups(X, None, "dataset")
+            strata[codes] = np.unique(datasets, return_inverse=True)[1]
+        classes = _class_codes(y, len(stimuli))
+        if classes is not None:
+            frequent = pd.Series(classes).groupby(codes).agg(lambda c: c.mode()[0])
+            strata = strata * (classes.max() + 1) + frequent.to_numpy()
+        rng = check_random_state(self.random_state)
+        stimulus_folds = self._deal_stimuli(names, strata, rng)
+        subject_folds = _folds(
+            np.unique(subjects), self.n_subject_splits, rng, "n_subject_splits"
+        )
+        for held_out, clips in product(subject_folds, stimulus_folds):
+            theirs, shown = np.isin(subjects, held_out), np.isin(stimuli, clips)
+            train, test = np.flatnonzero(~theirs & ~shown), theirs & shown
+            if not test.any() or not len(train):
+                raise ValueError(
+                    f"A split of subjects {list_some(held_out, 3)} and stimuli "
+                    f"{list_some(clips, 3)} has {test.sum()} test and {len(train)} "
+                    "training windows; choose fewer folds."
+                )
+            if classes is not None and len(np.unique(classes[train])) < 2:
+                raise ValueError(
+                    "The training windows of a split are all of one class; choose "
+                    "another n_stimulus_splits or random_state."
+                )
+            yield train, np.flatnonzero(test)
+
+    def get_n_splits(
+        self,
+        X: EEGWindows | ArrayLike | None = None,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X : EEGWindows, default=None
+            Needed with ``n_subject_splits=None``, unless there are groups.
+        y : ignored
+            Not needed.
+        groups : array-like of shape (n_windows, 2), default=None
+            As for `split`.
+
+        Returns
+        -------
+        int
+            Folds of subjects times folds of stimuli.
+        """
+        n_subjects = self.n_subject_splits
+        if n_subjects is None:
+            n_subjects = len(np.unique(self._columns(X, groups)[0]))
+        return n_subjects * self.n_stimulus_splits
+
+    def _columns(self, X, groups):
+        if groups is None:
+            return _groups(X, None, "subject"), _groups(X, None, "stimulus")
+        groups = np.asarray(groups, dtype=object)
+        if groups.ndim != 2 or groups.shape[1] != 2:
+            raise ValueError(
+                "groups must have two columns, subjects and stimuli: shape (n_windows, "
+                f"2), got {groups.shape}."
+            )
+        return tuple(
+            _groups(X, groups[:, k], name)
+            for k, name in enumerate(("subject", "stimulus"))
+        )
+
+    def _deal_stimuli(self, names, strata, rng):
+        """Deal the stimuli out to folds, class by class."""
+        _check_count("n_stimulus_splits", self.n_stimulus_splits, least=2)
+        if len(names) < self.n_stimulus_splits:
+            raise ValueError(
+                f"n_stimulus_splits={self.n_stimulus_splits}, but there are "
+                f"{len(names)} stimuli."
+            )
+        order = rng.permutation(len(names))
+        order = order[np.argsort(strata[order], kind="stable")]
+        return [
+            names[np.sort(order[k :: self.n_stimulus_splits])]
+            for k in range(self.n_stimulus_splits)
+        ]
+
+
+def assert_disjoint(
+    train: EEGWindows | ArrayLike,
+    test: EEGWindows | ArrayLike,
+    *,
+    by: str | Sequence[str] = ("subject", "trial"),
+    on_overlap: Literal["raise", "warn"] = "raise",
+) -> list[str]:
+    """Check that training and test windows share no subject, trial, ...
+
+    Parameters
+    ----------
+    train, test : EEGWindows, or array-like of group names
+        The two sets. Of arrays the values themselves are compared.
+    by : str or sequence of str, default=("subject", "trial")
+        What must not be on both sides: "dataset", "subject", "session", "trial",
+        "stimulus", or "window" (windows that share samples of a recording). Of arrays
+        it is what their values are called.
+    on_overlap : {"raise", "warn"}, default="raise"
+        What to do if something is.
+
+    Returns
+    -------
+    list of str
+        What is on both sides (with ``on_overlap="warn"``), or may be.
+
+    Raises
+    ------
+    ValueError
+        If something is on both sides.
+
+    Warns
+    -----
+    LeakageWarning
+        With ``on_overlap="warn"``; and where it cannot be known, as some windows have
+        no such id, as windows made without ``dataset`` have an id that windows of
+        another dataset have, too, or as ids differ in zeros or capitals only.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> from sklearn_mdjpt.model_selection import assert_disjoint
+    >>> X = make_emotion_windows(1, n_subjects=2, n_stimuli=3, random_state=0)
+    >>> assert_disjoint(X[:18], X[18:])
+    []
+    >>> assert_disjoint(X[::2], X[1::2], by="subject")
+    Traceback (most recent call last):
+    ...
+    ValueError: 2 subjects are in both train and test: SimA/01, SimA/02.
+    """
+    check_option(on_overlap, ("raise", "warn"), "on_overlap")
+    levels = (by,) if isinstance(by, str) else tuple(by)
+    found, unsure = find_overlap(train, test, levels, on_overlap, stacklevel=3)
+    return [level for level in levels if level in found or level in unsure]
+
+
+def find_overlap(train, test, levels, on_overlap, *, stacklevel):
+    """Check what is on both sides; see `assert_disjoint`.
+
+    Parameters
+    ----------
+    train, test : EEGWindows, or array-like of group names
+        The two sets.
+    levels : sequence of str
+        What must not be on both sides.
+    on_overlap : {"raise", "warn"}
+        What to do if something is.
+    stacklevel : int
+        Of the warnings.
+
+    Returns
+    -------
+    found, unsure : list of str
+        Levels of which something is on both sides, and of which something may be.
+    """
+    windows = [isinstance(part, EEGWindows) for part in (train, test)]
+    if any(windows) and not all(windows):
+        raise TypeError(
+            "train and test must both be EEGWindows or both be arrays, got "
+            f"{type(train).__name__} and {type(test).__name__}."
+        )
+    found, unsure, texts, doubts = [], [], [], []
+    for level in levels:
+        if not all(windows):
+            text, doubt = _shared(_names(train, level), _names(test, level), level), ""
+        else:
+            check_option(level, _LEVELS, "by")
+            text, doubt = _shared_windows(train, test, level, stacklevel + 1)
+        if text:
+            found.append(level)
+            texts.append(text)
+        if doubt:
+            unsure.append(level)
+            doubts.append(doubt)
+    if doubts:
+        warnings.warn(" ".join(doubts), LeakageWarning, stacklevel=stacklevel)
+    if texts:
+        message = f"{'; '.join(texts)}."
+        if on_overlap == "raise":
+            raise ValueError(message)
+        warnings.warn(message, LeakageWarning, stacklevel=stacklevel)
+    return found, unsure
+
+
+def _names(values, level):
+    """Return the names in an array, without those that are missing."""
+    values = np.ravel(np.asarray(values, dtype=object))
+    names = check_ids(values, len(values), level)
+    return names[pd.notna(names)].astype(str)
+
+
+def _shared_windows(train, test, level, stacklevel):
+    """Say what two sets of windows share, and what they may share; "" if nothing."""
+    if level == "window":
+        n = _n_overlapping(train, test)
+        text = f"{n} training windows share samples with test windows" if n else ""
+        return text, ""
+    unnamed = level == "session"  # who has a subject has a session
+    needed = "subject" if unnamed else level
+    for part, name in ((train, "training"), (test, "test")):
+        missing = part.metadata[needed].isna().sum()
+        if missing:
+            warnings.warn(
+                f"{missing} of {len(part)} {name} windows have no {needed}: whether "
+                f"train and test share {plural(level)} cannot be checked.",
+                LeakageWarning,
+                stacklevel=stacklevel,
+            )
+            return "", ""
+    text = _shared(train.groups(level), test.groups(level), level)
+    return text, say_what_may_be_one(train.metadata, test.metadata, level)
+
+
+def _shared(train, test, level):
+    both = np.intersect1d(train, test)
+    if not len(both):
+        return ""
+    name = level if len(both) == 1 else plural(level)
+    verb = "is" if len(both) == 1 else "are"
+    return f"{len(both)} {name} {verb} in both train and test: {list_some(both, 3)}"
+
+
+def _n_overlapping(train, test):
+    """Count training windows that share samples with a test window."""
+    tested = {id(source): (starts, n) for source, _, starts, n in test.blocks()}
+    count = 0
+    for source, _, starts, n_times in train.blocks():
+        if id(source) not in tested:
+            continue
+        others, lengths = tested[id(source)]
+        if not source.is_continuous:  # windows by their place in a stack
+            count += int(np.isin(starts, others).sum())
+            continue
+        order = np.argsort(others)
+        # The test windows that begin before a training window ends: does the one of
+        # them that ends last end after it begins?
+        stops = np.maximum.accumulate((others + lengths)[order])
+        before = np.searchsorted(others[order], starts + n_times, side="left")
+        latest = np.where(before > 0, stops[np.maximum(before - 1, 0)], -1)
+        count += int((latest > starts).sum())
+    return count
+
+
+def _draw_subjects(pools, sizes, has, n_splits, rng):
+    """Draw sets of training subjects that differ, and that have all classes."""
+    n_sets = math.prod(math.comb(len(p), k) for p, k in zip(pools, sizes, strict=True))
+
+    def fits(chosen):
+        return has is None or has[chosen].any(axis=0).all()
+
+    if n_sets <= _MOST_LISTED:
+        parts = [combinations(p, k) for p, k in zip(pools, sizes, strict=True)]
+        every = [np.concatenate(chosen) for chosen in product(*parts)]
+        fitting = [chosen for chosen in every if fits(chosen)]
+        if len(fitting) < n_splits:
+            why = ""
+            if len(fitting) < len(every):
+                why = f", of which {len(fitting)} have all classes among them"
+            raise ValueError(
+                f"n_splits={n_splits}, but there are only {len(every)} ways to choose "
+                f"{sum(sizes)} of {sum(map(len, pools))} training subjects{why}."
+            )
+        return [fitting[i] for i in rng.permutation(len(fitting))[:n_splits]]
+    found = {}
+    for _ in range(1000 * n_splits):
+        chosen = np.concatenate(
+            [
+                np.sort(rng.choice(p, k, replace=False))
+                for p, k in zip(pools, sizes, strict=True)
+            ]
+        )
+        if fits(chosen):
+            found.setdefault(chosen.tobytes(), chosen)
+        if len(found) == n_splits:
+            return list(found.values())
+    raise ValueError(
+        f"Of {1000 * n_splits} random choices of {sum(sizes)} training subjects, only "
+        f"{len(found)} have all classes among them; choose a larger train_size."
+    )
+
+
+def _classes_of(codes, n_subjects, y):
+    """Say which subject has windows of which class; None without classes."""
+    classes = _class_codes(y, len(codes))
+    if classes is None:
+        return None
+    has = np.zeros((n_subjects, classes.max() + 1), bool)
+    has[codes, classes] = True
+    return has
+
+
+def _class_codes(y, n_windows):
+    """Return labels as numbers from 0 on; None if there are no classes."""
+    if y is None:
+        return None
+    y = check_y(y, n_windows)
+    if y.dtype == object:
+        y = y.astype(str)
+    if type_of_target(y) not in ("binary", "multiclass"):
+        return None
+    return np.unique(y, return_inverse=True)[1]
+
+
+def _folds(names, n_splits, rng, parameter):
+    """Return folds of names, each by itself if ``n_splits`` is None."""
+    if n_splits is not None:
+        _check_count(parameter, n_splits, least=2)
+    if len(names) < max(2, n_splits or 0):
+        wanted = "leaving one out" if n_splits is None else f"{parameter}={n_splits}"
+        raise ValueError(f"{wanted} needs more subjects: there are {len(names)}.")
+    if n_splits is None:
+        return [np.array([name]) for name in names]
+    order = rng.permutation(len(names))
+    return [names[np.sort(order[k::n_splits])] for k in range(n_splits)]
+
+
+def _groups(X, groups, level):
+    """Return a name for each window, from groups or from EEGWindows."""
+    if groups is None:
+        if not isinstance(X, EEGWindows):
+            raise ValueError(
+                f"The {plural(level)} are not known: pass groups, or EEGWindows as X "
+                f"(got {type(X).__name__})."
+            )
+        return X.groups(level)
+    if np.ndim(groups) == 0:
+        raise ValueError(
+            f"groups must have one {level} for each window, got {groups!r}."
+        )
+    n_windows = count_values(groups)
+    if X is not None:
+        n_windows = X.shape[0] if hasattr(X, "shape") else len(X)
+    if count_values(groups) != n_windows:
+        raise ValueError(
+            f"groups has {count_values(groups)} entries for {n_windows} windows."
+        )
+    ids = check_ids(groups, n_windows, "groups")
+    missing = pd.isna(ids)
+    if missing.any():
+        raise ValueError(f"{missing.sum()} of {len(ids)} windows have no {level}.")
+    return ids.astype(str)
+
+
+def _warn_of_hidden(X, groups, *levels):
+    """Warn where X itself says whose windows they are, and cannot know all of it."""
+    if groups is not None:
+        return
+    texts = [say_what_is_hidden(X.metadata, level) for level in levels]
+    if any(texts):
+        warnings.warn(" ".join(filter(None, texts)), LeakageWarning, stacklevel=3)
+
+
+def _positions(test):
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def _check_count(name, value, least=1):
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise ValueError(f"{name} must be an int >= {least}, got {value!r}.")
