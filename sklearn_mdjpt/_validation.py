@@ -7,9 +7,12 @@ imports nothing of the package, so that every other module may use it.
 import importlib.util
 import math
 import numbers
+import operator
 import os
 import re
+import sys
 import unicodedata
+import warnings
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -23,8 +26,73 @@ _BYTES = (bytes, bytearray, memoryview)
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\0\ufeff\u200b"
 
 
+# Packages whose lines call ours: a warning there tells the user nothing.
+_NOT_THE_USERS = {__name__.partition(".")[0], "sklearn", "joblib", "contextlib"}
+
 # Rates that differ by less than this share of them are one.
 _SAME_RATE = 1e-6
+
+
+def warn(message, category=UserWarning):
+    """Warn at the line outside of this package, and of scikit-learn, that led here."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and _top_package(frame) in _NOT_THE_USERS:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level - 1)
+
+
+def _top_package(frame):
+    return frame.f_globals.get("__name__", "").partition(".")[0]
+
+
+def check_number(
+    value, name, *, whole=False, none=False, least=None, above=None, most=None,
+    below=None,
+):  # fmt: skip
+    """Return a number that is finite and within bounds; raise on anything else.
+
+    Parameters
+    ----------
+    value : object
+        What was passed.
+    name : str
+        Name of the parameter, for the message.
+    whole : bool, default=False
+        Whether only ints will do; a bool is no int.
+    none : bool, default=False
+        Whether None will do as well.
+    least, above, most, below : float, default=None
+        Bounds: ``value >= least``, ``> above``, ``<= most``, ``< below``.
+
+    Returns
+    -------
+    int, float or None
+        The value as it came.
+
+    Raises
+    ------
+    ValueError
+        If it is something else; the message has the name, the bounds and the value.
+    """
+    if none and value is None:
+        return value
+    kind = numbers.Integral if whole else numbers.Real
+    bounds = {">=": least, ">": above, "<=": most, "<": below}
+    bounds = {sign: bound for sign, bound in bounds.items() if bound is not None}
+    fits = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
+    good = (
+        isinstance(value, kind)
+        and not isinstance(value, bool)
+        and (whole or math.isfinite(value))
+        and all(fits[sign](value, bound) for sign, bound in bounds.items())
+    )
+    if not good:
+        said = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds.items())
+        raise ValueError(
+            f"{name} must be {'an int' if whole else 'a finite number'} "
+            f"{said}{' or None' if none else ''}, got {value!r}."
+        )
+    return value
 
 
 def check_sfreq(sfreq):
