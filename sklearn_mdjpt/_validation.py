@@ -38,7 +38,7 @@ def warn(message, category=UserWarning):
     frame, level = sys._getframe(1), 2
     while frame.f_back and _top_package(frame) in _NOT_THE_USERS:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level - 1)
+    warnings.warn(message, category, stacklevel=level)
 
 
 def _top_package(frame):
@@ -83,7 +83,7 @@ def check_number(
     good = (
         isinstance(value, kind)
         and not isinstance(value, bool)
-        and (whole or math.isfinite(value))
+        and abs(value) < math.inf
         and all(fits[sign](value, bound) for sign, bound in bounds.items())
     )
     if not good:
