@@ -7,16 +7,7 @@ labels, are used together.  Compare like with like: most of `MDJPTEncoder`'s set
 the default ones among them, are transductive.
 """
 
-from ._pipelines import (
-    BraindecodeClassifier,
-    differential_entropy,
-    make_baselines,
-    tangent_space,
-)
+import lazy_loader as _lazy
 
-__all__ = [
-    "BraindecodeClassifier",
-    "differential_entropy",
-    "make_baselines",
-    "tangent_space",
-]
+# The classical pipelines are used without torch; __init__.pyi lists the names.
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

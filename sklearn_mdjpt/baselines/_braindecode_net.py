@@ -11,64 +11,69 @@ from torch import nn
 
 from .._io._tensor_files import cut, read_state_dict
 from .._torch import seeded_torch
-from .._validation import list_some
 from ..channels._channels import canonical_name, spelt_names
-from ..classifier._net import Batches, HeadNet
-from ..encoder._callbacks import copy_callbacks
+from ..classifier._net import ClassifierNet
+from ..encoder._weights import _tensor_problems as tensor_problems
 
 _FINAL = "final_layer"  # braindecode's name for what turns features into classes
 _FOR_PROGRAMMERS = (FutureWarning, DeprecationWarning)
 
 
+@contextlib.contextmanager
+def _quiet(*categories):
+    """Silence warnings of these categories, and the log of MNE."""
+    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+        for category in categories:
+            warnings.simplefilter("ignore", category)
+        if "mne" in sys.modules:
+            # braindecode warns by MNE's function, which writes to MNE's log as well.
+            stack.enter_context(sys.modules["mne"].use_log_level("error"))
+        yield
+
+
 def find_class(module):
     """Return the class of a network, given by itself or by its name in braindecode."""
-    if isinstance(module, str):
-        with warnings.catch_warnings():
-            # What braindecode's import has to say is meant for its developers.
-            for category in _FOR_PROGRAMMERS:
-                warnings.simplefilter("ignore", category)
-            import braindecode.models
-
-        found = getattr(braindecode.models, module, None)
-        if isinstance(found, type) and issubclass(found, nn.Module):
-            return found
-        names = [
-            name
-            for name, value in vars(braindecode.models).items()
-            if isinstance(value, type) and issubclass(value, nn.Module)
-        ]
-        lower = {name.lower(): name for name in names}
-        close = difflib.get_close_matches(module.lower(), lower, n=3)
-        hint = f" Did you mean {', '.join(lower[c] for c in close)}?" if close else ""
-        raise ValueError(
-            f"module={module!r} is not the name of a class in braindecode.models.{hint}"
-        )
-    if isinstance(module, type) and issubclass(module, nn.Module):
+    if _is_network(module):
         return module
-    raise TypeError(
-        "module must be a name in braindecode.models or a class of torch modules (not "
-        f"an instance; its arguments go into module_params), got {module!r}."
+    if not isinstance(module, str):
+        raise TypeError(
+            "module must be a name in braindecode.models or a class of torch modules "
+            "(not an instance; its arguments go into module_params), got "
+            f"{module!r}."
+        )
+    with _quiet(*_FOR_PROGRAMMERS):
+        import braindecode.models
+
+        networks = dict(inspect.getmembers(braindecode.models, _is_network))
+    if module in networks:
+        return networks[module]
+    lower = {name.lower(): name for name in networks}
+    close = difflib.get_close_matches(module.lower(), lower, n=3)
+    hint = f" Did you mean {', '.join(lower[c] for c in close)}?" if close else ""
+    raise ValueError(
+        f"module={module!r} is not the name of a class in braindecode.models.{hint}"
     )
 
 
-def build(cls, arguments, *, again=False):
-    """Build a network, without what its constructor has to say to programmers.
+def _is_network(value):
+    return isinstance(value, type) and issubclass(value, nn.Module)
 
-    ``again``: without its other warnings, which were given when it was built first.
-    """
-    with warnings.catch_warnings(), contextlib.ExitStack() as quiet:
-        for category in (Warning,) if again else _FOR_PROGRAMMERS:
-            warnings.simplefilter("ignore", category)
-        if "mne" in sys.modules:
-            # braindecode warns by MNE's means, which log all of it once more.
-            quiet.enter_context(sys.modules["mne"].use_log_level("error"))
+
+def build(cls, arguments):
+    """Build a network; warnings for developers of braindecode are silenced."""
+    with _quiet(*_FOR_PROGRAMMERS):
+        return cls(**arguments)
+
+
+def build_again(cls, arguments):
+    """Build a network without any warnings; torch's random state stays as it is."""
+    with torch.random.fork_rng(devices=[]), _quiet(Warning):
         return cls(**arguments)
 
 
 def rebuild(cls, arguments, state_dict):
     """Build a network again, with these tensors; torch's random state stays."""
-    with torch.random.fork_rng(devices=[]):
-        module = build(cls, arguments, again=True)
+    module = build_again(cls, arguments)
     # Not the network's own method: some of braindecode rename tensors in it.
     nn.Module.load_state_dict(module, state_dict)
     return module.eval()
@@ -155,8 +160,7 @@ def final_tensors(module, cls, arguments):
     final = {name for name in tensors if _is_inside(name, _FINAL)}
     if "n_outputs" in arguments:
         more = arguments | {"n_outputs": arguments["n_outputs"] + 1}
-        with torch.random.fork_rng(devices=[]):
-            other = build(cls, more, again=True).state_dict()
+        other = build_again(cls, more).state_dict()
         final |= {
             name
             for name, tensor in tensors.items()
@@ -187,41 +191,15 @@ def load_weights(module, final, path):
     ValueError
         Unless names and shapes match, one for one; all that do not are listed.
     """
-    own = module.state_dict()
-    wanted = {name: tensor for name, tensor in own.items() if name not in final}
+    wanted = {k: v for k, v in module.state_dict().items() if k not in final}
     found = _renamed(read_state_dict(path), wanted, getattr(module, "mapping", None))
-    unexpected = [
-        cut(name, 80)
-        for name in sorted(found)
-        if name not in own and not _is_inside(name, _FINAL)
-    ]
-    missing = [name for name in wanted if name not in found]
-    shapes, dtypes, values = [], [], []
-    for name, tensor in wanted.items():
-        given = found.get(name)
-        if given is None:
-            continue
-        if given.shape != tensor.shape:
-            shapes.append(
-                f"{name} {tuple(given.shape)}, expected {tuple(tensor.shape)}"
-            )
-        elif given.dtype != tensor.dtype and not (
-            given.is_floating_point() and tensor.is_floating_point()
-        ):
-            dtypes.append(f"{name} {given.dtype}, expected {tensor.dtype}")
-        elif not given.isfinite().all():
-            values.append(name)
-    problems = [
-        f"{what}: {list_some(names)}"
-        for what, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("wrong shape", shapes),
-            ("wrong dtype", dtypes),
-            ("NaN or inf", values),
-        )
-        if names
-    ]
+    found = {
+        name: _as_precise(tensor, wanted.get(name))
+        for name, tensor in found.items()
+        if name not in final and not _is_inside(name, _FINAL)
+    }
+    expected = {k: (tuple(v.shape), v.dtype) for k, v in wanted.items()}
+    problems = tensor_problems(found, expected)
     if problems:
         raise ValueError(
             f"weights={str(path)!r} is not for this {type(module).__name__}: "
@@ -232,6 +210,13 @@ def load_weights(module, final, path):
     with torch.no_grad():
         for name, tensor in wanted.items():
             tensor.copy_(found[name])
+
+
+def _as_precise(tensor, like):
+    """Return floating-point numbers in the precision of the network's own tensor."""
+    if like is None or not (tensor.is_floating_point() and like.is_floating_point()):
+        return tensor
+    return tensor.to(like.dtype)
 
 
 def _renamed(tensors, wanted, mapping):
@@ -272,8 +257,18 @@ class WindowDataset(torch.utils.data.Dataset):
         return torch.from_numpy(self.read(rows)), self.codes[rows]
 
 
-class BaselineNet(HeadNet):
-    """skorch classifier of windows: seeded dropout, and parts that stay as they are.
+class BaselineNet(ClassifierNet):
+    """skorch classifier of windows: seeded dropout, and layers that stay as they are.
+
+    `braindecode.EEGClassifier` with skorch's `Freezer` was tried in its place
+    (braindecode 1.8, skorch 1.4).  It gave similar scores, but needed all of this and
+    more.  Its dropout differs between folds in threads and folds in sequence.  A
+    fitted EEGNet can be neither pickled nor copied.  `Freezer` leaves batch norm and
+    dropout of the frozen layers in training, so that their statistics change.  It
+    fails where torch's default dtype is float64, returns as if fitted after Ctrl-C,
+    and trains on with a loss of NaN.  Windows as one array took ten times the memory
+    of the recordings that they are cut from (5 s windows every 0.5 s), while
+    `WindowDataset` reads a batch at a time.
 
     Parameters
     ----------
@@ -318,44 +313,3 @@ class BaselineNet(HeadNet):
             for name, part in self.module_.named_modules():
                 part.training = any(_is_inside(name, owner) for owner in owners)
         return super().infer(x, **fit_params, **(self.extra or {}))
-
-
-def make_baseline_net(
-    module,
-    n_classes,
-    *,
-    class_weights,
-    lr,
-    weight_decay,
-    max_epochs,
-    batch_size,
-    seeds,
-    device,
-    final,
-    extra,
-    callbacks,
-    verbose,
-):
-    """Build the net that trains a network; ``seeds`` are of batches and of dropout."""
-    return BaselineNet(
-        module,
-        criterion=nn.CrossEntropyLoss,
-        criterion__weight=class_weights,
-        optimizer=torch.optim.AdamW,
-        optimizer__weight_decay=weight_decay,
-        lr=lr,
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        iterator_train=Batches,
-        iterator_train__seed=seeds[0],
-        iterator_valid=Batches,
-        train_split=None,
-        classes=list(range(n_classes)),
-        seed=seeds[1],
-        final=final,
-        extra=extra,
-        device=device.type if device.index is None else str(device),
-        callbacks=copy_callbacks(callbacks),
-        callbacks__valid_acc=None,
-        verbose=verbose,
-    )
