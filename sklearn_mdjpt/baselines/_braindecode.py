@@ -63,54 +63,53 @@ _AMPLITUDE_WINDOWS = 32
 class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
     """A network of braindecode, trained on windows.
 
-    ``fit`` builds the network for the windows at hand, takes over weights if there
-    are any, and trains it with cross-entropy and AdamW for a fixed number of epochs.
+    ``fit`` builds the network for the windows, loads pre-trained weights if a file is
+    given, and trains it with cross-entropy and AdamW for a fixed number of epochs.
 
     Parameters
     ----------
     module : str or class, default="EEGNet"
         A name in `braindecode.models`, such as "EEGNet" [1]_, "ShallowFBCSPNet" [2]_ or
-        "InterpolatedLaBraM", or a class of torch modules that makes one logit for each
-        class of windows (n_windows, n_chans, n_times).  It gets ``n_chans``,
-        ``n_times``, ``sfreq``, ``n_outputs`` and ``chs_info``, as far as its
-        constructor has parameters of these names.
+        "InterpolatedLaBraM", or a class of torch modules that takes windows of shape
+        (n_windows, n_chans, n_times) and returns one logit for each class.  It gets
+        those of ``n_chans``, ``n_times``, ``sfreq``, ``n_outputs`` and ``chs_info``
+        that its constructor takes.
     module_params : dict, default=None
-        Further arguments of its constructor; they go before those.
+        Further arguments of its constructor; they replace those of the same name.
     channels : {"auto", "canonical"} or list of str, default="auto"
-        "auto": the channels that all windows of X share, the 60 canonical ones where X
-        has several montages.  "canonical": always the 60 (see
+        "auto": the channels of X if all windows have the same, else the 60 canonical
+        ones.  "canonical": always the 60 (see
         `sklearn_mdjpt.channels.channel_matrix`).  A list: these channels, in this
-        order, which all recordings must have; what else they have is left out.
+        order; every recording must have them, and its other channels are left out.
     ch_names : sequence of str, default=None
-        Channels of plain arrays.  None takes arrays of 60 channels for the canonical
-        ones; networks get no names for the channels of others.
+        Channels of plain arrays.  None: an array of 60 channels has the canonical
+        ones, and the channels of any other array have no names.
     sfreq : float, default=None
-        Rate, in hertz, of what the network gets: `EEGWindows` and Epochs are resampled
-        to it with anti-aliasing, plain arrays are taken to have it.  None: the rate of
-        the windows, which must be one.
+        Sampling rate, in hertz, of the network's input.  `EEGWindows` and Epochs are
+        resampled to it with anti-aliasing; plain arrays must have it.  None: the rate
+        of the windows, which must be the same for all.
     window_norm : {"robust", None}, default="robust"
         Amplitude of the input.  "robust", as in `MDJPTEncoder`: each channel's mean is
-        removed, and all are divided by one SD for each recording that outliers do not
-        count for; of plain arrays, Epochs and braindecode datasets, for each window.
-        None: as it is, volts mostly.
+        removed, and all channels are divided by one SD, computed without outliers for
+        each recording; for each window in plain arrays, Epochs and braindecode
+        datasets.  None: the input keeps its unit, mostly volts.
     scale : float, default=1.0
-        What the input is multiplied by in the end.  With ``window_norm=None``, 1e6
-        makes microvolts of volts, the unit of most of braindecode's pre-trained
-        networks; some were trained on others, so that 1e4 or 1e3 is right (their
-        documentation says which).
+        Factor that multiplies the input in the end.  With ``window_norm=None``, 1e6
+        turns volts into microvolts, the unit of most of braindecode's pre-trained
+        networks; some need 1e4 or 1e3 (see their documentation).
     weights : str or path-like, default=None
         File of a pre-trained network: safetensors, or a state_dict of `torch.save`,
         alone or in a checkpoint under "state_dict".  It is read without running code.
         All tensors but those of the final layer must match by name and shape, and the
         final layer is always new.
     frozen : bool, default=False
-        Whether to train the final layer only (linear probe).  The rest then stays as
-        it is, statistics of batch norm included, and has no dropout.
+        Whether to train the final layer only (linear probe).  The other layers, with
+        their statistics of batch norm, then do not change and use no dropout.
     max_epochs : int, default=30
         Epochs of the training.
     lr, weight_decay : float, default=1e-3, 0.01
-        Of AdamW.  `skorch.callbacks.LRScheduler` among the callbacks changes ``lr`` on
-        the way.
+        Learning rate and weight decay of AdamW.  `skorch.callbacks.LRScheduler` among
+        the callbacks changes ``lr`` during training.
     batch_size : int, default=64
         Windows in a batch, at least 2.
     class_weight : dict, "balanced" or None, default=None
@@ -118,8 +117,8 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
     device : str, default="auto"
         "auto" takes a GPU when there is one.
     torch_threads : int, default=None
-        Threads of torch; None leaves the setting.  Workers of joblib take no more than
-        their share of the cores in any case.
+        Threads of torch; None keeps torch's setting.  Workers of joblib never take
+        more than their share of the cores.
     callbacks : list of skorch callbacks, default=None
         Further callbacks for the training.  They are copied, and shared as far as they
         cannot be, as in `MDJPTEncoder`.
@@ -138,9 +137,9 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
     history_ : DataFrame
         One row for each epoch: train_loss, seconds.
     ch_names_ : tuple of str or None
-        Channels that the network gets; None if an array had no names.
+        Channels of the network's input; None if an array had no names.
     sfreq_ : float
-        Rate, in hertz, of what the network gets.
+        Sampling rate, in hertz, of the network's input.
     n_times_ : int
         Samples of a window at this rate.
 
@@ -152,18 +151,18 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
     Notes
     -----
     *Inductive or transductive.*  With ``window_norm="robust"`` and `EEGWindows` a test
-    window is scaled by its whole recording, as in `MDJPTEncoder`: transductive, be it
-    by one SD and the channels' means.  Otherwise each window stands alone: inductive.
+    window is scaled by one SD and the channel means of its whole recording, as in
+    `MDJPTEncoder`: transductive.  Otherwise each window is scaled by itself: inductive.
 
-    The final layer is what braindecode calls so (``final_layer``), in some networks
-    several layers, together with any other tensor whose shape goes with the number of
-    classes.
+    The final layer is braindecode's ``final_layer``, which may hold several layers,
+    together with every other tensor whose shape changes with the number of classes.
 
     Windows are neither cropped nor padded: they must have one length.
 
-    A pickle holds the network's class, arguments and tensors, and builds it anew.
+    A pickle holds the network's class, arguments and tensors; unpickling builds the
+    network again.
 
-    Epochs and rates are customary values, tuned on no data.
+    The defaults of epochs and rates are customary values; they were not tuned.
 
     References
     ----------
@@ -243,7 +242,7 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         Returns
         -------
         BraindecodeClassifier
-            The classifier itself; after an error or Ctrl-C it is as it was.
+            The classifier itself; an error or Ctrl-C leaves it unchanged.
 
         Raises
         ------
@@ -442,7 +441,7 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
             check_path(self.weights, "weights")
         elif self.frozen:
             warn(
-                "frozen=True without weights: all but the final layer stays at its "
+                "frozen=True without weights: all layers but the final one keep their "
                 "random initial values."
             )
         check_number(self.scale, "scale", above=0)
@@ -477,7 +476,7 @@ def _one_rate(windows):
     if len(rates) > 1:
         raise ValueError(
             f"X has several sampling rates ({list_some(show_rates(rates))} Hz); set "
-            "sfreq= to the one that the network is to get."
+            "sfreq= to the rate of the network's input."
         )
     return rates[0]
 
@@ -490,15 +489,15 @@ def _warn_of_amplitude(reader, n_windows):
     if not low <= sd <= high:
         hint = ""
         if reader.window_norm is None:
-            hint = " With window_norm=None, scale=1e6 makes microvolts of volts."
+            hint = " With window_norm=None, scale=1e6 turns volts into microvolts."
         warn(
-            f"Windows have an SD of {sd:.2g} where the network gets them; networks are "
-            f"made for about 1, or for microvolts.{hint}"
+            f"The network gets windows with an SD of {sd:.2g}; networks are made for "
+            f"an SD of about 1, or for microvolts.{hint}"
         )
 
 
 def _channel_info(channels, windows, sfreq):
-    """Channels in MNE's words (``info["chs"]``), with their positions if known."""
+    """Return channels as MNE's ``info["chs"]``, with their positions if known."""
     import mne
 
     positions = None

@@ -1,4 +1,4 @@
-"""Networks of braindecode: building them, their weights, their training."""
+"""Builds networks of braindecode, loads their weights and trains them."""
 
 import contextlib
 import difflib
@@ -15,7 +15,7 @@ from ..channels._channels import canonical_name, spelt_names
 from ..classifier._net import ClassifierNet
 from ..encoder._weights import _tensor_problems as tensor_problems
 
-_FINAL = "final_layer"  # braindecode's name for what turns features into classes
+_FINAL = "final_layer"  # braindecode's name of the layer from features to classes
 _FOR_PROGRAMMERS = (FutureWarning, DeprecationWarning)
 
 
@@ -72,25 +72,24 @@ def build_again(cls, arguments):
 
 
 def rebuild(cls, arguments, state_dict):
-    """Build a network again, with these tensors; torch's random state stays."""
+    """Build a network again and give it these tensors."""
     module = build_again(cls, arguments)
-    # Not the network's own method: some of braindecode rename tensors in it.
+    # Some networks of braindecode rename tensors in their own load_state_dict.
     nn.Module.load_state_dict(module, state_dict)
     return module.eval()
 
 
 def make_module(cls, words, params, ch_names):
-    """Build a network for windows of a size, and try it on two of them.
+    """Build a network for windows of a size, and run it on two windows of zeros.
 
     Parameters
     ----------
     cls : type
         The class.
     words : dict
-        Arguments by braindecode's names; those that the class does not take are left
-        out.
+        Arguments by braindecode's names; the class gets those that it takes.
     params : dict
-        Further arguments, which go before.
+        Further arguments, which replace arguments of the same name.
     ch_names : tuple of str or None
         Channels, for networks whose ``forward`` asks for them.
 
@@ -104,8 +103,8 @@ def make_module(cls, words, params, ch_names):
     Raises
     ------
     ValueError
-        If it cannot be built or does not take such windows, or its output is not one
-        logit for each class.
+        If the network cannot be built, does not take such windows, or does not return
+        one logit for each class.
     """
     takes = inspect.signature(cls.__init__).parameters
     arguments = {name: value for name, value in words.items() if name in takes} | params
@@ -121,27 +120,27 @@ def make_module(cls, words, params, ch_names):
             x = torch.zeros(2, n_chans, n_times)
             output = module(x, **forward_arguments(module, ch_names))
     except Exception as error:
-        # What networks raise where windows are too short for their kernels and pools
-        # is of any type.
+        # Where windows are too short for their kernels and pools, networks raise
+        # errors of any type.
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{problem}: they may be too short for its layers, or an argument may be "
-            f"lacking ({type(error).__name__}: {cut(reason, 500)})."
+            f"missing ({type(error).__name__}: {cut(reason, 500)})."
         ) from error
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
     expected = (2, words["n_outputs"])
     if shape != expected:
         raise ValueError(
-            f"{cls.__name__} makes an output of shape {shape} of two windows; expected "
-            f"{expected}, one logit for each class."
+            f"{cls.__name__} returns an output of shape {shape} for two windows; "
+            f"expected {expected}, one logit for each class."
         )
     return module, arguments
 
 
 def forward_arguments(module, ch_names):
-    """Return what ``forward`` takes beside windows: names of channels, in Labram.
+    """Return further arguments of ``forward``: Labram takes names of channels.
 
-    Names that look like sites and are none are marked, so that networks refuse them.
+    Names that look like 10-20 sites but are not are marked: networks then refuse them.
     """
     if ch_names and "ch_names" in inspect.signature(module.forward).parameters:
         spelt = zip(ch_names, spelt_names(ch_names), strict=True)
@@ -153,8 +152,8 @@ def forward_arguments(module, ch_names):
 def final_tensors(module, cls, arguments):
     """Return the names of the tensors of the final layer.
 
-    These are all tensors of what braindecode calls ``final_layer``, and all others
-    whose shapes go with the number of classes.
+    They are all tensors of ``final_layer``, as braindecode calls it, and all other
+    tensors whose shape changes with the number of classes.
     """
     tensors = module.state_dict()
     final = {name for name in tensors if _is_inside(name, _FINAL)}
@@ -168,8 +167,8 @@ def final_tensors(module, cls, arguments):
         }
     if not final:
         raise ValueError(
-            f"{cls.__name__} has no final layer to tell from the rest: neither is "
-            f"there a {_FINAL!r}, nor does its constructor take n_outputs."
+            f"{cls.__name__} has no final layer: it has no layer {_FINAL!r}, and its "
+            "constructor does not take n_outputs."
         )
     return final
 
@@ -182,14 +181,14 @@ def load_weights(module, final, path):
     module : torch.nn.Module
         The network.
     final : set of str
-        Tensors that stay as they are.
+        Names of the tensors that are not loaded.
     path : str or path-like
         The file.
 
     Raises
     ------
     ValueError
-        Unless names and shapes match, one for one; all that do not are listed.
+        If names, shapes or kinds of numbers do not match; the message lists them.
     """
     wanted = {k: v for k, v in module.state_dict().items() if k not in final}
     found = _renamed(read_state_dict(path), wanted, getattr(module, "mapping", None))
@@ -220,10 +219,11 @@ def _as_precise(tensor, like):
 
 
 def _renamed(tensors, wanted, mapping):
-    """Names as the network has them now.
+    """Return the tensors by the names that the network uses now.
 
-    braindecode says what tensors of older versions are called today.  A network that
-    was trained inside another module has its name before all of its own.
+    ``mapping`` has the new name of each tensor that braindecode has renamed.  If a
+    network was trained inside another module, all names start with the name of its
+    attribute there, which is cut off.
     """
     before = {name.partition(".")[0] for name in tensors}
     if len(before) == 1 and not any(name in wanted for name in tensors):
@@ -237,7 +237,7 @@ def _is_inside(name, part):
 
 
 class WindowDataset(torch.utils.data.Dataset):
-    """Windows that are read when a batch asks for them, and their classes.
+    """Windows and their classes; each batch reads its own windows.
 
     Parameters
     ----------
@@ -258,24 +258,28 @@ class WindowDataset(torch.utils.data.Dataset):
 
 
 class BaselineNet(ClassifierNet):
-    """skorch classifier of windows: seeded dropout, and layers that stay as they are.
+    """skorch classifier with seeded dropout and frozen layers.
 
     `braindecode.EEGClassifier` with skorch's `Freezer` was tried in its place
-    (braindecode 1.8, skorch 1.4).  It gave similar scores, but needed all of this and
-    more.  Its dropout differs between folds in threads and folds in sequence.  A
-    fitted EEGNet can be neither pickled nor copied.  `Freezer` leaves batch norm and
-    dropout of the frozen layers in training, so that their statistics change.  It
-    fails where torch's default dtype is float64, returns as if fitted after Ctrl-C,
-    and trains on with a loss of NaN.  Windows as one array took ten times the memory
-    of the recordings that they are cut from (5 s windows every 0.5 s), while
-    `WindowDataset` reads a batch at a time.
+    (braindecode 1.8, skorch 1.4).  It gave the same scores but for one window, and
+    would have needed this class and more:
+
+    - Dropout differs between folds in threads and folds in sequence.
+    - A fitted EEGNet can be neither pickled nor copied.
+    - ``partial_fit`` builds a new network, and loses weights loaded before it.
+    - `Freezer` leaves batch norm and dropout of frozen layers in training mode, so
+      that statistics of frozen layers change.
+    - Training fails if torch's default dtype is float64, returns as if fitted after
+      Ctrl-C, and goes on if the loss is NaN.
+    - An array of windows took ten times the memory of their recordings (5 s windows
+      every 0.5 s); `WindowDataset` reads one batch at a time.
 
     Parameters
     ----------
     *args, **kwargs
         As for `skorch.NeuralNetClassifier`.
     seed : int, default=0
-        Of dropout.
+        Seed of dropout.
     final : set of str, default=None
         Names of the only tensors that are trained; None trains all.
     extra : dict, default=None
@@ -289,7 +293,7 @@ class BaselineNet(ClassifierNet):
         self.extra = extra
 
     def initialize_module(self):
-        """Take the network; fix what is not to be trained."""
+        """Take the network and freeze all but the final layer."""
         super().initialize_module()
         self._n_steps = 0
         if self.final is not None:
@@ -298,16 +302,16 @@ class BaselineNet(ClassifierNet):
         return self
 
     def train_step_single(self, batch, **fit_params):
-        """Train on a batch, with random numbers that depend on its place only."""
+        """Train on a batch; its random numbers depend only on its number."""
         self._n_steps += 1
-        # Dropout draws from torch's one generator, which other threads use as well.
+        # Dropout draws from torch's global generator, which all threads share.
         with seeded_torch(self.seed + self._n_steps):
             return super().train_step_single(batch, **fit_params)
 
     def infer(self, x, **fit_params):
-        """Run the network; parts that are not trained behave as in prediction."""
+        """Run the network; frozen layers behave as in prediction."""
         if self.final is not None and self.module_.training:
-            # Their batch norm would take over the new data's statistics otherwise.
+            # Otherwise batch norm of frozen layers would follow the new data.
             owners = {name.rpartition(".")[0] for name in self.final} - {""}
             owners.add(_FINAL)
             for name, part in self.module_.named_modules():

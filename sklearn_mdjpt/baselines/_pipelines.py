@@ -35,18 +35,18 @@ def differential_entropy(
 
     Differential entropy by channel and band [1]_, standardised by the training
     windows, then logistic regression with an L2 penalty: the usual baseline of emotion
-    recognition from EEG.  **Inductive** by default (filters run over whole recordings,
-    and so see what is next to a window); **transductive** with ``scale`` or
-    ``smoothing``.
+    recognition from EEG.  **Inductive** by default, but for the filters, which run over
+    whole recordings and so see the samples next to a window; **transductive** with
+    ``scale`` or ``smoothing``.
 
     Parameters
     ----------
     scale : {None, "subject"}, default=None
         "subject": z-score each subject's features by its own windows, test subjects'
-        too (`SubjectScaler`): transductive.  It needs to know the subjects.
+        too (`SubjectScaler`): transductive.  The subjects must be known.
     smoothing : {None, "lds"}, default=None
         "lds": smooth features along the windows of each trial (`LDSSmoother`).  That
-        uses later windows too: transductive.  It needs to know the trials.
+        uses later windows too: transductive.  The trials must be known.
     channels : {"auto", "canonical"}, default="auto"
         As for `DifferentialEntropy`.
     sfreq : float, default=None
@@ -54,8 +54,8 @@ def differential_entropy(
     bands : dict, default=None
         As for `DifferentialEntropy`; None is delta to gamma.
     C : float, default=0.1
-        Inverse strength of the penalty.  Below scikit-learn's 1.0: windows of a trial
-        are alike, so that there are fewer independent ones than it seems.
+        Inverse strength of the penalty.  It is below scikit-learn's 1.0 because windows
+        of a trial are alike: there are fewer independent windows than windows.
     class_weight : dict, "balanced" or None, default=None
         As for `sklearn.linear_model.LogisticRegression`.
 
@@ -109,16 +109,16 @@ def tangent_space(
     ----------
     recentre : bool, default=False
         Whether to recentre each subject's matrices by their own mean, test subjects'
-        too [2]_ (`CovarianceAlignment`): transductive.  It needs to know the subjects.
+        too [2]_ (`CovarianceAlignment`): transductive.  The subjects must be known.
     estimator : str or callable, default="oas"
-        Of the covariances, as for `WindowCovariances`.  "oas" shrinks, and makes
-        matrices of referenced or interpolated channels positive definite.
+        Estimator of the covariances, as for `WindowCovariances`.  "oas" shrinks them,
+        so that those of referenced or interpolated channels are positive definite.
     metric : str, default="riemann"
-        Of the means and of the tangent space, as for
+        Metric of the means and of the tangent space, as for
         `pyriemann.tangentspace.TangentSpace` and `CovarianceAlignment`.
     channels : {"auto", "canonical"}, default="auto"
-        As for `WindowCovariances`.  There is a feature for each pair of channels: 60
-        make 1830.
+        As for `WindowCovariances`.  There is one feature for each pair of channels, and
+        one for each channel: 1830 for 60 channels.
     C : float, default=0.1
         Inverse strength of the penalty, as for `differential_entropy`.
     class_weight : dict, "balanced" or None, default=None
@@ -154,7 +154,7 @@ def tangent_space(
     check_option(recentre, (True, False), "recentre")
     steps = [TangentSpace(metric=metric)]
     if recentre:
-        # TangentSpace has more metrics; fit refuses those that only it knows.
+        # TangentSpace has more metrics; CovarianceAlignment.fit refuses the others.
         alignment = CovarianceAlignment(cast(Any, metric), target="identity")
         steps.insert(0, alignment)
     extractor = WindowCovariances(estimator, channels=channels)
@@ -173,9 +173,9 @@ def make_baselines(
 ) -> dict[str, BaseEstimator]:
     """Make the usual baselines by name, for one evaluation of all of them.
 
-    Names end in what the estimator is: "(inductive)", which classifies each test
-    window by itself, or "(transductive)", which uses the windows of a test subject
-    together, without labels.
+    Names end in "(inductive)" if the estimator classifies each test window by itself,
+    and in "(transductive)" if it uses the windows of a test subject together, without
+    labels.
 
     Parameters
     ----------
@@ -186,8 +186,7 @@ def make_baselines(
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, for all of them.
     smoothing : {None, "lds"}, default=None
-        "lds": differential entropy once more, smoothed along the trials, which
-        have to be known.
+        "lds" adds differential entropy smoothed along the trials, which must be known.
     networks : sequence of (str or class), default=()
         Modules for `BraindecodeClassifier`, such as ``("EEGNet", "ShallowFBCSPNet")``;
         they take far longer than the others.

@@ -69,45 +69,45 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
     encoder : transformer or "passthrough", default=None
         From windows to 2-D features: `MDJPTEncoder` or ``MDJPTEncoder.small()``,
         `DifferentialEntropy`, `WindowFeatures`.  None is ``MDJPTEncoder()``, the
-        paper's, which takes days on a CPU.  "passthrough": X is 2-D features already,
-        so that an encoder trained once can serve many heads.  Features should be of
-        the order of 1, as those of `MDJPTEncoder` are.
+        paper's, which takes days on a CPU.  "passthrough": X holds 2-D features, so
+        that many heads can use an encoder that was trained once.  Features should be
+        of the order of 1, as those of `MDJPTEncoder` are.
     smoothing : {"lds", "running+lds"} or list of transformers, default=None
-        What comes between encoder and head.  "lds" is the paper's: `LDSSmoother` over
-        the windows of each trial.  "running+lds" is what the released code does:
-        `RunningNormalizer` before it.  Both need to know the trials, and are not
-        causal: a window's features depend on later ones of its trial.  A list: steps
-        as in `WindowFeatures`.  None: off.
+        Steps between encoder and head.  "lds", as in the paper: `LDSSmoother` over the
+        windows of each trial.  "running+lds", as in the released code:
+        `RunningNormalizer` before it.  Both need the trials, and are not causal: a
+        window's features depend on later windows of its trial.  A list: steps as in
+        `WindowFeatures`.  None: no smoothing.
     hidden_dim : int, default=128
         Width of the head.
     max_epochs : int, default=25
-        Epochs of the head's training; those of the encoder are its own parameter.
+        Epochs of the head's training; the encoder has its own parameter.
     lr, weight_decay : float, default=5e-4, 0.0022
-        Of Adam.
+        Learning rate and weight decay of Adam.
     batch_size : int, default=256
         Windows in a batch of the head's training, at least 2.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, as in scikit-learn.
     early_stopping : bool, default=False
-        Whether to set some training subjects aside, stop when the loss on them does
-        not fall any more, and keep the head's weights of the best epoch.  False trains
-        for all epochs, as the paper does.  The encoder has been fitted on those
-        subjects as well (without their labels, unless ``pairing="label"``).
+        Whether to set some training subjects aside, stop when the loss on them no
+        longer falls, and keep the head's weights of the best epoch.  False trains for
+        all epochs, as the paper does.  The encoder is fitted on those subjects as well
+        (without their labels, unless ``pairing="label"``).
     validation_fraction : float, default=0.2
         Share of the training subjects set aside.
     patience : int, default=5
-        Epochs without a lower loss on them after which training stops.
+        Training stops after this number of epochs without a lower loss on them.
     device : str, default="auto"
         Where the head is trained; "auto" takes a GPU when there is one.
     torch_threads : int, default=None
-        Threads of torch in the head; None leaves the setting.
+        Threads of torch in the head; None keeps torch's setting.
     callbacks : list of skorch callbacks, default=None
         Further callbacks for the head's training.  They are copied, and shared as far
         as they cannot be, as in `MDJPTEncoder`.
     random_state : int, RandomState instance or None, default=None
-        Seeds the head, its batches and the subjects set aside, and the encoder if it
-        is None; an encoder that is given has its own.  torch's and numpy's global
-        states are left alone.
+        Seeds the head, its batches, the choice of the subjects set aside, and the
+        encoder if ``encoder`` is None; any other encoder has its own seed.  torch's and
+        numpy's global states do not change.
     verbose : int, default=0
         1 shows a line for each epoch.
 
@@ -138,13 +138,13 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    With `EEGWindows` every step knows whose windows it has, in ``score`` and in
-    cross-validation too.  With arrays the metadata comes by keyword; where smoothing
-    uses it, ``predict`` needs it as well, and ``score`` and scorers, which hand none
-    on, raise.
+    With `EEGWindows` every step knows the subject and the trial of each window, in
+    ``score`` and in cross-validation too.  With arrays the metadata comes by keyword.
+    Where smoothing uses it, ``predict`` needs it as well; ``score`` and scorers, which
+    do not pass it on, raise.
 
-    A smoothed trial is almost one vector: its windows are no independent evidence,
-    and should be counted by the trial or by the subject.
+    All windows of a smoothed trial have almost the same features.  They are not
+    independent: compute scores by trial or by subject.
 
     References
     ----------
@@ -228,9 +228,9 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         Returns
         -------
         MDJPTClassifier
-            The classifier itself; after an error, or Ctrl-C while the head is trained,
-            it is as it was.  An encoder whose pre-training ends by Ctrl-C warns, and
-            the head is trained on what it has learnt so far.
+            The classifier itself.  An error, or Ctrl-C while the head is trained,
+            leaves it unchanged.  After Ctrl-C while the encoder is pre-trained, the
+            encoder warns, and the head is trained on its features so far.
 
         Raises
         ------
@@ -369,15 +369,15 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         return WindowFeatures(encoder, steps)
 
     def _check_X(self, X):
-        """Return X, and what is to be noted of features that are passed through."""
+        """Return X, and the fitted attributes that describe its features."""
         if not self._passes_through():
             return X, {}
         if not is_array(X):
             raise ValueError(
                 f"encoder='passthrough' takes 2-D features, got {type(X).__name__}; "
-                "with an encoder, windows can be classified."
+                "pass an encoder to classify windows."
             )
-        other = clone(self)  # self stays as it is until all has gone well
+        other = clone(self)  # an error leaves self unchanged
         X = validate_data(other, X)
         return X, {name: vars(other)[name] for name in _SEEN if name in vars(other)}
 

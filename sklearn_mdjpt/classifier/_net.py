@@ -15,7 +15,7 @@ class ClassifierNet(LeavesLoggersOut, RemembersInterruption, NeuralNetClassifier
 
 
 class RowBatches:
-    """Batches of a skorch dataset, cut out at once and not row by row.
+    """Batches of rows of a skorch dataset; all rows of a batch are read at once.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class RowBatches:
     batch_size : int
         Rows in a batch.
     seed : int, default=None
-        Shuffles the rows, anew in each epoch; None keeps their order.
+        Seed of the order, which differs between epochs; None keeps the order.
     """
 
     def __init__(self, dataset, batch_size, seed=None):
@@ -37,8 +37,8 @@ class RowBatches:
         else:
             order = torch.randperm(len(self.dataset), generator=self.generator)
         for rows in order.split(self.batch_size):
-            # Batch norm cannot train on one row: where one is left over, it waits for
-            # the next epoch, which shuffles anew.
+            # Batch norm cannot train on one row.  A single row at the end is left out
+            # of this epoch; the next epoch has another order.
             if self.generator is None or len(rows) > 1:
                 yield self.dataset[rows.numpy()]
 
