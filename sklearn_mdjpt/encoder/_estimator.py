@@ -17,13 +17,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
-from .._io._fingerprint import (
-    NotKnown,
-    file_digest,
-    fingerprint,
-    signals,
-    without_made_up_names,
-)
+from .._io._files import file_digest
+from .._io._fingerprint import NotKnown, fingerprint
 from .._torch import (
     compile_blocks,
     forked_torch,
@@ -43,6 +38,7 @@ from .._validation import (
 )
 from ..nn import HybridEncoder, centroid_distances, covariance_centroids
 from ..nn.pretraining import JointLoss, JointPretraining
+from ..windows._content import signals, without_made_up_names
 from ..windows._inputs import as_windows, is_array
 from ..windows._reader import CanonicalReader
 from ._callbacks import SharesLoggers, copy_callbacks

@@ -9,13 +9,14 @@ from sklearn.base import clone, is_clusterer, is_regressor
 from sklearn.frozen import FrozenEstimator
 
 from .._identity import say_what_may_be_one
-from .._io._fingerprint import fingerprint, signals, without_made_up_names
+from .._io._fingerprint import fingerprint
 from .._validation import list_some
 from ..classifier._estimator import MDJPTClassifier
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._pairs import pair_columns, uses_labels
 from ..encoder._saved import SavedEncoder, Seen
 from ..model_selection._splitters import LeakageWarning
+from ..windows._content import signals, without_made_up_names
 from ._runs import computed_with
 
 if TYPE_CHECKING:
