@@ -22,9 +22,23 @@ def write_file(path, content):
         The file; its folder exists.
     content : bytes
         All of it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; then nothing has changed.
     """
-    with replacing(path) as temporary, temporary.open("xb") as file:
-        file.write(content)
+    try:
+        with replacing(path) as temporary, temporary.open("xb") as file:
+            file.write(content)
+    except OSError as error:
+        # The plain error names a temporary file that nobody has heard of.
+        raise OSError(
+            error.errno,
+            f"{error.strerror or error}; nothing was written, and a file that was "
+            "there is unchanged",
+            str(path),
+        ) from error
 
 
 @contextlib.contextmanager

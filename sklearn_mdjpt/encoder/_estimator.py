@@ -50,7 +50,6 @@ from ._pretrain import history_table, make_net, without_loggers
 from ._processes import Alone, join_processes
 from ._saved import (
     NOTHING_SEEN,
-    SavedEncoder,
     Seen,
     file_metadata,
     merge_seen,
@@ -58,7 +57,7 @@ from ._saved import (
     seen_in,
 )
 from ._transform import extract_features, pooled_statistics
-from ._weights import load_parameters, write_weights
+from ._weights import read_weights, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -659,7 +658,9 @@ list of mne.Epochs or braindecode dataset
             config["variant"] = self.variant or "paper"
             return HybridEncoder(**config | self._behaviour()), None
         if file is None:
-            file = SavedEncoder(self.weights, self.released_activation)
+            file = read_weights(
+                self.weights, released_activation=self.released_activation
+            )
         if self.variant not in (None, file.config["variant"]):
             raise ValueError(
                 f"variant={self.variant!r}, but {str(self.weights)!r} holds weights of "
@@ -669,7 +670,8 @@ list of mne.Epochs or braindecode dataset
         # torch's global generator.
         with torch.random.fork_rng(devices=[]):
             module = HybridEncoder(**file.config | self._behaviour())
-        load_parameters(module, file.state_dict, str(self.weights))
+        # Not strict: the statistics of a subject are no parameters.
+        module.load_state_dict(file.state_dict, strict=False)
         for name in ("window_norm", "subject_norm"):
             stored = file.parameters.get(name, getattr(self, name))
             if stored != getattr(self, name):
@@ -836,7 +838,7 @@ list of mne.Epochs or braindecode dataset
     def _stored(self, run):
         """Return the end of the same fit, as an earlier one stored it; None if none."""
         try:
-            return SavedEncoder(run.folder / self._stored_name(), None)
+            return read_weights(run.folder / self._stored_name())
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -978,7 +980,7 @@ list of mne.Epochs or braindecode dataset
         used: files of strangers do no harm.  What they compute is another matter: a
         checksum says that a file is as it was written, not who wrote it.
         """
-        file = SavedEncoder(path, None)
+        file = read_weights(path)
         if not file.parameters:
             raise ValueError(
                 f"{str(path)!r} is a released checkpoint and holds no fitted encoder; "
