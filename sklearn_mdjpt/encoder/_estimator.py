@@ -1023,6 +1023,7 @@ list of mne.Epochs or braindecode dataset
         license: str | None = None,
         commit_message: str = "Upload an encoder of sklearn_mdjpt",
         anonymous: bool = True,
+        eval_results: list[Any] | None = None,
     ) -> str:
         """Upload the fitted encoder to the Hugging Face Hub (extra ``hub``).
 
@@ -1050,6 +1051,9 @@ list of mne.Epochs or braindecode dataset
             As for `save`, and also for the card: what was once published cannot be
             taken back.  False for public datasets: then whoever uses the encoder is
             told where test subjects are among those it was trained on.
+        eval_results : list of huggingface_hub.EvalResult, default=None
+            Scores for the card, which the Hub shows as those of this model
+            (``model-index``).
 
         Returns
         -------
@@ -1078,6 +1082,7 @@ list of mne.Epochs or braindecode dataset
             license=license,
             message=commit_message,
             anonymous=anonymous,
+            eval_results=eval_results,
         )
 
     @classmethod
