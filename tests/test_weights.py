@@ -321,6 +321,8 @@ def wrong_headers(content):
         ("a list inside", ours(f"[{text}]"), form),
         ("half a text", ours(text[:200]), form),
         ("order", ours(reordered), damaged),
+        ("format 3", ours('{"sha256": "0", "kind": "weights", "format_version": 3}'),
+         "format version 3; this version of sklearn_mdjpt reads version 4"),
         ("another name", ours(f'{{"x": 1, {text[1:]}'), damaged),
         ("not UTF-8", put(header.replace(b"StMary", b"St\xff\xfery"), data), place),
         ("UTF-16", put(header.decode().encode("utf-16-le"), data), place),

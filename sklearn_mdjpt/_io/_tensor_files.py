@@ -124,14 +124,12 @@ def decode_tensors(content, path, *, kind, version):
     try:
         size = int.from_bytes(content[:8], "little")
         found = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
-        if _KEY not in found:
-            raise ValueError("the file is none of sklearn_mdjpt")
         header = json.loads(found[_KEY])
         found_kind, found_version = header["kind"], header["format_version"]
     except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{name} cannot be used, its header is not of the form expected: "
-            f"{cut(error)}."
+            f"{name} looks like a safetensors file, but is none of sklearn_mdjpt, or "
+            f"damaged: its header is not of the form expected ({cut(repr(error))})."
         ) from error
     if found_kind != kind:
         raise ValueError(f"{name} holds {reprlib.repr(found_kind)}, expected {kind!r}.")

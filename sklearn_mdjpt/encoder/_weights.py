@@ -25,7 +25,7 @@ from .._validation import check_path, home_hint, list_some
 from ..channels._channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from ..nn import HybridEncoder, NormStatistics, released_to_state_dict
 from ..nn.encoder import FEATURES, SUBJECT_NORMS, VARIANTS
-from ._saved import Seen, no_history
+from ._saved import NOT_KNOWN, Seen, file_metadata, no_history
 
 _KIND = "weights"
 _FORMAT_VERSION = 4
@@ -58,16 +58,7 @@ PARAMETERS = {
 }
 """Parameters of the estimator that a file keeps, and the values that they take."""
 
-_METADATA = (
-    "package_version",
-    "parameters",
-    "ch_names",
-    "sfreq",
-    "training_datasets",
-    "training_subjects",
-    "n_training_subjects",
-    "history",
-)
+_METADATA = tuple(file_metadata({}, NOT_KNOWN, no_history()))
 
 
 class WeightsFile(NamedTuple):
