@@ -62,20 +62,18 @@ def die_in_checkpoint(where, at):
         write_file = _files.write_file
 
         def write_half(path, content):
-            if path.suffix == ".safetensors" and reached():
+            if path.suffix == ".pt" and reached():
                 part = _files.temporary_name(path)
                 part.write_bytes(content[: len(content) // 2])
                 die()
             write_file(path, content)
 
-        import sklearn_mdjpt._io._tensor_files as tensor_files
-
-        tensor_files.write_file = write_half
+        _checkpoints.write_file = write_half
     elif where == "replace":
         replace = os.replace
 
         def replace_or_die(source, target):
-            if str(target).endswith(".safetensors") and reached():
+            if str(target).endswith(".pt") and reached():
                 die()
             replace(source, target)
 

@@ -1,8 +1,10 @@
 """Checkpoints: kills and interruptions, many runs in one folder, numbers that fail."""
 
+import collections
 import functools
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -173,8 +175,8 @@ def test_what_is_damaged_or_lost_at_the_end_is_made_again(X, tmp_path):
     with pytest.warns(UserWarning, match="damaged.*It is made again"):
         assert_same(small(checkpoint_dir=tmp_path).fit(X), first)
     assert path.read_bytes() == whole
-    [end] = tmp_path.glob("*/finished.safetensors")
-    with pytest.raises(ValueError, match="expected 'weights'.*encoder-.*can be loaded"):
+    [end] = tmp_path.glob("*/finished.pt")
+    with pytest.raises(ValueError, match="is a checkpoint.*encoder-.*can be loaded"):
         MDJPTEncoder.load(end)
     end.unlink()
     assert_same(small(checkpoint_dir=tmp_path).fit(X), first)
@@ -245,7 +247,7 @@ def test_early_stopping_is_an_end(X, tmp_path):
     }
     encoder = small(**kwargs).fit(X)
     assert not encoder.interrupted_ and len(encoder.history_) == 2
-    assert list(tmp_path.glob("*/finished.safetensors"))
+    assert list(tmp_path.glob("*/finished.pt"))
     assert_same(small(**kwargs).fit(X), encoder)
 
 
@@ -410,7 +412,7 @@ def test_the_same_training_in_two_threads_is_done_once(X, tmp_path):
 
 
 def checkpoints(folder):
-    return sorted(folder.glob("*/batch-*.safetensors"))
+    return sorted(folder.glob("*/batch-*.pt"))
 
 
 def test_a_damaged_checkpoint_is_passed_over(X, tmp_path):
@@ -419,9 +421,9 @@ def test_a_damaged_checkpoint_is_passed_over(X, tmp_path):
         with pytest.raises(RuntimeError, match="stopped by the test"):
             small(checkpoint_dir=tmp_path).fit(X)
     older, newer = checkpoints(tmp_path)
-    assert newer.name == "batch-000000006.safetensors"
+    assert newer.name == "batch-000000006.pt"
     newer.write_bytes(newer.read_bytes()[:-100])
-    with pytest.warns(UserWarning, match="passed over.*000006.*damaged"):
+    with pytest.warns(UserWarning, match="passed over.*000006.*cannot be read"):
         resumed = small(checkpoint_dir=tmp_path).fit(X)
     assert_same(resumed, small().fit(X))
 
@@ -430,13 +432,13 @@ def test_two_checkpoints_are_kept_until_the_end(X, tmp_path):
     with pytest.raises(RuntimeError, match="stopped by the test"):
         small(checkpoint_dir=tmp_path, checkpoint_every=2, callbacks=[Stop(7)]).fit(X)
     assert {path.name for path in tmp_path.glob("*/*")} == {
-        "about.json", "lock", "batch-000000004.safetensors",
-        "batch-000000006.safetensors",
+        "about.json", "lock", "batch-000000004.pt",
+        "batch-000000006.pt",
     }  # fmt: skip
     small(checkpoint_dir=tmp_path / "whole").fit(X)
     assert {path.name for path in tmp_path.glob("whole/*/*")} == {
         "about.json", "lock", "encoder-mean-standardized.safetensors",
-        "finished.safetensors",
+        "finished.pt",
     }  # fmt: skip
 
 
@@ -457,7 +459,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(X, tmp_path, monkeypatch):
             encoder = small(checkpoint_dir=tmp_path).fit(X)
     assert_same(encoder, small().fit(X))
     [first] = checkpoints(tmp_path)
-    assert first.name == "batch-000000003.safetensors"
+    assert first.name == "batch-000000003.pt"
     assert {path.name for path in tmp_path.glob("*/*")} == {
         "about.json", "lock", first.name
     }  # fmt: skip
@@ -488,18 +490,71 @@ def test_callbacks_that_are_none(X):
             small(callbacks=wrong).fit(X)
 
 
-def test_checkpoints_hold_plain_values_only():
+def test_checkpoints_hold_plain_values_only(tmp_path):
     state = {
         "a": (1, 2.5, None, True, {1, "x"}), 3: [torch.arange(3), np.float32(2)],
         "nan": float("nan"), "big": 2**100, "array": np.arange(4, dtype=np.uint8),
+        "counts": collections.Counter("aab"),
     }  # fmt: skip
-    tensors = {}
-    copy = _checkpoints.unpack(_checkpoints.pack(state, tensors), tensors)
+    _checkpoints.write_state(tmp_path / "a.pt", state)
+    copy = _checkpoints.read_state(tmp_path / "a.pt")
     assert copy["a"] == state["a"] and copy["big"] == 2**100
-    assert torch.equal(copy[3][0], torch.arange(3)) and copy[3][1] == 2.0
+    assert torch.equal(copy[3][0], torch.arange(3))
+    assert copy[3][1] == 2 and copy[3][1].dtype == np.float32
     assert np.isnan(copy["nan"]) and copy["array"].dtype == np.uint8
-    with pytest.raises(TypeError, match="cannot hold object"):
-        _checkpoints.pack([object()], {})
+    assert copy["counts"].most_common(1) == [("a", 2)]
+    for wrong in (object(), np.array([None]), "text".__len__, {"a": [Path("a")]}):
+        assert not _checkpoints.can_hold(wrong)
+        with pytest.raises(TypeError, match="plain values, tensors and arrays"):
+            _checkpoints.write_state(tmp_path / "b.pt", {"a": wrong})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+class _Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_checkpoints_that_are_not_ours_are_refused(tmp_path):
+    path, touched = tmp_path / "a.pt", tmp_path / "touched"
+    state = {"weight": torch.arange(1000.0), "name": "b"}
+    _checkpoints.write_state(path, state)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    bad = [whole[:n] for n in (0, 1, 100, len(whole) // 2, len(whole) - 1)]
+    for place in whole.index(b"b") + rng.integers(0, 4000, 20):
+        # Where the tensor is.
+        start = whole.index(np.arange(1000, dtype=np.float32).tobytes())
+        flipped = bytearray(whole)
+        flipped[start + place % 4000] ^= 4
+        bad.append(bytes(flipped))
+    for content in (
+        {"state": state, "checkpoint_format": 1}, {"state": state}, state, [1],
+        {"state": [1], "checkpoint_format": 2},
+        {"state": {"a": _Touch(touched)}, "checkpoint_format": 2}, _Touch(touched),
+    ):  # fmt: skip
+        torch.save(content, tmp_path / "b.pt")
+        bad.append((tmp_path / "b.pt").read_bytes())
+    bad += [pickle.dumps(state), pickle.dumps(_Touch(touched))]
+    for content in bad:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=re.escape(repr(str(path)))):
+            _checkpoints.read_state(path)
+    assert not touched.exists()
+    path.write_bytes(whole)
+    assert torch.equal(_checkpoints.read_state(path)["weight"], state["weight"])
+
+
+def test_checkpoints_of_an_earlier_version_are_not_gone_on_with(X, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "batch-000000003.safetensors").write_bytes(b"old")
+    with pytest.warns(UserWarning, match="of an earlier version.*begins anew"):
+        small(checkpoint_dir=tmp_path, max_epochs=1).fit(X)
 
 
 # Kills and Ctrl-C ------------------------------------------------------------------

@@ -11,7 +11,8 @@ import torch
 
 from .. import __version__
 from .._io._files import replacing, write_file
-from .._io._fingerprint import array_digest, fingerprint
+from .._io._fingerprint import fingerprint
+from .._io._fingerprint_arrays import array_digest
 from .._torch import resolve_device
 from ..datasets._bids import find_bids
 from ..encoder._estimator import MDJPTEncoder

@@ -13,7 +13,7 @@ from .._io._tensor_files import cut, read_state_dict
 from .._torch import seeded_torch
 from ..channels._channels import canonical_name, spelt_names
 from ..classifier._net import ClassifierNet
-from ..encoder._weights import _tensor_problems as tensor_problems
+from ..encoder._weights import tensor_problems
 
 _FINAL = "final_layer"  # braindecode's name of the layer from features to classes
 _FOR_PROGRAMMERS = (FutureWarning, DeprecationWarning)

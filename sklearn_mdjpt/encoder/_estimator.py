@@ -17,13 +17,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
-from .._io._fingerprint import (
-    NotKnown,
-    file_digest,
-    fingerprint,
-    signals,
-    without_made_up_names,
-)
+from .._io._files import file_digest
+from .._io._fingerprint import NotKnown, fingerprint
 from .._torch import (
     compile_blocks,
     forked_torch,
@@ -43,6 +38,7 @@ from .._validation import (
 )
 from ..nn import HybridEncoder, centroid_distances, covariance_centroids
 from ..nn.pretraining import JointLoss, JointPretraining
+from ..windows._content import signals, without_made_up_names
 from ..windows._inputs import as_windows, is_array
 from ..windows._reader import CanonicalReader
 from ._callbacks import SharesLoggers, copy_callbacks
@@ -54,7 +50,6 @@ from ._pretrain import history_table, make_net, without_loggers
 from ._processes import Alone, join_processes
 from ._saved import (
     NOTHING_SEEN,
-    SavedEncoder,
     Seen,
     file_metadata,
     merge_seen,
@@ -62,7 +57,7 @@ from ._saved import (
     seen_in,
 )
 from ._transform import extract_features, pooled_statistics
-from ._weights import load_parameters, write_weights
+from ._weights import read_weights, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -663,7 +658,9 @@ list of mne.Epochs or braindecode dataset
             config["variant"] = self.variant or "paper"
             return HybridEncoder(**config | self._behaviour()), None
         if file is None:
-            file = SavedEncoder(self.weights, self.released_activation)
+            file = read_weights(
+                self.weights, released_activation=self.released_activation
+            )
         if self.variant not in (None, file.config["variant"]):
             raise ValueError(
                 f"variant={self.variant!r}, but {str(self.weights)!r} holds weights of "
@@ -673,7 +670,8 @@ list of mne.Epochs or braindecode dataset
         # torch's global generator.
         with torch.random.fork_rng(devices=[]):
             module = HybridEncoder(**file.config | self._behaviour())
-        load_parameters(module, file.state_dict, str(self.weights))
+        # Not strict: the statistics of a subject are no parameters.
+        module.load_state_dict(file.state_dict, strict=False)
         for name in ("window_norm", "subject_norm"):
             stored = file.parameters.get(name, getattr(self, name))
             if stored != getattr(self, name):
@@ -840,7 +838,7 @@ list of mne.Epochs or braindecode dataset
     def _stored(self, run):
         """Return the end of the same fit, as an earlier one stored it; None if none."""
         try:
-            return SavedEncoder(run.folder / self._stored_name(), None)
+            return read_weights(run.folder / self._stored_name())
         except FileNotFoundError:
             return None
         except ValueError as error:
@@ -982,7 +980,7 @@ list of mne.Epochs or braindecode dataset
         used: files of strangers do no harm.  What they compute is another matter: a
         checksum says that a file is as it was written, not who wrote it.
         """
-        file = SavedEncoder(path, None)
+        file = read_weights(path)
         if not file.parameters:
             raise ValueError(
                 f"{str(path)!r} is a released checkpoint and holds no fitted encoder; "
@@ -1025,6 +1023,7 @@ list of mne.Epochs or braindecode dataset
         license: str | None = None,
         commit_message: str = "Upload an encoder of sklearn_mdjpt",
         anonymous: bool = True,
+        eval_results: list[Any] | None = None,
     ) -> str:
         """Upload the fitted encoder to the Hugging Face Hub (extra ``hub``).
 
@@ -1052,6 +1051,9 @@ list of mne.Epochs or braindecode dataset
             As for `save`, and also for the card: what was once published cannot be
             taken back.  False for public datasets: then whoever uses the encoder is
             told where test subjects are among those it was trained on.
+        eval_results : list of huggingface_hub.EvalResult, default=None
+            Scores for the card, which the Hub shows as those of this model
+            (``model-index``).
 
         Returns
         -------
@@ -1080,6 +1082,7 @@ list of mne.Epochs or braindecode dataset
             license=license,
             message=commit_message,
             anonymous=anonymous,
+            eval_results=eval_results,
         )
 
     @classmethod

@@ -14,13 +14,15 @@ from sklearn.frozen import FrozenEstimator
 
 from .._identity import say_what_may_be_one
 from .._io._code import find_installed
-from .._io._fingerprint import fingerprint, signals, without_made_up_names
+from .._io._fingerprint import fingerprint
 from .._validation import list_some
 from ..classifier._estimator import MDJPTClassifier
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._pairs import pair_columns, uses_labels
-from ..encoder._saved import SavedEncoder, Seen
+from ..encoder._saved import Seen
+from ..encoder._weights import read_weights
 from ..model_selection._splitters import LeakageWarning
+from ..windows._content import signals, without_made_up_names
 from ._runs import computed_with
 
 if TYPE_CHECKING:
@@ -333,7 +335,9 @@ def _seen(encoder):
         )
     if encoder.weights is None:
         return None
-    return SavedEncoder(encoder.weights, encoder.released_activation).seen
+    return read_weights(
+        encoder.weights, released_activation=encoder.released_activation
+    ).seen
 
 
 def _own_file(encoder, folder):

@@ -34,6 +34,7 @@ from .._validation import (
     strip_cells,
 )
 from ._braindecode import make_dataset, read_parts
+from ._content import signals, without_made_up_names
 from ._marks import clear_epochs, epoch_spans, mark_codes
 from ._reader import CanonicalReader
 from ._recording import (
@@ -135,6 +136,10 @@ class EEGWindows:
         # pandas joins columns of one dtype as they are used, which a pickle shows; in
         # a copy they are joined always.
         return self.__dict__ | {"_metadata": self._metadata.copy()}
+
+    def _fingerprint_parts(self):
+        metadata = without_made_up_names(self.metadata)
+        return {"metadata": metadata, "recordings": signals(self)}
 
     # Construction ---------------------------------------------------------------
 
