@@ -79,7 +79,8 @@ def mypy(tmp_path_factory):
 
 @pytest.mark.slow
 def test_mypy_finds_nothing_in_the_package(mypy):
-    assert mypy().startswith("Success")
+    said = mypy()
+    assert said.startswith("Success"), said
 
 
 USE = """
