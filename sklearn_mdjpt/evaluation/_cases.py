@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from .._identity import say_what_may_be_one
 from .._io._fingerprint import NotKnown, fingerprint
-from .._validation import check_option, check_y, list_some
+from .._validation import check_option, check_y, list_some, warn
 from ..classifier._estimator import MDJPTClassifier
 from ..model_selection._splitters import LeakageWarning, find_overlap
 from ..windows._windows import EEGWindows
@@ -143,7 +143,7 @@ def feature_part(model):
     return model if hasattr(model, "transform") else None
 
 
-def run_cases(cases, study, *, on_leak, return_predictions):
+def run_cases(cases, study, on_leak, return_predictions):
     """Check, pre-train and score; return the table.
 
     Parameters
@@ -166,31 +166,16 @@ def run_cases(cases, study, *, on_leak, return_predictions):
     """
     check_option(on_leak, ("raise", "warn"), "on_leak")
     leaks = _check_leaks(cases, on_leak)
-    models = pretrain_models([(case.model, case.source) for case in cases], study)
-    ready = _encode_once(models, cases, study)
-    keys = _model_keys(models, cases, study)
-    jobs, places = [], []
-    for i, case in enumerate(cases):
-        names = [str(v) for v in (case.about.get("dataset"), case.about["method"]) if v]
-        name = f"{case.about['protocol']}, {', '.join(names)}"
-        if case.splits is None:
-            args = (ready[i], case.windows, case.exclude)
-            key = keys[i] and fingerprint(keys[i], case.exclude)
-            jobs.append(Job(name, _nearest, args, key))
-            places.append((i, 0))
-            continue
-        for k, (train, test) in enumerate(case.splits):
-            X, y = case.windows.X, case.windows.y
-            key = keys[i] and fingerprint(keys[i], train, test)
-            args = (ready[i], X[train], y[train], X[test], case.windows.target.classes)
-            label = f"{name}, split {k + 1}"
-            jobs.append(Job(label, _fit_predict, args, key))
-            places.append((i, k))
-    results = study.run(jobs)
+    with study:
+        models = pretrain_models([(case.model, case.source) for case in cases], study)
+        ready = _encode_once(models, cases, study)
+        keys = _model_keys(models, cases, study)
+        jobs, splits = _scoring_jobs(cases, ready, keys)
+        results = study.run(jobs)
 
-    _warn_of_scores(cases, places, results)
-    tables, said = _baselines(cases), []
-    for (i, k), result in zip(places, results, strict=True):
+    _warn_of_scores(cases, splits, results)
+    tables, predicted = _baselines(cases), []
+    for (i, k), result in zip(splits, results, strict=True):
         case = cases[i]
         n = len(case.windows.X)
         rows = np.arange(n) if case.splits is None else case.splits[k][1]
@@ -205,11 +190,33 @@ def run_cases(cases, study, *, on_leak, return_predictions):
         )
         tables.append(table)
         if return_predictions:
-            said.append(_said(case.windows, predictions, about))
+            predicted.append(_prediction_table(case.windows, predictions, about))
     table = _tidy(pd.concat(tables, ignore_index=True))
     if return_predictions:
-        return table, pd.concat(said, ignore_index=True)
+        return table, pd.concat(predicted, ignore_index=True)
     return table
+
+
+def _scoring_jobs(cases, models, keys):
+    """Return a job for each split, and which case and split each job belongs to."""
+    jobs, splits = [], []
+    for i, case in enumerate(cases):
+        names = [str(v) for v in (case.about.get("dataset"), case.about["method"]) if v]
+        name = f"{case.about['protocol']}, {', '.join(names)}"
+        if case.splits is None:
+            args = (models[i], case.windows, case.exclude)
+            key = keys[i] and fingerprint(keys[i], case.exclude)
+            jobs.append(Job(name, _nearest, args, key))
+            splits.append((i, 0))
+            continue
+        for k, (train, test) in enumerate(case.splits):
+            X, y = case.windows.X, case.windows.y
+            key = keys[i] and fingerprint(keys[i], train, test)
+            args = (models[i], X[train], y[train], X[test], case.windows.target.classes)
+            label = f"{name}, split {k + 1}"
+            jobs.append(Job(label, _fit_predict, args, key))
+            splits.append((i, k))
+    return jobs, splits
 
 
 def pretrain_models(models, study):
@@ -297,9 +304,7 @@ def _model_keys(models, cases, study):
             keys.append(None)
             reasons[case.about["method"]] = error
     for method, reason in reasons.items():
-        warnings.warn(
-            f"Results of {method!r} are not cached, because {reason}.", stacklevel=4
-        )
+        warn(f"Results of {method!r} are not cached, because {reason}.")
     return keys
 
 
@@ -337,7 +342,7 @@ def _check_leaks(cases, on_leak):
         leaks.append(own)
     if texts:
         others = f" And so in {len(texts)} splits in all." if len(texts) > 1 else ""
-        warnings.warn(f"{texts[0]}{others}", LeakageWarning, stacklevel=4)
+        warn(f"{texts[0]}{others}", LeakageWarning)
     return leaks
 
 
@@ -353,11 +358,11 @@ def _source_leaks(source, X, on_leak):
             text = f"source holds {len(recordings)} recordings of X under other names."
         if on_leak == "raise":
             raise ValueError(f"{text} Encoders are to be pre-trained on others.")
-        warnings.warn(text, LeakageWarning, stacklevel=5)
+        warn(text, LeakageWarning)
         return ["pre-training"]
     text = say_what_may_be_one(source.metadata, X.metadata, "subject")
     if text:
-        warnings.warn(f"source and X: {text}", LeakageWarning, stacklevel=5)
+        warn(f"source and X: {text}", LeakageWarning)
     return ["unknown"] if text else []
 
 
@@ -437,29 +442,27 @@ def _baselines(cases):
             tables.append(table.assign(**about, split=k, leak="", seconds=0.0))
     if single:
         single = list(dict.fromkeys(single))
-        warnings.warn(
+        warn(
             f"{len(single)} test subjects have windows of one class only in a split: "
             f"{list_some(single)}. Their roc_auc is NaN, and their balanced accuracy "
             "is the recall of that class.",
-            stacklevel=4,
         )
     return tables
 
 
-def _warn_of_scores(cases, places, results):
+def _warn_of_scores(cases, splits, results):
     """Say once for each model whose scores are not used, and why."""
     problems = {}
-    for (i, _), result in zip(places, results, strict=True):
+    for (i, _), result in zip(splits, results, strict=True):
         texts = problems.setdefault(cases[i].about["method"], [])
         texts.append(str(result["problem"]))
     for method, texts in problems.items():
         found = [text for text in texts if text]
         if found:
-            warnings.warn(
+            warn(
                 f"{method!r} has no scores of classes in {len(found)} of {len(texts)} "
                 f"splits: {found[0]}. Its roc_auc is NaN there, and its trials are "
                 "what most of their windows are predicted to be.",
-                stacklevel=4,
             )
 
 
@@ -471,7 +474,7 @@ def _majority_of_others(case):
     return (counts.sum(axis=0) - counts[excluded]).argmax(axis=1)
 
 
-def _said(windows, predictions, about):
+def _prediction_table(windows, predictions, about):
     target, rows = windows.target, predictions.rows
     metadata = windows.X.metadata.iloc[rows].reset_index(drop=True)
     table = pd.DataFrame({**about, "window": windows.rows[rows]})

@@ -3,7 +3,6 @@
 import io
 import tempfile
 import time
-import warnings
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from sklearn import get_config
 
 from .._io._files import write_file
 from .._io._fingerprint import installed_versions
-from .._validation import check_path, home_hint
+from .._validation import check_path, home_hint, warn
 
 
 class Job(NamedTuple):
@@ -156,8 +155,5 @@ def _read(path):
     except FileNotFoundError:
         return None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        warnings.warn(
-            f"{str(path)!r} cannot be read ({error}); it is computed again.",
-            stacklevel=4,
-        )
+        warn(f"{str(path)!r} cannot be read ({error}); it is computed again.")
         return None

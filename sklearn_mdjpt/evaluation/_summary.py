@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap, wilcoxon
 
-from .._validation import check_option, list_some
+from .._validation import check_number, check_option, list_some
 from ._scores import METRICS
 
 # What one number of a subject is averaged over, or says of itself.
@@ -74,7 +74,7 @@ def summary(
     >>> summary(table)[["method", "n_subjects"]].to_numpy().tolist()
     [['chance', 3], ['majority', 3], ['DE', 3]]
     """
-    _check_confidence(confidence)
+    check_number(confidence, "confidence", above=0, below=1)
     rows = []
     for about, group in scores_of_groups(table, metric, unit):
         values = subject_means(group).dropna().to_numpy()
@@ -139,7 +139,7 @@ def compare(
     Demsar J (2006). Statistical comparisons of classifiers over multiple data sets.
     Journal of Machine Learning Research 7, 1-30.
     """
-    _check_confidence(confidence)
+    check_number(confidence, "confidence", above=0, below=1)
     groups = [
         (about, subject_means(g)) for about, g in scores_of_groups(table, metric, unit)
     ]
@@ -219,11 +219,6 @@ def scores_of_groups(table, metric, unit):
         )
     for values, group in chosen.groupby(keys, sort=False, dropna=False):
         yield dict(zip(keys, values, strict=True)), group
-
-
-def _check_confidence(confidence):
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}.")
 
 
 def subject_means(group):
