@@ -17,6 +17,7 @@ from ..model_selection._splitters import LeakageWarning, find_overlap
 from ..windows._windows import EEGWindows
 from ._class_scores import predict_classes
 from ._encoded import POSITION, encode, encoded_path, encodes_once, with_encoded
+from ._jobs import Job, computed_with
 from ._models import (
     assert_unseen,
     find_encoders,
@@ -29,7 +30,6 @@ from ._models import (
     with_weights,
 )
 from ._neighbours import class_similarities
-from ._runs import Job, computed_with
 from ._scores import (
     Predictions,
     make_target,
@@ -143,14 +143,14 @@ def feature_part(model):
     return model if hasattr(model, "transform") else None
 
 
-def run_cases(cases, study, on_leak, return_predictions):
+def run_cases(cases, runner, on_leak, return_predictions):
     """Check, pre-train and score; return the table.
 
     Parameters
     ----------
     cases : list of Case
         In the order of the table.
-    study : Study
+    runner : JobRunner
         Runs the jobs.
     on_leak : {"raise", "warn"}
         What to do where training and test are not apart.
@@ -166,12 +166,12 @@ def run_cases(cases, study, on_leak, return_predictions):
     """
     check_option(on_leak, ("raise", "warn"), "on_leak")
     leaks = _check_leaks(cases, on_leak)
-    with study:
-        models = pretrain_models([(case.model, case.source) for case in cases], study)
-        ready = _encode_once(models, cases, study)
-        keys = _model_keys(models, cases, study)
+    with runner:
+        models = pretrain_models([(case.model, case.source) for case in cases], runner)
+        ready = _encode_once(models, cases, runner)
+        keys = _model_keys(models, cases, runner)
         jobs, splits = _scoring_jobs(cases, ready, keys)
-        results = study.run(jobs)
+        results = runner.run(jobs)
 
     _warn_of_scores(cases, splits, results)
     tables, predicted = _baselines(cases), []
@@ -219,14 +219,14 @@ def _scoring_jobs(cases, models, keys):
     return jobs, splits
 
 
-def pretrain_models(models, study):
+def pretrain_models(models, runner):
     """Pre-train the encoders inside models; each training is done once.
 
     Parameters
     ----------
     models : list of (estimator, EEGWindows or None)
         Models, and what to pre-train on.
-    study : Study
+    runner : JobRunner
         Runs the trainings and keeps the weights.
 
     Returns
@@ -234,7 +234,7 @@ def pretrain_models(models, study):
     list of estimator
         Not fitted, their encoders with weights; without a source as they were.
     """
-    folder, checkpoints = study.weights_folder, study.checkpoint_dir
+    folder, checkpoints = runner.weights_folder, runner.checkpoint_dir
     prepared, jobs, paths, not_known = [], {}, {}, {}
     for given, source in models:
         model = replace_encoders(
@@ -261,7 +261,7 @@ def pretrain_models(models, study):
             )  # fmt: skip
             jobs.setdefault(path, job)
             paths[id(encoder)] = path
-    study.run(list(jobs.values()))
+    runner.run(list(jobs.values()))
     return [
         replace_encoders(
             model,
@@ -271,9 +271,9 @@ def pretrain_models(models, study):
     ]
 
 
-def _encode_once(models, cases, study):
+def _encode_once(models, cases, runner):
     """Return the models, with the features of frozen encoders looked up."""
-    folder, jobs, ready = study.weights_folder, {}, []
+    folder, jobs, ready = runner.weights_folder, {}, []
     for model, case in zip(models, cases, strict=True):
         if not encodes_once(model, case):
             ready.append(model)
@@ -288,13 +288,13 @@ def _encode_once(models, cases, study):
             if not path.exists():
                 name = f"encoding of {_datasets(case.windows.X)}"
                 jobs[path] = Job(name, _encode, (encoder, case.windows.X, path))
-    study.run(list(jobs.values()))
+    runner.run(list(jobs.values()))
     return ready
 
 
-def _model_keys(models, cases, study):
+def _model_keys(models, cases, runner):
     """Return what tells each case from others; None where results are not kept."""
-    if study.folder is None:
+    if runner.folder is None:
         return [None] * len(cases)
     keys, reasons = [], {}
     for model, case in zip(models, cases, strict=True):

@@ -15,7 +15,7 @@ from ..encoder._estimator import MDJPTEncoder
 from ..encoder._pairs import pair_columns, uses_labels
 from ..encoder._saved import SavedEncoder, Seen
 from ..model_selection._splitters import LeakageWarning
-from ._runs import computed_with
+from ._jobs import computed_with
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator

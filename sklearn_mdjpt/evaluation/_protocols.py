@@ -20,6 +20,7 @@ from ._cases import (
     pretrain_models,
     run_cases,
 )
+from ._jobs import JobRunner
 from ._models import (
     check_heads,
     find_encoders,
@@ -27,7 +28,6 @@ from ._models import (
     name_models,
     spell_out_encoders,
 )
-from ._runs import Study
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -163,8 +163,8 @@ def leave_subjects_out(
         Case({"protocol": "leave_subjects_out", "method": name}, model, windows, splits)
         for name, model in models.items()
     ]
-    study = Study(cache_dir, n_jobs, verbose)
-    return run_cases(cases, study, on_leak, return_predictions)
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
 def few_shot(
@@ -273,8 +273,8 @@ def few_shot(
         check_windows(source, "source")
     splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
     cases = few_shot_cases(models, targets, source, splitter)
-    study = Study(cache_dir, n_jobs, verbose)
-    return run_cases(cases, study, on_leak, return_predictions)
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
 def zero_shot(
@@ -372,8 +372,8 @@ def zero_shot(
             "before the classifier."
         )
     cases = zero_shot_cases(models, targets, source, exclude)
-    study = Study(cache_dir, n_jobs, verbose)
-    return run_cases(cases, study, on_leak, return_predictions)
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
 def leave_one_dataset_out(
@@ -459,8 +459,8 @@ def leave_one_dataset_out(
         cases += transfer_cases(
             models, {name: target}, source, protocols, splitter, exclude
         )
-    study = Study(cache_dir, n_jobs, verbose)
-    return run_cases(cases, study, on_leak, return_predictions)
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
 def pretrain(
@@ -498,8 +498,8 @@ def pretrain(
     """
     models = name_models(models)
     check_windows(source, "source")
-    with Study(cache_dir, n_jobs, verbose) as study:
-        ready = pretrain_models([(model, source) for model in models.values()], study)
+    with JobRunner(cache_dir, n_jobs, verbose) as runner:
+        ready = pretrain_models([(model, source) for model in models.values()], runner)
     return dict(zip(models, ready, strict=True))
 
 

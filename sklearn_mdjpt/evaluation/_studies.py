@@ -11,6 +11,7 @@ from sklearn.base import clone
 from .._validation import list_some
 from ..model_selection._splitters import FewShotSubjects
 from ._cases import by_dataset, check_windows, run_cases
+from ._jobs import JobRunner
 from ._models import (
     find_encoders,
     is_pretrained,
@@ -19,7 +20,6 @@ from ._models import (
     spell_out_encoders,
 )
 from ._protocols import check_protocols, transfer_cases
-from ._runs import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,8 +152,8 @@ def ablation(
     cases = transfer_cases(
         models, targets, source, check_protocols(protocols), splitter, exclude
     )
-    study = Study(cache_dir, n_jobs, verbose)
-    return run_cases(cases, study, on_leak, return_predictions)
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
 def scaling(
@@ -278,8 +278,8 @@ def scaling(
             ):
                 case.about |= {"n_sources": int(size), "sources": " + ".join(subset)}
                 cases.append(case)
-    study = Study(cache_dir, n_jobs, verbose)
-    return run_cases(cases, study, on_leak, return_predictions)
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
 def _check_encoder(model):
