@@ -1008,10 +1008,10 @@ def test_frozen_encoders_encode_each_window_once(three_sets, monkeypatch):
 def test_encoders_encode_anew_where_features_depend_on_the_split(windows, three_sets):
     from sklearn.model_selection import GridSearchCV
 
-    from sklearn_mdjpt.evaluation._cases import Case, Windows
+    from sklearn_mdjpt.evaluation._cases import Case, LabelledWindows
     from sklearn_mdjpt.evaluation._encoded import encodes_once
 
-    X = Windows(windows, None)
+    X = LabelledWindows(windows, None)
     by_subject = list(FewShotSubjects(2, 1).split(windows, windows.y))
     by_stimulus = list(LeaveSubjectsAndStimuliOut().split(windows, windows.y))
     encoder = tiny_encoder(weights="a.safetensors")

@@ -1,4 +1,4 @@
-"""A model that is to be scored on windows, and how such cases are run."""
+"""Cases of an evaluation (a model and its test windows), and how they are scored."""
 
 import warnings
 from dataclasses import dataclass
@@ -54,28 +54,29 @@ class Case:
         What the table says about it: protocol, method, ...
     model : estimator
         The model; for nearest neighbours a transformer.
-    windows : Windows
+    windows : LabelledWindows
         What it is tested on.
     splits : list of (ndarray, ndarray), or None
         Training and test positions; None for nearest neighbours.
     exclude : {"subject", "trial", "window"}
-        What is no neighbour of itself.
+        Which windows are not counted as neighbours: those of the same subject, those
+        of the same trial, or only the window itself.
     source : EEGWindows or None
-        What its encoders are pre-trained on before.
+        What its encoders are pre-trained on first.
     leak : str
         What is known to have leaked, in all splits.
     """
 
     about: dict
     model: object
-    windows: "Windows"
+    windows: "LabelledWindows"
     splits: list | None = None
     exclude: str = "subject"
     source: EEGWindows | None = None
     leak: str = ""
 
 
-class Windows:
+class LabelledWindows:
     """Windows with their labels; ``rows`` are their positions in what the user gave."""
 
     def __init__(self, X, y, rows=None):
@@ -87,32 +88,32 @@ class Windows:
 
     @property
     def key(self):
-        """What tells these windows and labels from others."""
+        """Fingerprint of these windows and labels."""
         if self._key is None:
             self._key = fingerprint(self.X, self.y)
         return self._key
 
     def excluded(self, exclude):
-        """Give each window a number; those of the same are no neighbours."""
+        """Return codes of windows; those with the same code are no neighbours."""
         if exclude == "window":
             return np.arange(len(self.X))
         return pd.factorize(self.X.groups(exclude))[0]
 
 
 def by_dataset(X, y):
-    """Return the windows of each dataset apart."""
+    """Return the windows of each dataset by its name."""
     check_windows(X, "X")
     y = X.y if y is None else check_y(y, len(X))
     names = X.groups("dataset")
     found = {}
     for name in dict.fromkeys(names):
         rows = np.flatnonzero(names == name)
-        found[name] = Windows(X[rows], None if y is None else y[rows], rows)
+        found[name] = LabelledWindows(X[rows], None if y is None else y[rows], rows)
     return found
 
 
 def check_windows(X, name):
-    """Raise unless X is EEGWindows that know their subjects."""
+    """Raise unless X is EEGWindows with a subject for each window."""
     if not isinstance(X, EEGWindows):
         raise TypeError(
             f"{name} must be EEGWindows, which know whose windows they are, got "
@@ -125,7 +126,7 @@ def check_windows(X, name):
 
 
 def feature_part(model):
-    """Return what makes features in a model; None if nothing does.
+    """Return the part of a model that computes features; None if there is none.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def feature_part(model):
 
 
 def run_cases(cases, runner, on_leak, return_predictions):
-    """Check, pre-train and score; return the table.
+    """Check for leaks, pre-train, and score; return the table.
 
     Parameters
     ----------
@@ -293,7 +294,7 @@ def _encode_once(models, cases, runner):
 
 
 def _model_keys(models, cases, runner):
-    """Return what tells each case from others; None where results are not kept."""
+    """Return a fingerprint of each case; None where its results are not kept."""
     if runner.folder is None:
         return [None] * len(cases)
     keys, reasons = [], {}
@@ -309,7 +310,7 @@ def _model_keys(models, cases, runner):
 
 
 def _check_leaks(cases, on_leak):
-    """Return what leaks in each split of each case; say it once for all splits."""
+    """Return what leaks in each split of each case; warn once for all splits."""
     leaks, known, texts = [], {}, []
     for case in cases:
         X = case.windows.X
@@ -397,9 +398,13 @@ def _encode(encoder, X, path):
 
 def _fit_predict(model, X_train, y_train, X_test, classes):
     model = clone(model).fit(X_train, y_train)
-    said = predict_classes(model, X_test, classes, y_train)
-    scores = np.empty(0) if said.scores is None else said.scores
-    return {"codes": said.codes, "scores": scores, "problem": np.array(said.problem)}
+    predicted = predict_classes(model, X_test, classes, y_train)
+    scores = np.empty(0) if predicted.scores is None else predicted.scores
+    return {
+        "codes": predicted.codes,
+        "scores": scores,
+        "problem": np.array(predicted.problem),
+    }
 
 
 def _nearest(model, windows, exclude):
@@ -419,7 +424,7 @@ def _nearest(model, windows, exclude):
 
 
 def _baselines(cases):
-    """Return the rows of chance and majority: once for all methods of a kind."""
+    """Return the scores of chance and majority, once for each list of splits."""
     tables, done, single = [], set(), []
     for case in cases:
         target = case.windows.target
@@ -451,7 +456,7 @@ def _baselines(cases):
 
 
 def _warn_of_scores(cases, splits, results):
-    """Say once for each model whose scores are not used, and why."""
+    """Warn once for each model whose scores are not used, and say why."""
     problems = {}
     for (i, _), result in zip(splits, results, strict=True):
         texts = problems.setdefault(cases[i].about["method"], [])

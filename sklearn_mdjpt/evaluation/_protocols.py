@@ -13,7 +13,7 @@ from ..model_selection._splitters import FewShotSubjects, LeakageWarning
 from ._cases import (
     EXCLUDE,
     Case,
-    Windows,
+    LabelledWindows,
     by_dataset,
     check_windows,
     feature_part,
@@ -157,7 +157,7 @@ def leave_subjects_out(
     models = name_models(models)
     check_heads(models)
     check_windows(X, "X")
-    windows = Windows(X, y)
+    windows = LabelledWindows(X, y)
     splits = _splits(cv, X, windows)
     cases = [
         Case({"protocol": "leave_subjects_out", "method": name}, model, windows, splits)
