@@ -90,7 +90,6 @@ def use(X: EEGWindows, encoder: MDJPTEncoder) -> None:
     reveal_type(X[1:])  # note: _windows.EEGWindows
     reveal_type(encoder.fit(X, X.y))  # note: _estimator.MDJPTEncoder
     reveal_type(evaluation.few_shot(encoder, X))  # note: Scores
-    evaluation.few_shot(encoder, X).no_table()  # error: "no_table"
     table, predictions = evaluation.few_shot(encoder, X, return_predictions=True)
     reveal_type(predictions)  # note: Any
     encoder.save(path=b"bytes")  # error: "path"

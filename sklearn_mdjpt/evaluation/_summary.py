@@ -177,16 +177,13 @@ def compare(
         )
     result = pd.DataFrame(rows)
     if len(result):
+        # Holm corrects the methods of one dataset, protocol, ... together.
         context = [k for k in groups[0][0] if k != "method"]
-        tested = ~result["method"].isin(_BASELINES)
-        result["p_holm"] = np.nan
-        if context:
-            families = result[tested].groupby(context, sort=False, dropna=False)
-            families = [family.index for _, family in families]
-        else:
-            families = [result.index[tested]]
-        for index in families:
-            result.loc[index, "p_holm"] = _holm(result.loc[index, "p"].to_numpy())
+        tested = result[~result["method"].isin(_BASELINES)]
+        families = tested.groupby(
+            context or np.zeros(len(tested)), sort=False, dropna=False
+        )
+        result["p_holm"] = families["p"].transform(_holm)
     return result
 
 
@@ -246,6 +243,7 @@ def _wilcoxon(difference):
 
 def _holm(p):
     """Correct p-values for their number."""
+    p = np.asarray(p)
     order = np.argsort(p)
     steps = (len(p) - np.arange(len(p))) * p[order]
     corrected = np.empty(len(p))
