@@ -6,7 +6,6 @@ import contextlib
 import functools
 import inspect
 import types
-import warnings
 from typing import TYPE_CHECKING, Literal
 
 from sklearn.base import clone, is_classifier, is_clusterer, is_regressor
@@ -15,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from .._identity import say_what_may_be_one
 from .._io._code import find_installed
 from .._io._fingerprint import fingerprint
-from .._validation import list_some
+from .._validation import list_some, warn
 from ..classifier._estimator import MDJPTClassifier
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._pairs import pair_columns, uses_labels
@@ -23,7 +22,7 @@ from ..encoder._saved import Seen
 from ..encoder._weights import read_weights
 from ..model_selection._splitters import LeakageWarning
 from ..windows._content import signals, without_made_up_names
-from ._runs import computed_with
+from ._jobs import computed_with
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -298,23 +297,18 @@ def assert_unseen(
                     "fitted and has no weights (sklearn.base.clone), which is then "
                     "trained on the training subjects of each split."
                 )
-            warnings.warn(text, LeakageWarning, stacklevel=2)
+            warn(text, LeakageWarning)
             found = "pre-training"
         elif seen.subjects is None or seen.n_subjects != len(seen.subjects):
-            warnings.warn(
+            warn(
                 "Whom an encoder was pre-trained on is not known (a released "
                 "checkpoint, an anonymous file, or datasets without a name): whether "
                 "it has seen the test subjects cannot be checked.",
                 LeakageWarning,
-                stacklevel=2,
             )
             found = found or "unknown"
         elif text := say_what_may_be_one(seen.table(), X.metadata, "subject"):
-            warnings.warn(
-                f"What MDJPTEncoder was pre-trained on, and X: {text}",
-                LeakageWarning,
-                stacklevel=2,
-            )
+            warn(f"What MDJPTEncoder was pre-trained on, and X: {text}", LeakageWarning)
             found = found or "unknown"
     return found
 
