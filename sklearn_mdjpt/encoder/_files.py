@@ -1,0 +1,109 @@
+"""A fitted encoder to a file and back; the end of a training beside its checkpoints."""
+
+import torch
+
+from .._torch import compile_blocks, plain_torch, resolve_device
+from .._validation import list_some, warn
+from ._parameters import check_parameters, parameters_of
+from ._saved import SavedEncoder, file_metadata
+from ._weights import write_weights
+
+
+def save_encoder(encoder, path, seen):
+    """Write a fitted encoder, as `MDJPTEncoder.save` does.
+
+    Parameters
+    ----------
+    encoder : MDJPTEncoder
+        Fitted.
+    path : path-like
+        The file.
+    seen : Seen
+        Whom the file says that the weights were trained on.
+    """
+    module, extra = encoder.module_, {}
+    if encoder.mean_ is not None:
+        extra |= {"mean": torch.from_numpy(encoder.mean_)}
+        extra |= {"scale": torch.from_numpy(encoder.scale_)}
+    if module.subject_norm == "train":
+        statistics = module.get_statistics()
+        extra |= {f"statistics.{k}": v for k, v in statistics._asdict().items()}
+    metadata = file_metadata(encoder._fitted_parameters, seen, encoder.history_)
+    write_weights(path, dict(module.named_parameters()), module.config, extra, metadata)
+
+
+def load_encoder(cls, path, overrides):
+    """Read what `save_encoder` wrote, as `MDJPTEncoder.load` does."""
+    file = SavedEncoder(path, None)
+    if not file.parameters:
+        raise ValueError(
+            f"{str(path)!r} is a released checkpoint and holds no fitted encoder; "
+            "use MDJPTEncoder(weights=path).fit(X)."
+        )
+    fixed = (*parameters_of("stored"), *parameters_of("architecture"), "weights")
+    clash = [name for name in overrides if name in fixed]
+    if clash:
+        raise ValueError(
+            f"Set by the file, and not to be overridden: {list_some(clash)}. (The "
+            "normalisation and the feature can be changed in "
+            "MDJPTEncoder(weights=path, ...).fit(X).)"
+        )
+    encoder = cls(weights=path, **file.parameters | overrides)
+    check_parameters(encoder)
+    with plain_torch():
+        module, _ = encoder._make_module(file)
+        if encoder.subject_norm == "train":
+            module.set_statistics(file.statistics())
+        encoder.module_ = module.to(resolve_device(encoder.device)).eval()
+        if encoder.compile:
+            compile_blocks(module)
+    encoder._fitted_parameters = file.parameters
+    encoder.net_ = None
+    encoder.history_ = file.history
+    encoder.mean_, encoder.scale_ = file.standardization()
+    encoder.interrupted_ = False
+    encoder._set_seen(file.seen)
+    encoder.n_features_out_ = module.n_features
+    return encoder
+
+
+def read_stored(encoder, run):
+    """Return the end of the same fit, as an earlier one stored it; None if none."""
+    try:
+        return SavedEncoder(run.folder / _stored_name(encoder), None)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        warn(f"{error} It is made again.")
+        return None
+
+
+def store_encoder(encoder, run, error):
+    """Keep a fitted encoder beside its checkpoints.
+
+    Parameters
+    ----------
+    encoder : MDJPTEncoder
+        Fitted.
+    run : Run
+        The folder.
+    error : FloatingPointError or None
+        Why the training ended early: then these are its last good weights.
+    """
+    name = _stored_name(encoder)
+    if error is not None:
+        name = "last-good.safetensors"
+    elif encoder.interrupted_:
+        return
+    try:
+        encoder.save(run.folder / name)
+    except OSError as problem:
+        warn(
+            f"The fitted encoder could not be written into {str(run.folder)!r} "
+            f"({problem})."
+        )
+
+
+def _stored_name(encoder):
+    kind = "standardized" if encoder.standardize else "raw"
+    return f"encoder-{encoder.feature}-{kind}.safetensors"
