@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,21 +21,19 @@ from .._torch import (
     seeded_torch,
     torch_threads,
 )
-from .._validation import check_option, check_y, count_values, warn
-from ..nn import HybridEncoder
+from .._validation import check_option, check_y, count_values
 from ..windows._inputs import as_windows, is_array
 from ..windows._reader import CanonicalReader
 from ._callbacks import SharesLoggers
-from ._files import load_encoder, save_encoder, store_encoder
+from ._files import load_encoder, make_module, save_encoder, store_encoder
 from ._hub import download, push
 from ._losses import mean_losses
 from ._pairs import PairBatches, pair_columns
 from ._parameters import check_parameters, parameters_of
 from ._pretrain import Pretrained, find_run, pretrain, without_loggers
 from ._processes import join_processes
-from ._saved import SavedEncoder, Seen
+from ._saved import Seen
 from ._transform import extract_features, pooled_statistics
-from ._weights import load_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -514,7 +511,7 @@ list of mne.Epochs or braindecode dataset
             contextlib.ExitStack() as held,
         ):
             with seeded_torch(seeds[0]):
-                module, file = self._make_module()
+                module, file = make_module(self)
             parameters = {name: getattr(self, name) for name in parameters_of("stored")}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
@@ -579,42 +576,6 @@ list of mne.Epochs or braindecode dataset
         if made.error is not None:
             raise made.error
         return features
-
-    def _make_module(self, file=None):
-        """Build the network; its weights from the file if there is one."""
-        if self.weights is None:
-            config = {
-                name: getattr(self, name) for name in parameters_of("architecture")
-            }
-            config["variant"] = self.variant or "paper"
-            return HybridEncoder(**config | self._behaviour()), None
-        if file is None:
-            file = SavedEncoder(self.weights, self.released_activation)
-        if self.variant not in (None, file.config["variant"]):
-            raise ValueError(
-                f"variant={self.variant!r}, but {str(self.weights)!r} holds weights of "
-                f"variant {file.config['variant']!r}; leave variant=None."
-            )
-        # Its initial weights are replaced at once: they are no reason to draw from
-        # torch's global generator.
-        with torch.random.fork_rng(devices=[]):
-            module = HybridEncoder(**file.config | self._behaviour())
-        load_parameters(module, file.state_dict, str(self.weights))
-        for name in ("window_norm", "subject_norm"):
-            stored = file.parameters.get(name, getattr(self, name))
-            if stored != getattr(self, name):
-                warn(
-                    f"{str(self.weights)!r} was trained with {name}={stored!r}, but "
-                    f"{name}={getattr(self, name)!r} is set."
-                )
-        return module, file
-
-    def _behaviour(self):
-        return {
-            "feature": self.feature,
-            "subject_norm": self.subject_norm,
-            "chunk_size": self.chunk_size,
-        }
 
     def _read(self, X, module, parameters):
         """Return X as windows and a checked reader of them."""

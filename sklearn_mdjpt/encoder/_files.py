@@ -4,9 +4,42 @@ import torch
 
 from .._torch import compile_blocks, plain_torch, resolve_device
 from .._validation import list_some, warn
+from ..nn import HybridEncoder
 from ._parameters import check_parameters, parameters_of
 from ._saved import SavedEncoder, file_metadata
-from ._weights import write_weights
+from ._weights import load_parameters, write_weights
+
+
+def make_module(encoder, file=None):
+    """Build the network; its weights from the file if there is one."""
+    names = ("feature", "subject_norm", "chunk_size")
+    behaviour = {name: getattr(encoder, name) for name in names}
+    if encoder.weights is None:
+        config = {
+            name: getattr(encoder, name) for name in parameters_of("architecture")
+        }
+        config["variant"] = encoder.variant or "paper"
+        return HybridEncoder(**config | behaviour), None
+    if file is None:
+        file = SavedEncoder(encoder.weights, encoder.released_activation)
+    if encoder.variant not in (None, file.config["variant"]):
+        raise ValueError(
+            f"variant={encoder.variant!r}, but {str(encoder.weights)!r} holds weights "
+            f"of variant {file.config['variant']!r}; leave variant=None."
+        )
+    # Its initial weights are replaced at once: they are no reason to draw from
+    # torch's global generator.
+    with torch.random.fork_rng(devices=[]):
+        module = HybridEncoder(**file.config | behaviour)
+    load_parameters(module, file.state_dict, str(encoder.weights))
+    for name in ("window_norm", "subject_norm"):
+        stored = file.parameters.get(name, getattr(encoder, name))
+        if stored != getattr(encoder, name):
+            warn(
+                f"{str(encoder.weights)!r} was trained with {name}={stored!r}, but "
+                f"{name}={getattr(encoder, name)!r} is set."
+            )
+    return module, file
 
 
 def save_encoder(encoder, path, seen):
@@ -51,7 +84,7 @@ def load_encoder(cls, path, overrides):
     encoder = cls(weights=path, **file.parameters | overrides)
     check_parameters(encoder)
     with plain_torch():
-        module, _ = encoder._make_module(file)
+        module, _ = make_module(encoder, file)
         if encoder.subject_norm == "train":
             module.set_statistics(file.statistics())
         encoder.module_ = module.to(resolve_device(encoder.device)).eval()
