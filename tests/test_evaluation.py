@@ -1,5 +1,6 @@
 """Protocols and their tables: right numbers, nothing that leaks, nothing done twice."""
 
+import functools
 import warnings
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from sklearn.metrics import (
 from sklearn.model_selection import KFold, LeaveOneGroupOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback
 
 from sklearn_mdjpt import (
@@ -543,6 +545,16 @@ def test_fitted_encoders_bring_their_weights(windows, three_sets):
     _, trained = few_shot(mdjpt_model(max_epochs=3), windows, source=other, **options)
     scores = [name for name in brought if name.startswith("score_")]
     np.testing.assert_array_equal(brought[scores], trained[scores])
+
+
+def test_assert_unseen_looks_into_functions(windows):
+    encoder = tiny_encoder().fit(windows)
+    bound = FunctionTransformer(encoder.transform)
+    closed = FunctionTransformer(lambda X: encoder.transform(X))
+    partial = FunctionTransformer(functools.partial(MDJPTEncoder.transform, encoder))
+    for step in (bound, closed, partial):
+        with pytest.raises(ValueError, match="pre-trained on"):
+            assert_unseen(make_pipeline(step, LogisticRegression()), windows)
 
 
 def test_assert_unseen_passes_others(windows, three_sets):

@@ -121,7 +121,7 @@ def _inner(model):
 
 def _predicts_the_most_probable(model):
     """Whether there is no need to encode windows twice, for labels and for scores."""
-    from ..baselines._pipelines import BraindecodeClassifier
+    from ..baselines._braindecode import BraindecodeClassifier
     from ..classifier._estimator import MDJPTClassifier
 
     return type(model) in (MDJPTClassifier, BraindecodeClassifier)

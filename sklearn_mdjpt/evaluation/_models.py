@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import inspect
+import types
 import warnings
 from typing import TYPE_CHECKING, Literal
 
-from sklearn.base import clone, is_clusterer, is_regressor
+from sklearn.base import clone, is_classifier, is_clusterer, is_regressor
 from sklearn.frozen import FrozenEstimator
 
 from .._identity import say_what_may_be_one
+from .._io._code import find_installed
 from .._io._fingerprint import fingerprint, signals, without_made_up_names
 from .._validation import list_some
 from ..classifier._estimator import MDJPTClassifier
@@ -64,7 +69,11 @@ def name_models(models):
 
 def check_heads(models):
     """Raise unless all models predict classes."""
-    without = [name for name, model in models.items() if not hasattr(model, "predict")]
+    # A StackingClassifier has no predict before it is fitted.
+    without = [
+        name for name, model in models.items()
+        if not hasattr(model, "predict") and not is_classifier(model)
+    ]  # fmt: skip
     if without:
         raise ValueError(
             f"Models without predict: {list_some(without)}. Put a classifier behind "
@@ -98,6 +107,33 @@ def find_encoders(model):
         return {}
     params = model.get_params(deep=True)
     return {k: v for k, v in params.items() if isinstance(v, MDJPTEncoder)}
+
+
+def _encoders_in_functions(model):
+    """Return the encoders of a model, also those that its functions use.
+
+    ``FunctionTransformer(encoder.transform)`` is an example of such a function.
+    """
+    found = {}
+    waiting = [model]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in found:
+            continue
+        found[id(value)] = value
+        if isinstance(value, functools.partial):
+            waiting += [value.func, *value.args, *value.keywords.values()]
+        elif isinstance(value, types.MethodType):
+            waiting += [value.__self__, value.__func__]
+        elif isinstance(value, types.FunctionType) and not find_installed(value):
+            with contextlib.suppress(ValueError):  # a variable without a value yet
+                inside = inspect.getclosurevars(value)
+                waiting += [*inside.nonlocals.values(), *inside.globals.values()]
+        elif hasattr(value, "get_params") and not isinstance(value, type):
+            waiting += value.get_params(deep=True).values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return [value for value in found.values() if isinstance(value, MDJPTEncoder)]
 
 
 def replace_encoders(model, change):
@@ -244,7 +280,7 @@ def assert_unseen(
     """
     tested = dict.fromkeys(X.groups("subject"))
     found = ""
-    for encoder in find_encoders(model).values():
+    for encoder in _encoders_in_functions(model):
         seen = _seen(encoder)
         if seen is None:
             continue

@@ -217,7 +217,8 @@ class EEGWindows:
             longest = (trials["stop"] - trials["start"]).max()
             raise ValueError(
                 f"No window of {window_seconds} s fits into any of {n_trials} trials "
-                f"of {len(recordings)} recordings; the longest one has {longest:.3g} s."
+                f"of {len(recordings)} recordings; the longest one has {longest:.3g} s"
+                f"{', but bad spans and cuts lie in it' * (n_short < n_trials)}."
             )
         if n_short:
             warn_short_trials(n_short, n_trials, window_seconds, with_short)
@@ -287,6 +288,8 @@ class EEGWindows:
         ValueError
             Duplicate channel names, wrong lengths, ``sfreq <= 0``, X not 3-D.
         """
+        if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+            X = X.astype(float).filled(np.nan)  # which is refused where it is used
         X = X if isinstance(X, np.ndarray) else np.asarray(X)
         if X.ndim != 3:
             raise ValueError(
