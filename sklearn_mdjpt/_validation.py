@@ -27,7 +27,9 @@ _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\0\ufeff\u200
 
 
 # Packages whose lines call ours: a warning there tells the user nothing.
-_NOT_THE_USERS = {__name__.partition(".")[0], "sklearn", "joblib", "contextlib"}
+_NOT_THE_USERS = {
+    __name__.partition(".")[0], "sklearn", "joblib", "contextlib", "torch", "skorch",
+}  # fmt: skip
 
 # Blank, and how NumPy and pandas spell what is missing among texts.
 _MISSING = {"", "nan", "<NA>", "NaT"}

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from inspect import signature
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording, concat_windows
 from sklearn_mdjpt.channels import CANONICAL_CHANNELS
 from sklearn_mdjpt.datasets import make_emotion_windows
+from sklearn_mdjpt.encoder._parameters import PARAMETERS
 from sklearn_mdjpt.encoder._transform import statistics_rows
 
 TINY = {
@@ -79,6 +81,12 @@ def test_init_only_stores_parameters():
     assert vars(encoder) == marks
     assert MDJPTEncoder.small(lr=0.5).lr == 0.5
     assert MDJPTEncoder.small().hidden_dim < MDJPTEncoder().hidden_dim
+
+
+def test_every_parameter_is_in_the_table():
+    assert list(PARAMETERS) == list(signature(MDJPTEncoder).parameters)
+    known = {"architecture", "stored", "training", "transform", "speed"}
+    assert all(known.issuperset(one.groups) for one in PARAMETERS.values())
 
 
 def test_clone_params_pickle_refit(mixed_windows):
@@ -480,7 +488,7 @@ def test_history_and_progress(mixed_windows, capsys):
 
 
 def test_a_long_training_is_announced(mixed_windows, monkeypatch):
-    import sklearn_mdjpt.encoder._pretrain as net
+    import sklearn_mdjpt.encoder._progress as net
 
     monkeypatch.setattr(net, "_LONG_SECONDS", 1e-6)
     with pytest.warns(
