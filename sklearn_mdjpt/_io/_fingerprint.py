@@ -38,7 +38,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from .._identity import is_made_up
-from ..windows._recording import Recording, WindowStack
+from ..windows._recording import Recording
+from ..windows._stack import WindowStack
 from ..windows._windows import EEGWindows
 from ._code import (
     PACKAGE,

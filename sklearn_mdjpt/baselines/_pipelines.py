@@ -30,8 +30,8 @@ from ..features._compose import WindowFeatures
 from ..features._entropy import DifferentialEntropy
 from ..features._smoothing import LDSSmoother, SubjectScaler
 from ..windows._inputs import as_windows, is_array
+from ..windows._mne import head_montage
 from ..windows._reader import CanonicalReader
-from ..windows._recording import head_montage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
