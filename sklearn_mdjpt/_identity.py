@@ -7,13 +7,12 @@ rule, but the spelling of another table.
 
 import re
 import uuid
-import warnings
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
-from ._validation import join_ids, list_some
+from ._validation import join_ids, list_some, warn
 
 IDS = {
     "dataset": (),
@@ -103,15 +102,13 @@ def say_what_is_hidden(table, level):
     )
 
 
-def warn_of_unnamed(tables, *, stacklevel):
+def warn_of_unnamed(tables):
     """Warn where sets that are put together may hold the same people.
 
     Parameters
     ----------
     tables : list of DataFrame
         The metadata of each part.
-    stacklevel : int
-        Of the warning.
     """
     table = pd.concat(
         [part[["dataset", "subject", "stimulus"]].drop_duplicates() for part in tables],
@@ -119,16 +116,15 @@ def warn_of_unnamed(tables, *, stacklevel):
     )
     text = say_what_is_hidden(table, "subject")
     if text:
-        warnings.warn(text, stacklevel=stacklevel + 1)
+        warn(text)
     for level in ("subject", "stimulus"):
         ids = pd.concat([_ids(part, level, k) for k, part in enumerate(tables)])
         alike = _spelled_twice(ids)
         if alike:
-            warnings.warn(
+            warn(
                 f"{plural(level).capitalize()} of one dataset differ in zeros or "
                 f"capitals only, and count as several: {list_some(alike, 3)}. If they "
-                "are the same, spell them alike.",
-                stacklevel=stacklevel + 1,
+                "are the same, spell them alike."
             )
 
 

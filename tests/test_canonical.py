@@ -6,8 +6,12 @@ import pytest
 from sklearn_mdjpt import EEGWindows, Recording
 from sklearn_mdjpt._io._cache import BoundedCache
 from sklearn_mdjpt.channels import channel_matrix
+from sklearn_mdjpt.windows import _recording, _stack
 from sklearn_mdjpt.windows._reader import CanonicalReader
 from sklearn_mdjpt.windows._resampling import resample
+
+# Where each kind is resampled.
+HOMES = {"recording": _recording, "stack": _stack}
 
 CAP = ["Fp1", "Fz", "C3", "Cz", "M1", "C4", "Pz", "O2"]
 
@@ -103,8 +107,7 @@ def test_windows_normalised_each_by_itself(outliers):
 
 @pytest.mark.parametrize("kind", ["recording", "stack"])
 def test_each_recording_is_resampled_once_in_any_order(kind, tmp_path, monkeypatch):
-    import sklearn_mdjpt.windows._recording as module
-
+    module = HOMES[kind]
     calls = []
     monkeypatch.setattr(module, "resample", lambda *a: calls.append(1) or resample(*a))
     _, X = make_windows(kind, 200.0, tmp_path)
@@ -120,8 +123,7 @@ def test_what_finds_no_room_in_the_cache_does_not_drop_the_others(
     kind, tmp_path, monkeypatch
 ):
     """Two recordings that took turns in the cache were resampled in every batch."""
-    import sklearn_mdjpt.windows._recording as module
-
+    module = HOMES[kind]
     _, X = make_windows(kind, 200.0, tmp_path)
     whole = CanonicalReader(X).read(np.arange(len(X)))
 

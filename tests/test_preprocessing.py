@@ -20,7 +20,7 @@ from sklearn_mdjpt.preprocessing import (
     find_bad_channels,
     interpolate_channels,
 )
-from sklearn_mdjpt.windows._recording import info_positions
+from sklearn_mdjpt.windows._mne import info_positions
 
 NAMES = list(MONTAGES["deap32"])
 needs_icalabel = pytest.mark.skipif(

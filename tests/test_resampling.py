@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import sklearn_mdjpt.windows._recording as recordings_module
 from sklearn_mdjpt import EEGWindows, Recording
 from sklearn_mdjpt._io._cache import BoundedCache
+from sklearn_mdjpt.windows import _recording, _stack
 from sklearn_mdjpt.windows._reader import CanonicalReader
 from sklearn_mdjpt.windows._resampling import resample, resample_cuts
 
@@ -95,9 +95,11 @@ def test_windows_read_do_not_depend_on_the_cache(kind, sfreq, dtype, monkeypatch
     X = make()
     rows = np.random.default_rng(0).permutation(len(X))
     cached = CanonicalReader(X).read(rows)
-    monkeypatch.setattr(recordings_module, "cache", BoundedCache(1))
+    full = BoundedCache(1)
+    for module in (_recording, _stack):
+        monkeypatch.setattr(module, "cache", full)
     reader = CanonicalReader(make())
     np.testing.assert_array_equal(reader.read(rows), cached)
     one_by_one = np.concatenate([reader.read(rows[i : i + 1]) for i in range(len(X))])
     np.testing.assert_array_equal(one_by_one, cached)
-    assert recordings_module.cache.n_bytes == 0
+    assert full.n_bytes == 0

@@ -9,12 +9,12 @@ import collections
 import contextlib
 import mmap
 import os
-import warnings
 import weakref
 from pathlib import Path
 
 import numpy as np
 
+from .._validation import warn
 from ._cache import BoundedCache
 from ._files import file_stamp, same_stamp
 
@@ -194,11 +194,10 @@ class DecodedSignal(SignalInFile):
         signal.flags.writeable = False
         self._n_decoded += 1
         if self._n_decoded == _MANY_TIMES:
-            warnings.warn(
+            warn(
                 f"{self.filename!r} is decoded for the {_MANY_TIMES}th time: the files "
                 "in use do not fit into memory together. EEGWindows.save(folder) and "
-                "EEGWindows.open(folder) read windows without decoding.",
-                stacklevel=2,
+                "EEGWindows.open(folder) read windows without decoding."
             )
         return signal
 

@@ -34,8 +34,8 @@ from ..channels._montage import ChosenChannels, CommonChannels
 from ..classifier._net import check_training_parameters, finish_training, net_settings
 from ..encoder._callbacks import SharesLoggers
 from ..windows._inputs import as_windows, is_array
+from ..windows._mne import head_montage
 from ..windows._reader import CanonicalReader
-from ..windows._recording import head_montage
 from ._braindecode_net import (
     BaselineNet,
     WindowDataset,

@@ -28,12 +28,9 @@ from .._validation import (
 )
 from ..windows._edf_gaps import refuse_gaps
 from ..windows._marks import annotation_marks, is_mark, join_marks, make_marks
-from ..windows._recording import (
-    Recording,
-    describe_overlap,
-    info_positions,
-    pick_good_eeg,
-)
+from ..windows._mne import info_positions, pick_good_eeg
+from ..windows._recording import Recording
+from ..windows._trials import describe_overlap
 from ._reading import check_root, contents, read_all
 
 if TYPE_CHECKING:

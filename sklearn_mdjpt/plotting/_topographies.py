@@ -10,7 +10,7 @@ import pandas as pd
 from .._drawing import DIVERGING, SEQUENTIAL, several_axes
 from .._validation import list_some
 from ..channels._channels import template_positions
-from ..windows._recording import head_montage
+from ..windows._mne import head_montage
 from ._matrices import row_names
 
 if TYPE_CHECKING:

@@ -22,13 +22,9 @@ from ..windows._marks import (
     matching_pieces,
     span_samples,
 )
-from ..windows._recording import (
-    check_trials,
-    head_montage,
-    info_positions,
-    read_trials,
-)
+from ..windows._mne import head_montage, info_positions, read_trials
 from ..windows._resampling import bridge_gaps, resample
+from ..windows._trials import check_trials
 from ._bad_channels import (
     AMPLITUDE_RULES,
     FLAT,
@@ -216,7 +212,7 @@ def clean_recording(
             "makes one."
         )
     refuse_gaps(raw)
-    trials = read_trials(raw, trials, stacklevel=3)
+    trials = read_trials(raw, trials)
     trials = check_trials(trials, raw.n_times / raw.info["sfreq"])
     if not len(trials):
         raise ValueError("trials is empty; None takes the recording as one trial.")

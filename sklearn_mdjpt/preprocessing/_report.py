@@ -259,7 +259,7 @@ class CleaningReport:
     def _plot_components(self, figure):
         import mne
 
-        from ..windows._recording import head_montage
+        from ..windows._mne import head_montage
 
         info = mne.create_info(self.ch_names, 100.0, "eeg", verbose="error")
         montage = head_montage(self.ch_names, np.array(self.positions))

@@ -1,15 +1,16 @@
 """Windows to braindecode's datasets and back."""
 
-import warnings
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from .._grouping import combine_groups, rows_of_groups
-from .._validation import list_some
+from .._identity import make_up_name
+from .._validation import check_ids, list_some, warn
+from ._construct import join_windows
 from ._marks import GRACE, annotation_marks, clear_epochs, mark_codes
-from ._recording import info_positions, make_info
+from ._mne import info_positions, make_info
 
 # braindecode's columns: where windows lie, and what is to be predicted.
 _PLACES = ("i_window_in_trial", "i_start_in_trial", "i_stop_in_trial")
@@ -51,6 +52,39 @@ def read_parts(concat_dataset):
             )
         source = part.raw if source is None else source
         yield _read_part(k, part, source, _as_table(table))
+
+
+def read_dataset(cls, concat_dataset, dataset=None):
+    """Take the windows of a dataset; see `EEGWindows.from_braindecode`.
+
+    Parameters
+    ----------
+    cls : type
+        EEGWindows.
+    concat_dataset : BaseConcatDataset
+        The dataset.
+    dataset : str, default=None
+        Its name.
+
+    Returns
+    -------
+    windows : EEGWindows
+        All of them.
+    clear : ndarray of bool, shape (n_windows,)
+        Which ones no mark touches.
+    """
+    unnamed = make_up_name()
+    parts, clear = [], []
+    for arguments in read_parts(concat_dataset):
+        clear.append(arguments.pop("clear"))
+        named = arguments.pop("dataset", None) if dataset is None else dataset
+        named = check_ids(named, len(arguments["X"]), "dataset")
+        named[pd.isna(named)] = unnamed
+        parts.append(cls.from_arrays(**arguments | {"dataset": named}))
+    if not parts:
+        raise ValueError("The braindecode dataset has no parts.")
+    joined = cls(*join_windows(parts, [part.metadata for part in parts]))
+    return joined, np.concatenate(clear)
 
 
 def _as_table(metadata):
@@ -245,11 +279,10 @@ def _place_rate(table, sfreq, n_times):
 def _warn_of_unplaced(trial, onset):
     unplaced = np.isnan(onset)
     if unplaced.any():
-        warnings.warn(
+        warn(
             f"{unplaced.sum()} windows have no onset: the first windows of their "
             f"trials ({list_some(dict.fromkeys(trial[unplaced]))}) were dropped, and "
-            "where these began is not known.",
-            stacklevel=4,
+            "where these began is not known."
         )
 
 

@@ -6,10 +6,11 @@ each record of a file says in its first annotation when it began.
 
 import os
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
+
+from .._validation import warn
 
 _SAMPLE_BYTES = {"EDF+D": 2, "BDF+D": 3}
 # For each channel: what is in the header before the number of its samples.
@@ -120,8 +121,7 @@ def _read_begins(path, n_header, n_bytes, channel):
 
 
 def _warn_of_unknown(path, kind):
-    warnings.warn(
+    warn(
         f"{str(path)!r} may have gaps ({kind}), but its records do not say when they "
-        "began: it is read as if there were none.",
-        stacklevel=4,
+        "began: it is read as if there were none."
     )

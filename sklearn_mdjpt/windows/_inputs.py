@@ -7,6 +7,9 @@ import numpy as np
 
 from .._validation import check_numeric, check_sfreq
 from ..channels._channels import CANONICAL_CHANNELS
+from ._braindecode import read_dataset
+from ._construct import COLUMNS
+from ._epochs import read_epochs
 from ._flaws import refuse_array_flaws, refuse_flaws
 from ._windows import EEGWindows
 
@@ -42,13 +45,10 @@ mne.Epochs, or braindecode BaseConcatDataset
     if isinstance(X, EEGWindows):
         windows = X
     elif _is_epochs(X) or (isinstance(X, list | tuple) and X and _is_epochs(X[0])):
-        given = dict.fromkeys(
-            ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
-        )
         # Rows stay as they are: a mark is for who makes the windows to heed.
-        windows, *_ = EEGWindows._from_epochs(X, given=given)
+        windows, *_ = read_epochs(EEGWindows, X, dict.fromkeys(COLUMNS))
     elif _is_braindecode(X):
-        windows, _ = EEGWindows._from_braindecode(X)
+        windows, _ = read_dataset(EEGWindows, X)
     else:
         windows = _from_array(X, ch_names, sfreq)
     if not len(windows):

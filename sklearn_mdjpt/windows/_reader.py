@@ -1,17 +1,17 @@
 """Reading windows as the encoder sees them: 60 channels, 125 Hz, one scale."""
 
 import hashlib
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._validation import list_some
+from .._validation import list_some, warn
 from ..channels._channels import CANONICAL_CHANNELS, CANONICAL_SFREQ, channel_matrix
+from ._amplitude import OUTLIER_FACTOR
 from ._flaws import refuse_flaws
-from ._recording import CACHED_SAMPLES, OUTLIER_FACTOR
 from ._resampling import resampled_length
+from ._source import CACHED_SAMPLES
 
 
 class CanonicalReader:
@@ -124,7 +124,7 @@ class CanonicalReader:
                 f"{name} (in {count} recording{'s' * (count > 1)})"
                 for name, count in flat.items()
             )
-            warnings.warn(f"Flat channels: {listed}.", stacklevel=3)
+            warn(f"Flat channels: {listed}.")
 
     def digest(self, row):
         """Return bytes that tell a window's signal, as it was given, from others."""

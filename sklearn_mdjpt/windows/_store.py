@@ -23,7 +23,8 @@ from .. import __version__
 from .._io._columns import COLUMN_ARRAYS, decode_table, encode_table, plain, smallest
 from .._io._files import sync_folder, temporary_name, write_file
 from .._validation import check_path, home_hint
-from ._recording import Recording, WindowStack
+from ._recording import Recording
+from ._stack import WindowStack
 
 _INDEX = "index.json"
 _FORMAT = "sklearn_mdjpt windows"

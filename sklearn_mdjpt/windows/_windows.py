@@ -9,43 +9,34 @@ and cuts windows from the recordings only when they are read.
 from __future__ import annotations
 
 import html
-import warnings
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 import pandas as pd
 
-from .._grouping import combine_groups, rows_of_groups
-from .._identity import IDS, make_up_name, warn_of_unnamed
+from .._grouping import combine_groups
+from .._identity import IDS
 from .._validation import (
     as_array,
     as_id,
-    check_ch_names,
-    check_column,
-    check_ids,
-    check_labels,
-    check_numeric,
-    check_onsets,
     check_sfreq,
-    join_ids,
     list_some,
     merge_rates,
     show_rates,
-    strip_cells,
 )
-from ._braindecode import make_dataset, read_parts
+from ._braindecode import make_dataset, read_dataset
+from ._construct import (
+    cut_recordings,
+    group_name,
+    join_windows,
+    leave_out_marked,
+    stack_arrays,
+)
 from ._content import signals, without_made_up_names
-from ._marks import clear_epochs, epoch_spans, mark_codes
+from ._epochs import make_epochs, read_epochs, warn_of_overlap
+from ._indexing import rows_of_index
 from ._reader import CanonicalReader
-from ._recording import (
-    Recording,
-    WindowStack,
-    describe_overlap,
-    info_positions,
-    make_info,
-    number_trials,
-    warn_short_trials,
-)
+from ._recording import Recording
 from ._store import read_store, write_store
 
 if TYPE_CHECKING:
@@ -56,8 +47,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
     from .._typing import Epochs, PathLike
-
-_COLUMNS = ("dataset", "subject", "session", "trial", "stimulus", "onset", "label")
+    from ._stack import WindowStack
 
 
 class EEGWindows:
@@ -173,72 +163,7 @@ class EEGWindows:
             If no trial is long enough for a window, or a trial id appears twice in a
             session.
         """
-        recordings = _list_recordings(recordings)
-        for value, name in (
-            (window_seconds, "window_seconds"),
-            (stride_seconds, "stride_seconds"),
-        ):
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value!r}.")
-        unnamed = make_up_name()
-        columns = {name: [] for name in ("trial", "stimulus", "label", "onset")}
-        extras, source_index, starts = [], [], []
-        lengths = np.empty(len(recordings), np.int64)
-        n_short = n_trials = 0
-        with_short = []
-        for k, (recording, ids) in enumerate(
-            zip(recordings, number_trials(recordings), strict=True)
-        ):
-            length = lengths[k] = round(window_seconds * recording.sfreq)
-            if length < 1:
-                raise ValueError(
-                    f"A window of {window_seconds} s holds no sample at "
-                    f"{recording.sfreq:g} Hz."
-                )
-            table = recording.trials
-            further = table.drop(
-                columns=["trial", "start", "stop", "stimulus", "label"]
-            )
-            onsets = []
-            for start, stop in zip(table["start"], table["stop"], strict=True):
-                onsets.append(_onsets(start, stop, recording, length, stride_seconds))
-                n_trials += 1
-                if round((stop - start) * recording.sfreq) < length:
-                    n_short += 1
-                    with_short.append(recording)
-            rows = np.repeat(np.arange(len(table)), [len(some) for some in onsets])
-            onsets = np.concatenate(onsets) if onsets else np.zeros(0)
-            begin = table["start"].to_numpy(float)[rows]
-            starts.append(_first_samples(begin, onsets, recording, length))
-            source_index.append(np.full(len(rows), k))
-            columns["onset"].append(onsets)
-            columns["trial"].append(np.array(ids, dtype=object)[rows])
-            for name in ("stimulus", "label"):
-                columns[name].append(table[name].to_numpy(dtype=object)[rows])
-            extras.append(further.iloc[rows])
-        index = _concatenate(source_index, int)
-        if not len(index):
-            trials = pd.concat([recording.trials for recording in recordings])
-            longest = (trials["stop"] - trials["start"]).max()
-            raise ValueError(
-                f"No window of {window_seconds} s fits into any of {n_trials} trials "
-                f"of {len(recordings)} recordings; the longest one has {longest:.3g} s"
-                f"{', but bad spans and cuts lie in it' * (n_short < n_trials)}."
-            )
-        if n_short:
-            warn_short_trials(n_short, n_trials, window_seconds, with_short)
-        metadata = _make_metadata(
-            len(index),
-            dataset=[recordings[k].dataset or unnamed for k in index],
-            subject=[recordings[k].subject for k in index],
-            session=[recordings[k].session for k in index],
-            **{name: np.concatenate(parts) for name, parts in columns.items()},
-            extra=pd.concat(extras, ignore_index=True),
-        )
-        warn_of_unnamed([metadata], stacklevel=2)
-        return cls(
-            recordings, index, _concatenate(starts, int), lengths[index], metadata
-        )
+        return cls(*cut_recordings(recordings, window_seconds, stride_seconds))
 
     @classmethod
     def from_arrays(
@@ -293,32 +218,12 @@ class EEGWindows:
         ValueError
             Duplicate channel names, wrong lengths, ``sfreq <= 0``, X not 3-D.
         """
-        if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-            X = X.astype(float).filled(np.nan)  # which is refused where it is used
-        X = X if isinstance(X, np.ndarray) else np.asarray(X)
-        if X.ndim != 3:
-            raise ValueError(
-                f"X must have shape (n_windows, n_channels, n_times), got {X.shape}."
-            )
-        check_numeric(X, "X")
-        sfreq = check_sfreq(sfreq)
-        ch_names = check_ch_names(ch_names, X.shape[1])
-        n = len(X)
-        metadata = _make_metadata(
-            n, subject=subject, dataset=dataset, session=session, trial=trial,
-            stimulus=stimulus, onset=onset, label=y, extra=extra,
-        )  # fmt: skip
-        warn_of_unnamed([metadata], stacklevel=2)
-        keys = list(
-            zip(*(metadata[c] for c in ("dataset", "subject", "session")), strict=True)
-        )
-        codes = pd.factorize(pd.Series(keys, dtype=object))[0]
-        sources, starts = [], np.empty(n, np.int64)
-        for rows in rows_of_groups(codes):
-            sources.append(WindowStack(X, rows, ch_names, sfreq, positions))
-            starts[rows] = np.arange(len(rows))
-        n_times = np.full(n, X.shape[2], np.int64)
-        return cls(sources, codes.astype(np.int64), starts, n_times, metadata)
+        columns = {
+            "subject": subject, "dataset": dataset, "session": session,
+            "trial": trial, "stimulus": stimulus, "onset": onset, "label": y,
+            "extra": extra,
+        }  # fmt: skip
+        return cls(*stack_arrays(X, ch_names, sfreq, positions, columns))
 
     @classmethod
     def from_epochs(
@@ -365,95 +270,16 @@ class EEGWindows:
         --------
         EEGWindows.to_epochs : The way back.
         """
-        windows, clear, spans = cls._from_epochs(
+        windows, clear, spans = read_epochs(
+            cls,
             epochs,
-            given={
+            {
                 "dataset": dataset, "subject": subject, "session": session,
                 "trial": trial, "stimulus": stimulus, "onset": onset, "label": y,
             },
         )  # fmt: skip
-        _warn_of_overlap(spans[clear], windows._metadata[clear])
-        return windows._without_marked(clear, "epochs", stacklevel=3)
-
-    def _without_marked(self, clear, what, *, stacklevel):
-        """Leave out windows that are not clear of marks, and say so."""
-        if clear.all():
-            return self
-        n_marked = (~clear).sum()
-        some = (
-            f"{n_marked} of {len(clear)} {what} lie in a bad span, across a cut, or "
-            f"begin at a mark ({list_some(np.flatnonzero(~clear), 4)})"
-        )
-        if not clear.any():
-            raise ValueError(f"{some}; none is left.")
-        warnings.warn(f"{some}; they are left out.", stacklevel=stacklevel + 1)
-        return self[clear]
-
-    @classmethod
-    def _from_epochs(cls, epochs, *, given):
-        """Return windows of all epochs, which no mark touches, and where they lie."""
-        import mne
-
-        parts = list(epochs) if isinstance(epochs, list | tuple) else [epochs]
-        for part in parts:
-            if not isinstance(part, mne.BaseEpochs):
-                raise TypeError(
-                    "epochs must be mne.Epochs or a list of them, got "
-                    f"{type(part).__name__}."
-                )
-        if not parts:
-            raise ValueError("epochs is an empty list.")
-        # scikit-learn turns Epochs into a list of single ones, in any order: those of
-        # one montage, rate and length are joined again.
-        blocks, metadata, first, clear, spans = {}, [], 0, [], []
-        for k, part in enumerate(parts):
-            picks = mne.pick_types(part.info, eeg=True, exclude="bads")
-            if not len(picks):
-                raise ValueError(
-                    "The Epochs have no good EEG channel; their channel types are "
-                    f"{list_some(sorted(set(part.get_channel_types())))}."
-                )
-            if part.info["projs"] and not part.proj:
-                part = part.copy().load_data().apply_proj(verbose="error")
-            names = tuple(part.ch_names[i] for i in picks)
-            positions = info_positions(part.info)[picks]
-            data = part.get_data(picks=picks, copy=False, verbose="error")
-            key = (names, positions.tobytes(), part.info["sfreq"], data.shape[2])
-            arrays, places, _ = blocks.setdefault(key, ([], [], positions))
-            arrays.append(data)
-            places.append(np.arange(first, first + len(data)))
-            first += len(data)
-            metadata.append(_epochs_metadata(part))
-            clear.append(clear_epochs(part))
-            spans.append(_epoch_table(k, part))
-        table = pd.concat(metadata, ignore_index=True)
-        columns = {
-            name: values if values is not None or name not in table else table[name]
-            for name, values in given.items()
-        }
-        extra = table.drop(columns=[name for name in _COLUMNS if name in table])
-        meta = _make_metadata(len(table), **columns, extra=extra)
-        _warn_of_dropped(parts, meta)
-
-        windows, order = [], []
-        for (names, _, sfreq, _), (arrays, places, positions) in blocks.items():
-            data = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
-            order.append(np.concatenate(places))
-            rows = meta.iloc[order[-1]]
-            windows.append(
-                cls.from_arrays(
-                    data,
-                    ch_names=names,
-                    sfreq=sfreq,
-                    positions=positions,
-                    subject=rows["subject"],
-                    dataset=rows["dataset"],
-                    session=rows["session"],
-                )
-            )
-        joined = concat_windows(windows)[np.argsort(np.concatenate(order))]
-        joined._metadata = meta
-        return joined, np.concatenate(clear), pd.concat(spans, ignore_index=True)
+        warn_of_overlap(spans[clear], windows._metadata[clear])
+        return leave_out_marked(windows, clear, "epochs")
 
     def to_epochs(self) -> list[mne.EpochsArray]:
         """Make `mne.Epochs` of the windows, one for each montage, rate and length.
@@ -490,41 +316,7 @@ class EEGWindows:
         >>> len(epochs["b"])
         2
         """
-        import mne
-
-        names = np.array(
-            [
-                "no label" if pd.isna(label) else str(label)
-                for label in self._metadata["label"]
-            ],
-            dtype=object,
-        )
-        # One code for each label in all of the list, so that Epochs can be joined.
-        event_id = {name: k for k, name in enumerate(sorted(set(names)), 1)}
-        cuts, rates = {}, self._rates()
-        for source, rows, starts, n_times in self.blocks():
-            where = None if source.positions is None else source.positions.tobytes()
-            for length in np.unique(n_times):
-                same = n_times == length
-                key = (source.ch_names, where, rates[source.sfreq], int(length))
-                cuts.setdefault(key, []).append((source, rows[same], starts[same]))
-        made = {}
-        for (ch_names, _, _, length), parts in cuts.items():
-            rows = np.sort(np.concatenate([rows for _, rows, _ in parts]))
-            data = np.empty((len(rows), len(ch_names), length))
-            for source, some, starts in parts:
-                data[np.searchsorted(rows, some)] = source.windows(starts, length)
-            codes = [event_id[name] for name in names[rows]]
-            made[rows[0]] = mne.EpochsArray(
-                data,
-                make_info(parts[0][0]),
-                events=np.column_stack([rows, np.zeros_like(rows), codes]),
-                event_id={name: event_id[name] for name in sorted(set(names[rows]))},
-                metadata=self._metadata.iloc[rows].reset_index(drop=True),
-                proj=False,
-                verbose="error",
-            )
-        return [made[first] for first in sorted(made)]
+        return make_epochs(self)
 
     @classmethod
     def from_braindecode(
@@ -566,21 +358,8 @@ class EEGWindows:
         --------
         EEGWindows.to_braindecode : The way back.
         """
-        windows, clear = cls._from_braindecode(concat_dataset, dataset)
-        return windows._without_marked(clear, "windows", stacklevel=3)
-
-    @classmethod
-    def _from_braindecode(cls, concat_dataset, dataset=None):
-        """Return all windows of a dataset, and which of them no mark touches."""
-        unnamed = make_up_name()
-        parts, clear = [], []
-        for arguments in read_parts(concat_dataset):
-            clear.append(arguments.pop("clear"))
-            named = arguments.pop("dataset", None) if dataset is None else dataset
-            named = check_ids(named, len(arguments["X"]), "dataset")
-            named[pd.isna(named)] = unnamed
-            parts.append(cls.from_arrays(**arguments | {"dataset": named}))
-        return concat_windows(parts), np.concatenate(clear)
+        windows, clear = read_dataset(cls, concat_dataset, dataset)
+        return leave_out_marked(windows, clear, "windows")
 
     def to_braindecode(self) -> BaseConcatDataset:
         """Make a braindecode dataset of the windows, one part for each recording.
@@ -767,28 +546,7 @@ class EEGWindows:
             i = range(len(self))[index]
             source = self._sources[self._source_index[i]]
             return source.windows(self._starts[i : i + 1], self._n_times[i])[0]
-        if isinstance(index, slice):
-            rows = np.arange(len(self))[index]
-        else:
-            if isinstance(index, pd.Series) and pd.api.types.is_bool_dtype(index):
-                index = _align_mask(index, len(self))
-            rows = np.asarray(index)
-            if rows.dtype == bool:
-                if rows.shape != self.shape:
-                    raise IndexError(
-                        f"Boolean index has shape {rows.shape}, but there are "
-                        f"{len(self)} windows."
-                    )
-                rows = np.flatnonzero(rows)
-            elif rows.size == 0:
-                rows = rows.astype(int)
-            if rows.ndim != 1 or rows.dtype.kind not in "iu":
-                raise IndexError(
-                    "Index EEGWindows with an int, a slice, an array of ints or a "
-                    f"boolean mask; got {type(index).__name__} of shape {rows.shape} "
-                    f"and dtype {rows.dtype}."
-                )
-            rows = np.arange(len(self))[rows]
+        rows = rows_of_index(index, len(self))
         used, source_index = np.unique(self._source_index[rows], return_inverse=True)
         return type(self)(
             [self._sources[k] for k in used],
@@ -966,7 +724,7 @@ class EEGWindows:
         codes = combine_groups(len(self), *(columns[name] for name in columns))
         first = np.unique(codes, return_index=True)[1]
         rows = columns.iloc[first].itertuples(index=False, name=None)
-        names = [_group_name(by, *row) for row in rows]
+        names = [group_name(by, *row) for row in rows]
         return np.array(names, dtype=str)[codes]
 
     @property
@@ -1146,248 +904,7 @@ def concat_windows(windows: Sequence[EEGWindows] | dict[str, EEGWindows]) -> EEG
                 )
             table["dataset"] = names[i]
         tables.append(table)
-    # The same recording may come in through several parts; it is kept once.
-    sources, place = [], {}
-    index = []
-    for part in parts:
-        new = []
-        for source in part._sources:
-            if id(source) not in place:
-                place[id(source)] = len(sources)
-                sources.append(source)
-            new.append(place[id(source)])
-        index.append(np.asarray(new, int)[part._source_index])
-    _warn_of_shared_trials(parts)
-    warn_of_unnamed(tables, stacklevel=2)
-    with warnings.catch_warnings():
-        # pandas warns that columns which are all missing will one day count.
-        warnings.simplefilter("ignore", FutureWarning)
-        metadata = pd.concat(tables, ignore_index=True)
-    return EEGWindows(
-        sources,
-        np.concatenate(index),
-        np.concatenate([part._starts for part in parts]),
-        np.concatenate([part._n_times for part in parts]),
-        metadata,
-    )
-
-
-def _list_recordings(recordings):
-    if isinstance(recordings, Recording) or hasattr(recordings, "get_data"):
-        recordings = [recordings]
-    recordings = list(recordings)
-    if not recordings:
-        raise ValueError("No recordings were given.")
-    for recording in recordings:
-        if not isinstance(recording, Recording):
-            raise TypeError(
-                "recordings must be Recording objects, got "
-                f"{type(recording).__name__}; Recording.from_raw makes one of a "
-                "Raw."
-            )
-    return recordings
-
-
-def _warn_of_shared_trials(parts):
-    """Warn where one trial id stands for trials of different recordings."""
-    owners = {}
-    clash = set()
-    for part in parts:
-        table = part._metadata
-        whole = table[["dataset", *IDS["trial"]]]
-        rows = np.flatnonzero(~whole.duplicated() & whole["trial"].notna())
-        keys = whole.iloc[rows].itertuples(index=False, name=None)
-        for row, key in zip(rows, keys, strict=True):
-            source = part._sources[part._source_index[row]]
-            other = owners.setdefault(key, source)
-            if other is not source and source.is_continuous and other.is_continuous:
-                clash.add(_group_name("trial", *key))
-    if clash:
-        warnings.warn(
-            f"Trials of different recordings have one id: {list_some(sorted(clash))}. "
-            "Cut all recordings of a session in one call of from_recordings, or give "
-            "trials ids of their own.",
-            stacklevel=3,
-        )
-
-
-def _epoch_table(part, epochs):
-    """Return where epochs lie in their Raw, as far as the times of events tell.
-
-    Those of arrays are numbers, and so they are where `EEGWindows.to_epochs` was.
-    """
-    import mne
-
-    starts, stops = epoch_spans(epochs)
-    given = () if epochs.metadata is None else epochs.metadata.columns
-    counted = len(epochs) > 1 and (np.diff(epochs.events[:, 0]) == 1).all()
-    if isinstance(epochs, mne.EpochsArray) or set(_COLUMNS) <= {*given} or counted:
-        starts = stops = np.full(len(epochs), np.nan)
-    table = {"part": part, "start": starts, "stop": stops}
-    return pd.DataFrame(table | {"sfreq": epochs.info["sfreq"]})
-
-
-def _warn_of_overlap(spans, metadata):
-    """Warn where epochs of one Raw share samples, but are of different trials."""
-    table = spans.join(metadata)
-    table = table[table["trial"].notna() & table["start"].notna()]
-    for _, part in table.groupby("part"):
-        part = part.sort_values("start", kind="stable")
-        trial = combine_groups(
-            len(part), *(part[c] for c in ("dataset", *IDS["trial"]))
-        )
-        # Epochs of one trial that follow each other are one stretch.
-        run = np.cumsum(np.diff(trial, prepend=-1) != 0)
-        runs = part.groupby(run).agg(
-            {"start": "min", "stop": "max", "trial": "first", "label": "first"}
-        )
-        overlap = describe_overlap(
-            runs.set_axis([f"trial {trial!r}" for trial in runs["trial"]]),
-            part["sfreq"].iloc[0],
-        )
-        if overlap:
-            warnings.warn(
-                f"Trials overlap: {overlap}. Windows of both hold the same samples, so "
-                "that a split by trials parts nothing; give epochs that overlap one "
-                "trial (trial=), or choose some that lie apart.",
-                stacklevel=3,
-            )
-            return
-
-
-def _group_name(by, *ids):
-    """Name a group as `EEGWindows.groups` does, of the ids down to its own."""
-    if by == "dataset":
-        return ids[0]
-    if by == "trial":
-        # What it belongs to is a name by itself: without a session, without a place.
-        return f"{join_ids(*ids[:-1])}/{join_ids(ids[-1])}"
-    if by == "session" and pd.isna(ids[1]):
-        return join_ids(ids[0], ids[2])  # then nobody's subject is known
-    return join_ids(*ids)
-
-
-def _align_mask(mask, n_windows):
-    """Return a boolean Series as an array in the order of the windows."""
-    known, labels = pd.RangeIndex(n_windows), mask.index
-    if len(labels) == n_windows and labels.is_unique and known.isin(labels).all():
-        return mask.reindex(known).to_numpy()
-    flaws = {
-        "are missing": known[~known.isin(labels)],
-        "are no window": labels[~labels.isin(known)].unique(),
-        "occur several times": labels[labels.duplicated()].unique(),
-    }
-    said = "; ".join(
-        f"{list_some(map(repr, some.tolist()))} {what}"
-        for what, some in flaws.items()
-        if len(some)
-    )
-    raise IndexError(
-        f"The index of a boolean Series must hold the number of each of the "
-        f"{n_windows} windows, 0 to {n_windows - 1}, once, as that of X.metadata does. "
-        f"In its {len(labels)} labels: {said}. Where its entries are in the order of "
-        "the windows, pass mask.to_numpy()."
-    )
-
-
-def _onsets(start, stop, recording, length, stride_seconds):
-    """Onsets, in seconds from the trial's start, of the windows that fit into it."""
-    available = round((stop - start) * recording.sfreq) - length
-    if available < 0:
-        return np.zeros(0)
-    count = int(np.floor(available / (stride_seconds * recording.sfreq) + 1e-9)) + 1
-    onsets = np.arange(count) * stride_seconds
-    first = _first_samples(start, onsets, recording, length)
-    return onsets[recording.holds(first, length)]
-
-
-def _first_samples(start, onsets, recording, length):
-    """First sample of windows whose onsets count from a trial's start, in seconds."""
-    first = np.round((start + onsets) * recording.sfreq).astype(np.int64)
-    return np.minimum(first, recording.n_times - length)
-
-
-def _make_metadata(n_rows, *, extra=None, **columns):
-    """One row for each window: ids as str, onset as float, label as it came."""
-    table = {}
-    for name in _COLUMNS:
-        values = columns.get(name)
-        if name == "onset":
-            table[name] = check_onsets(values, n_rows)
-        elif name == "label":
-            table[name] = check_labels(values, n_rows)
-        else:
-            table[name] = check_ids(values, n_rows, name)
-    # Object columns stay object: pandas would turn None into NaN in string columns.
-    frame = pd.DataFrame(
-        {
-            name: values if name == "onset" else pd.Series(values, dtype=object)
-            for name, values in table.items()
-        }
-    )
-    missing = frame["dataset"].isna()
-    if missing.any():
-        frame.loc[missing, "dataset"] = make_up_name()
-    if extra is not None:
-        if isinstance(extra, dict):
-            further = pd.DataFrame(
-                {name: check_column(v, n_rows, name) for name, v in extra.items()}
-            ).infer_objects()
-        else:
-            further = pd.DataFrame(extra).reset_index(drop=True)
-        twice = further.columns[further.columns.duplicated()]
-        if len(twice):
-            raise ValueError(f"Several columns are called {list_some(twice)}.")
-        clash = [name for name in further if name in _COLUMNS]
-        if clash:
-            raise ValueError(
-                f"extra may not hold {list_some(clash)}: these have parameters of "
-                "their own."
-            )
-        if len(further) != n_rows and len(further.columns):
-            raise ValueError(
-                f"extra has {len(further)} rows, but there are {n_rows} windows."
-            )
-        further = strip_cells(further)
-        for name in further:
-            frame[name] = further[name]
-    return frame
-
-
-def _epochs_metadata(epochs):
-    """Metadata of Epochs, with the event names as labels where it has none."""
-    if epochs.metadata is not None:
-        table = epochs.metadata.reset_index(drop=True)
-    else:
-        table = pd.DataFrame(index=range(len(epochs)))
-    if "label" not in table:
-        names = {code: name for name, code in epochs.event_id.items()}
-        table["label"] = [names.get(code, str(code)) for code in epochs.events[:, 2]]
-        at_mark = np.isin(epochs.events[:, 2], mark_codes(epochs.event_id))
-        table["label"] = table["label"].mask(at_mark, None)
-    return table
-
-
-def _warn_of_dropped(parts, metadata):
-    """Warn where Epochs were dropped, and only their order could tell time."""
-    holes = [
-        any(set(reasons) - {"IGNORED"} for reasons in part.drop_log) for part in parts
-    ]
-    holes = np.repeat(holes, [len(part) for part in parts])
-    named = metadata["stimulus"].notna() | metadata["trial"].notna()
-    several = metadata.duplicated(list(_COLUMNS[:5]), keep=False)
-    lost = holes & named & several & metadata["onset"].isna()
-    if lost.any():
-        warnings.warn(
-            f"Epochs were dropped (drop_log), and the onsets of {lost.sum()} others "
-            "are not known: their order does not tell when they were. Pass onset=, or "
-            "give epochs.metadata a column 'onset' before epochs are dropped.",
-            stacklevel=4,
-        )
-
-
-def _concatenate(arrays, dtype):
-    return np.concatenate(arrays).astype(np.int64) if arrays else np.zeros(0, dtype)
+    return EEGWindows(*join_windows(parts, tables))
 
 
 def _span(values):
