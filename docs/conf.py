@@ -43,6 +43,16 @@ copybutton_prompt_is_regexp = True
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False  # the class template lists them
+# The docstrings of all public names are validated when they are rendered: all checks
+# but an extended summary, See Also and Examples for everything.
+numpydoc_validation_checks = {"all", "ES01", "SA01", "EX01"}
+# Constants, and named tuples, whose fields are documented as attributes.
+numpydoc_validation_exclude = {
+    r"\.[A-Z_]+$",
+    r"\.nn\.(EncoderOutput|NormStatistics|PairBatch)\b",
+}
+# The constructor of EEGWindows is private; the ways to make one are methods.
+numpydoc_validation_overrides = {"PR01": [r"^\s*Windows of EEG from one or several"]}
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
 # numpydoc's own aliases lead to other projects' labels, and would stay visible as

@@ -8,8 +8,16 @@ from sklearn.utils.multiclass import check_classification_targets
 from ._validation import list_some
 
 
-def check_labels(y, n_windows):
-    """Return the sorted classes, and the number of each window's class."""
+def check_labels(y, n_windows, estimator):
+    """Return the sorted classes, and the number of each window's class.
+
+    ``estimator`` is named in the message where there are no labels at all.
+    """
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is "
+            "None. The labels of EEGWindows are X.y."
+        )
     # As objects: numpy makes text of a NaN among strings.
     n_missing = int(pd.isna(np.asarray(y, dtype=object)).sum())
     if n_missing:

@@ -13,7 +13,7 @@ import torch
 from joblib.parallel import get_active_backend
 from sklearn.utils import check_random_state
 
-from .nn.precision import single_precision
+from .nn.precision import no_autocast, single_precision
 
 
 def resolve_device(device):
@@ -44,14 +44,21 @@ def plain_torch():
     """Run torch as it is when nothing is set, and restore the program's settings.
 
     New tensors are float32 and on the CPU, and gradients can be taken, also where
-    `torch.set_default_dtype`, `torch.set_default_device`, `torch.no_grad` or
-    `torch.inference_mode` say otherwise outside.  All that builds or runs networks goes
-    through here.
+    `torch.set_default_dtype`, `torch.set_default_device`, `torch.autocast`,
+    `torch.no_grad` or `torch.inference_mode` say otherwise outside.  All that builds
+    or runs networks goes through here.
     """
     device = contextlib.nullcontext()
     if torch.get_default_device().type != "cpu":
         device = torch.device("cpu")  # as a context it slows torch's functions down
-    with single_precision(), device, torch.inference_mode(False), torch.enable_grad():
+    with (
+        single_precision(),
+        device,
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        no_autocast("cpu"),
+        no_autocast("cuda"),
+    ):
         yield
 
 

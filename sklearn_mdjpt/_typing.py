@@ -4,7 +4,7 @@ Modules import these under ``TYPE_CHECKING``, so that they load no package for t
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     import pandas as pd
     from mne import BaseEpochs
     from sklearn.base import BaseEstimator
+
+    class Scores(pd.DataFrame):
+        """A table of scores, or a tuple of it and of the predictions.
+
+        One type stands for both, so that each protocol has one signature: a type
+        checker knows the methods of the table, and lets a caller who has asked for
+        ``return_predictions=True`` unpack two tables.
+        """
+
+        def __iter__(self) -> Iterator[Any]: ...
+
 
 PathLike: TypeAlias = str | os.PathLike[str]
 RandomState: TypeAlias = "int | np.random.RandomState | None"

@@ -27,7 +27,12 @@ _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\0\ufeff\u200
 
 
 # Packages whose lines call ours: a warning there tells the user nothing.
-_NOT_THE_USERS = {__name__.partition(".")[0], "sklearn", "joblib", "contextlib"}
+_NOT_THE_USERS = {
+    __name__.partition(".")[0], "sklearn", "joblib", "contextlib", "torch", "skorch",
+}  # fmt: skip
+
+# Blank, and how NumPy and pandas spell what is missing among texts.
+_MISSING = {"", "nan", "<NA>", "NaT"}
 
 # Rates that differ by less than this share of them are one.
 _SAME_RATE = 1e-6
@@ -198,7 +203,8 @@ def as_cell(value):
 def as_label(value):
     """Return a label: text decoded and stripped, numbers as they came, or None.
 
-    Blank text is missing.  MATLAB's cells, which are arrays of one value, are opened.
+    Blank text is missing, and "nan", which NumPy makes of NaN among texts.  MATLAB's
+    cells, which are arrays of one value, are opened.
 
     Raises
     ------
@@ -210,10 +216,9 @@ def as_label(value):
     value = as_cell(_unwrap(value))
     if type(value).__hash__ is None:
         raise TypeError(f"expected a name or a number, got {type(value).__name__}")
-    missing = (
-        value is pd.NA or value is pd.NaT or (isinstance(value, str) and not value)
-    )
-    return None if missing else value
+    if value is pd.NA or value is pd.NaT:
+        return None
+    return None if isinstance(value, str) and value in _MISSING else value
 
 
 def as_id(value):

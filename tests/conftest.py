@@ -28,9 +28,9 @@ CAPS = {
 # Files that take longest.  They come first, so that the processes of a test run end
 # together.
 LONG = (
-    "test_checkpoints.py", "test_distributed.py", "test_encoder.py", "test_runtime.py",
-    "test_pretraining.py", "test_cluster.py", "test_package.py",
-    "test_clean_dataset.py", "test_classifier.py", "test_weights.py",
+    "test_distributed.py", "test_checkpoints.py", "test_encoder.py", "test_runtime.py",
+    "test_pretraining.py", "test_classifier.py", "test_cluster.py", "test_weights.py",
+    "test_evaluation.py", "test_clean_dataset.py",
 )  # fmt: skip
 
 

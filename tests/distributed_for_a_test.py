@@ -24,7 +24,7 @@ RANK = int(os.environ.get("RANK", 0))
 # Training amplifies differences of rounding: at five times this rate the curves of two
 # single processes that differ in chunk_size come apart by 0.3 % within 50 batches, as
 # much as those of one and of two processes do.
-CURVE = {"max_epochs": 2, "batches_per_epoch": 25, "lr": 1e-4, "checkpoint_every": 200}
+CURVE = {"max_epochs": 2, "batches_per_epoch": 13, "lr": 1e-4, "checkpoint_every": 200}
 # Each training that is compared with that of a single process.
 TRAININGS = {
     "curve": {},

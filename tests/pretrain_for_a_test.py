@@ -1,17 +1,7 @@
-"""A small pre-training, run as a process of its own by tests that kill it.
-
-    python pretrain_for_a_test.py CHECKPOINT_DIR RESULT [DIE_WHERE DIE_AT]
-
-It writes its last weights and its losses into RESULT.  With DIE_WHERE it kills itself
-when a checkpoint is written for the DIE_AT-th time: in the middle of the content
-("write"), before the file takes its place ("replace"), or after it, before older ones
-are removed ("remove").
-"""
+"""A small pre-training, run in a process of its own by tests that kill it."""
 
 import os
 import signal
-import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -62,20 +52,18 @@ def die_in_checkpoint(where, at):
         write_file = _files.write_file
 
         def write_half(path, content):
-            if path.suffix == ".safetensors" and reached():
+            if path.suffix == ".pt" and reached():
                 part = _files.temporary_name(path)
                 part.write_bytes(content[: len(content) // 2])
                 die()
             write_file(path, content)
 
-        import sklearn_mdjpt._io._tensor_files as tensor_files
-
-        tensor_files.write_file = write_half
+        _checkpoints.write_file = write_half
     elif where == "replace":
         replace = os.replace
 
         def replace_or_die(source, target):
-            if str(target).endswith(".safetensors") and reached():
+            if str(target).endswith(".pt") and reached():
                 die()
             replace(source, target)
 
@@ -91,11 +79,16 @@ def die_in_checkpoint(where, at):
         _checkpoints.write_state = write_and_die
 
 
-if __name__ == "__main__":
-    folder, result = sys.argv[1:3]
-    if len(sys.argv) > 3:
-        die_in_checkpoint(sys.argv[3], int(sys.argv[4]))
-    print("begin", flush=True)
+def pretrain(begun, folder, result, *death):
+    """Write the last weights and the losses into ``result``.
+
+    With ``death``, a place and a number, the process kills itself when a checkpoint is
+    written for that time: in the middle of the content ("write"), before the file takes
+    its place ("replace"), or after it, before older ones are removed ("remove").
+    """
+    if death:
+        die_in_checkpoint(*death)
+    begun.set()
     encoder = MDJPTEncoder(**SETTINGS, checkpoint_dir=folder).fit(windows())
     history = encoder.history_[["isa", "cda", "total"]].to_numpy()
-    np.savez(Path(result), history=history, mean=encoder.mean_, **weights(encoder))
+    np.savez(result, history=history, mean=encoder.mean_, **weights(encoder))

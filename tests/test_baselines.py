@@ -360,7 +360,7 @@ def test_labram_is_told_the_names_of_the_channels(windows):
 
 
 def test_implausible_amplitudes_are_warned_of(windows):
-    with pytest.warns(UserWarning, match="SD of .*e-05 .*scale=1e6 makes microvolts"):
+    with pytest.warns(UserWarning, match="SD of .*e-05.*scale=1e6 turns volts"):
         small(window_norm=None, max_epochs=1).fit(windows, windows.y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

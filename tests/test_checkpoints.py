@@ -1,11 +1,13 @@
 """Checkpoints: kills and interruptions, many runs in one folder, numbers that fail."""
 
+import collections
 import functools
+import multiprocessing.forkserver
 import os
 import pickle
+import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from joblib import parallel_config
-from pretrain_for_a_test import SETTINGS, weights, windows
+from pretrain_for_a_test import SETTINGS, pretrain, weights, windows
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_validate
@@ -30,8 +32,6 @@ from skorch.callbacks import (
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording
 from sklearn_mdjpt._io._fingerprint import fingerprint
 from sklearn_mdjpt.encoder import _checkpoints
-
-SCRIPT = Path(__file__).with_name("pretrain_for_a_test.py")
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +173,8 @@ def test_what_is_damaged_or_lost_at_the_end_is_made_again(X, tmp_path):
     with pytest.warns(UserWarning, match="damaged.*It is made again"):
         assert_same(small(checkpoint_dir=tmp_path).fit(X), first)
     assert path.read_bytes() == whole
-    [end] = tmp_path.glob("*/finished.safetensors")
-    with pytest.raises(ValueError, match="expected 'weights'.*encoder-.*can be loaded"):
+    [end] = tmp_path.glob("*/finished.pt")
+    with pytest.raises(ValueError, match="is a checkpoint.*encoder-.*can be loaded"):
         MDJPTEncoder.load(end)
     end.unlink()
     assert_same(small(checkpoint_dir=tmp_path).fit(X), first)
@@ -245,7 +245,7 @@ def test_early_stopping_is_an_end(X, tmp_path):
     }
     encoder = small(**kwargs).fit(X)
     assert not encoder.interrupted_ and len(encoder.history_) == 2
-    assert list(tmp_path.glob("*/finished.safetensors"))
+    assert list(tmp_path.glob("*/finished.pt"))
     assert_same(small(**kwargs).fit(X), encoder)
 
 
@@ -410,7 +410,7 @@ def test_the_same_training_in_two_threads_is_done_once(X, tmp_path):
 
 
 def checkpoints(folder):
-    return sorted(folder.glob("*/batch-*.safetensors"))
+    return sorted(folder.glob("*/batch-*.pt"))
 
 
 def test_a_damaged_checkpoint_is_passed_over(X, tmp_path):
@@ -419,9 +419,9 @@ def test_a_damaged_checkpoint_is_passed_over(X, tmp_path):
         with pytest.raises(RuntimeError, match="stopped by the test"):
             small(checkpoint_dir=tmp_path).fit(X)
     older, newer = checkpoints(tmp_path)
-    assert newer.name == "batch-000000006.safetensors"
+    assert newer.name == "batch-000000006.pt"
     newer.write_bytes(newer.read_bytes()[:-100])
-    with pytest.warns(UserWarning, match="passed over.*000006.*damaged"):
+    with pytest.warns(UserWarning, match="passed over.*000006.*cannot be read"):
         resumed = small(checkpoint_dir=tmp_path).fit(X)
     assert_same(resumed, small().fit(X))
 
@@ -430,13 +430,13 @@ def test_two_checkpoints_are_kept_until_the_end(X, tmp_path):
     with pytest.raises(RuntimeError, match="stopped by the test"):
         small(checkpoint_dir=tmp_path, checkpoint_every=2, callbacks=[Stop(7)]).fit(X)
     assert {path.name for path in tmp_path.glob("*/*")} == {
-        "about.json", "lock", "batch-000000004.safetensors",
-        "batch-000000006.safetensors",
+        "about.json", "lock", "batch-000000004.pt",
+        "batch-000000006.pt",
     }  # fmt: skip
     small(checkpoint_dir=tmp_path / "whole").fit(X)
     assert {path.name for path in tmp_path.glob("whole/*/*")} == {
         "about.json", "lock", "encoder-mean-standardized.safetensors",
-        "finished.safetensors",
+        "finished.pt",
     }  # fmt: skip
 
 
@@ -457,7 +457,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(X, tmp_path, monkeypatch):
             encoder = small(checkpoint_dir=tmp_path).fit(X)
     assert_same(encoder, small().fit(X))
     [first] = checkpoints(tmp_path)
-    assert first.name == "batch-000000003.safetensors"
+    assert first.name == "batch-000000003.pt"
     assert {path.name for path in tmp_path.glob("*/*")} == {
         "about.json", "lock", first.name
     }  # fmt: skip
@@ -488,30 +488,101 @@ def test_callbacks_that_are_none(X):
             small(callbacks=wrong).fit(X)
 
 
-def test_checkpoints_hold_plain_values_only():
+def test_checkpoints_hold_plain_values_only(tmp_path):
     state = {
         "a": (1, 2.5, None, True, {1, "x"}), 3: [torch.arange(3), np.float32(2)],
         "nan": float("nan"), "big": 2**100, "array": np.arange(4, dtype=np.uint8),
+        "counts": collections.Counter("aab"),
     }  # fmt: skip
-    tensors = {}
-    copy = _checkpoints.unpack(_checkpoints.pack(state, tensors), tensors)
+    _checkpoints.write_state(tmp_path / "a.pt", state)
+    copy = _checkpoints.read_state(tmp_path / "a.pt")
     assert copy["a"] == state["a"] and copy["big"] == 2**100
-    assert torch.equal(copy[3][0], torch.arange(3)) and copy[3][1] == 2.0
+    assert torch.equal(copy[3][0], torch.arange(3))
+    assert copy[3][1] == 2 and copy[3][1].dtype == np.float32
     assert np.isnan(copy["nan"]) and copy["array"].dtype == np.uint8
-    with pytest.raises(TypeError, match="cannot hold object"):
-        _checkpoints.pack([object()], {})
+    assert copy["counts"].most_common(1) == [("a", 2)]
+    for wrong in (object(), np.array([None]), "text".__len__, {"a": [Path("a")]}):
+        assert not _checkpoints.can_hold(wrong)
+        with pytest.raises(TypeError, match="plain values, tensors and arrays"):
+            _checkpoints.write_state(tmp_path / "b.pt", {"a": wrong})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+class _Touch:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_checkpoints_that_are_not_ours_are_refused(tmp_path):
+    path, touched = tmp_path / "a.pt", tmp_path / "touched"
+    state = {"weight": torch.arange(1000.0), "name": "b"}
+    _checkpoints.write_state(path, state)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    bad = [whole[:n] for n in (0, 1, 100, len(whole) // 2, len(whole) - 1)]
+    for place in whole.index(b"b") + rng.integers(0, 4000, 20):
+        # Where the tensor is.
+        start = whole.index(np.arange(1000, dtype=np.float32).tobytes())
+        flipped = bytearray(whole)
+        flipped[start + place % 4000] ^= 4
+        bad.append(bytes(flipped))
+    for content in (
+        {"state": state, "checkpoint_format": 1}, {"state": state}, state, [1],
+        {"state": [1], "checkpoint_format": 2},
+        {"state": {"a": _Touch(touched)}, "checkpoint_format": 2}, _Touch(touched),
+    ):  # fmt: skip
+        torch.save(content, tmp_path / "b.pt")
+        bad.append((tmp_path / "b.pt").read_bytes())
+    bad += [pickle.dumps(state), pickle.dumps(_Touch(touched))]
+    for content in bad:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=re.escape(repr(str(path)))):
+            _checkpoints.read_state(path)
+    assert not touched.exists()
+    path.write_bytes(whole)
+    assert torch.equal(_checkpoints.read_state(path)["weight"], state["weight"])
+
+
+def test_checkpoints_of_an_earlier_version_are_not_gone_on_with(X, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "batch-000000003.safetensors").write_bytes(b"old")
+    with pytest.warns(UserWarning, match="of an earlier version.*begins anew"):
+        small(checkpoint_dir=tmp_path, max_epochs=1).fit(X)
 
 
 # Kills and Ctrl-C ------------------------------------------------------------------
 
 
+# Processes are forked from one that has imported torch and has computed nothing.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["pretrain_for_a_test"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def where_to_import_from():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        multiprocessing.forkserver.ensure_running()
+        yield
+
+
 def start(folder, result, *death):
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder), str(result), *map(str, death)],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout.readline() == "begin\n"
+    begun = FORKS.Event()
+    process = FORKS.Process(target=pretrain, args=(begun, folder, result, *death))
+    process.start()
+    assert begun.wait(timeout=100)
     return process
+
+
+def exit_code(process, seconds=300):
+    """Return the exit code, or None if the process runs on after these seconds."""
+    process.join(seconds)
+    return process.exitcode
 
 
 @pytest.fixture(scope="module")
@@ -520,7 +591,7 @@ def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
     process = start(folder / "checkpoints", folder / "result.npz")
     begin = time.monotonic()
-    assert process.wait(timeout=300) == 0
+    assert exit_code(process) == 0
     seconds = time.monotonic() - begin
     return dict(np.load(folder / "result.npz")), seconds
 
@@ -534,11 +605,11 @@ def assert_same_result(path, expected):
 
 def test_killed_while_a_checkpoint_is_written(tmp_path, uninterrupted):
     result = tmp_path / "result.npz"
-    for where, at in (("write", 2), ("replace", 4), ("remove", 6), ("write", 8)):
+    for where, at in (("write", 2), ("replace", 4), ("remove", 6)):
         process = start(tmp_path / "checkpoints", result, where, at)
-        assert process.wait(timeout=300) == -signal.SIGKILL
+        assert exit_code(process) == -signal.SIGKILL
         assert not result.exists()
-    assert start(tmp_path / "checkpoints", result).wait(timeout=300) == 0
+    assert exit_code(start(tmp_path / "checkpoints", result)) == 0
     assert_same_result(result, uninterrupted[0])
     assert not list((tmp_path / "checkpoints").glob("*/.*.part"))
 
@@ -553,14 +624,14 @@ def test_killed_at_twenty_random_moments(tmp_path, uninterrupted):
         folder, result = tmp_path / str(n_runs), tmp_path / f"{n_runs}.npz"
         while True:
             process = start(folder, result)
-            try:
-                left = rng.uniform(0, 0.8) * seconds if n_kills < 20 else 300
-                assert process.wait(timeout=left) == 0
+            left = rng.uniform(0, 0.8) * seconds if n_kills < 20 else 300
+            code = exit_code(process, left)
+            if code is not None:
+                assert code == 0
                 break
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                n_kills += 1
+            process.kill()
+            process.join()
+            n_kills += 1
         assert_same_result(result, expected)
     print(f"{n_kills} kills, {n_runs} runs, all bit-identical")
 
@@ -571,10 +642,10 @@ def test_signals_end_the_training_after_the_batch(tmp_path, uninterrupted, numbe
     process = start(tmp_path / "checkpoints", result)
     deadline = time.monotonic() + 200
     while not checkpoints(tmp_path / "checkpoints"):
-        assert time.monotonic() < deadline and process.poll() is None
+        assert time.monotonic() < deadline and process.is_alive()
         time.sleep(0.01)
-    process.send_signal(number)
-    code = process.wait(timeout=200)
+    os.kill(process.pid, number)
+    code = exit_code(process)
     if number == signal.SIGINT:
         # fit returned with what there was.
         assert code == 0
@@ -582,7 +653,7 @@ def test_signals_end_the_training_after_the_batch(tmp_path, uninterrupted, numbe
         assert n_epochs < 3
     else:
         assert code == -signal.SIGTERM and not result.exists()
-    assert start(tmp_path / "checkpoints", result).wait(timeout=200) == 0
+    assert exit_code(start(tmp_path / "checkpoints", result)) == 0
     assert_same_result(result, uninterrupted[0])
 
 

@@ -25,7 +25,7 @@ from skorch.callbacks import Callback, EarlyStopping
 
 from sklearn_mdjpt import DifferentialEntropy, MDJPTEncoder, concat_windows
 from sklearn_mdjpt.classifier import MDJPTClassifier
-from sklearn_mdjpt.classifier._net import Batches
+from sklearn_mdjpt.classifier._net import RowBatches
 from sklearn_mdjpt.compose import WindowFeatures
 from sklearn_mdjpt.nn.head import MLPHead
 from sklearn_mdjpt.smoothing import LDSSmoother, RunningNormalizer, SubjectScaler
@@ -233,12 +233,12 @@ def test_batches_hold_each_row_once_and_are_shuffled_in_each_epoch():
         .fit(np.eye(8), np.arange(8) % 2)
         .net_.get_dataset(np.arange(10.0)[:, None], np.arange(10))
     )
-    batches = Batches(dataset, 4, seed=1)
+    batches = RowBatches(dataset, 4, seed=1)
     epochs = [np.concatenate([y for _, y in batches]) for _ in range(2)]
     for epoch in epochs:
         assert sorted(epoch) == list(range(10))
     assert list(epochs[0]) != list(epochs[1])
-    in_order = Batches(dataset, 3)
+    in_order = RowBatches(dataset, 3)
     np.testing.assert_array_equal(
         np.concatenate([X for X, _ in in_order]).ravel(), np.arange(10)
     )
@@ -475,9 +475,17 @@ def test_tags_follow_the_encoder_and_requests_name_the_keywords():
         requests = on_features().get_metadata_routing()
     for method in ("fit", "predict", "predict_proba"):
         assert getattr(requests, method).requests == dict.fromkeys(KEYWORDS, True)
-        signature = inspect.signature(getattr(MDJPTClassifier, method))
-        names = [p.name for p in signature.parameters.values() if p.kind == 3]
-        assert tuple(names) == KEYWORDS
+
+
+def test_unknown_keywords_raise(blobs):
+    X, y = blobs
+    model = on_features(max_epochs=1)
+    with pytest.raises(TypeError, match="unknown keyword subject; expected subjects,"):
+        model.fit(X, y, subject=y)
+    model.fit(X, y)
+    for method in (model.predict, model.predict_proba):
+        with pytest.raises(TypeError, match="unknown keyword trial;"):
+            method(X, trial=y)
 
 
 # Errors ---------------------------------------------------------------------------
@@ -500,13 +508,16 @@ class Untouchable(DifferentialEntropy):
         ({"batch_size": 1}, "batch_size must be an int >= 2, got 1"),
         ({"patience": True}, "patience must be an int"),
         ({"torch_threads": 0}, "torch_threads must be an int >= 1"),
-        ({"lr": 0.0}, "lr must be a number > 0, got 0.0"),
-        ({"lr": "fast"}, "lr must be a number > 0, got 'fast'"),
-        ({"weight_decay": -1e-9}, "weight_decay must be a number >= 0"),
-        ({"weight_decay": np.inf}, "weight_decay must be a number >= 0, got inf"),
+        ({"lr": 0.0}, "lr must be a finite number > 0, got 0.0"),
+        ({"lr": "fast"}, "lr must be a finite number > 0, got 'fast'"),
+        ({"weight_decay": -1e-9}, "weight_decay must be a finite number >= 0"),
+        (
+            {"weight_decay": np.inf},
+            "weight_decay must be a finite number >= 0, got inf",
+        ),
         (
             {"validation_fraction": 1.0},
-            "validation_fraction must .* between 0 and 1",
+            "validation_fraction must .* > 0 and < 1, got 1.0",
         ),
         ({"early_stopping": "yes"}, "early_stopping must be one of"),
         ({"device": "abacus"}, "device must be 'auto' or"),

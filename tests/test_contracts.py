@@ -249,6 +249,17 @@ def test_pickling_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_pickles_of_another_version_are_refused(name):
+    estimator = clone(CASES[name][0])
+    for state in (dict(vars(estimator)), {**estimator.__getstate__()}):
+        state["_pickle_format"] = state.get("_pickle_format", 0) - 1
+        with pytest.raises(ValueError, match=rf"{type(estimator).__name__}.*expected"):
+            clone(estimator).__setstate__(state)
+    with pytest.raises(ValueError, match="its format is None"):
+        clone(estimator).__setstate__(dict(vars(estimator)))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_use_leaves_the_fitted_state_as_it_was(name):
     estimator = fitted(name)
     first = run(estimator, CASES[name][1](1), CASES[name][3])

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from inspect import signature
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording, concat_windows
 from sklearn_mdjpt.channels import CANONICAL_CHANNELS
 from sklearn_mdjpt.datasets import make_emotion_windows
+from sklearn_mdjpt.encoder._parameters import PARAMETERS
 from sklearn_mdjpt.encoder._transform import statistics_rows
 
 TINY = {
@@ -79,6 +81,12 @@ def test_init_only_stores_parameters():
     assert vars(encoder) == marks
     assert MDJPTEncoder.small(lr=0.5).lr == 0.5
     assert MDJPTEncoder.small().hidden_dim < MDJPTEncoder().hidden_dim
+
+
+def test_every_parameter_is_in_the_table():
+    assert list(PARAMETERS) == list(signature(MDJPTEncoder).parameters)
+    known = {"architecture", "stored", "training", "transform", "speed"}
+    assert all(known.issuperset(one.groups) for one in PARAMETERS.values())
 
 
 def test_clone_params_pickle_refit(mixed_windows):
@@ -480,7 +488,7 @@ def test_history_and_progress(mixed_windows, capsys):
 
 
 def test_a_long_training_is_announced(mixed_windows, monkeypatch):
-    import sklearn_mdjpt.encoder._pretrain as net
+    import sklearn_mdjpt.encoder._progress as net
 
     monkeypatch.setattr(net, "_LONG_SECONDS", 1e-6)
     with pytest.warns(
@@ -903,14 +911,25 @@ def test_train_norm_lets_windows_stand_alone(arrays):
         np.testing.assert_allclose(one, Z[i : i + 1], atol=1e-4)
 
 
-def test_compile_without_a_compiler(monkeypatch):
-    from torch._inductor import config
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_compile_without_a_compiler(monkeypatch, real):
+    def fail(*args, **kwargs):
+        raise RuntimeError("No compiler")
+
+    def compile_to_fail(self, **kwargs):
+        self._compiled_call_impl = fail
 
     X = make_emotion_windows(n_datasets=1, n_subjects=2, random_state=0)[:12]
     expected = tiny(max_epochs=0).fit_transform(X)
-    monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
+    if real:
+        from torch._inductor import config
+
+        monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
+    else:
+        # As torch does, which takes long to say so: the first call fails.
+        monkeypatch.setattr(torch.nn.Module, "compile", compile_to_fail)
     encoder = tiny(max_epochs=0, compile=True)
-    with pytest.warns(UserWarning, match="compile does not work here.*Compiler"):
+    with pytest.warns(UserWarning, match="compile does not work here.*ompiler"):
         found = encoder.fit_transform(X)
     np.testing.assert_array_equal(found, expected)
 

@@ -357,6 +357,15 @@ def test_an_error_while_writing_leaves_the_older_output(folder, extract, monkeyp
         np.testing.assert_array_equal(file["dataset"], expected["dataset"])
 
 
+def test_a_file_that_was_cut_off_is_named(tmp_path, capsys):
+    path = tmp_path / "half.edf"
+    make_raw(0, 30).export(path, verbose="error")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    main(["info", str(path)])
+    assert "half.edf' is cut off" in capsys.readouterr().err
+
+
 # Which files are recordings ---------------------------------------------------------
 
 
@@ -366,6 +375,12 @@ def found(folder, pattern=None):
         subject: [(file.path.name, file.flaw) for file in files]
         for subject, files in find_recordings(folder, pattern).items()
     }
+
+
+def test_fields_of_a_pattern_stand_apart(tmp_path):
+    touch(tmp_path, "p01.edf")
+    with pytest.raises(ValueError, match="between the fields"):
+        found(tmp_path, "{subject}{session}.edf")
 
 
 @pytest.fixture(scope="module")

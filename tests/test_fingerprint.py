@@ -37,8 +37,9 @@ from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback, LRScheduler, PrintLog
 
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, MDJPTEncoder, Recording
-from sklearn_mdjpt._io._fingerprint import NotKnown, fingerprint, signals
+from sklearn_mdjpt._io._fingerprint import NotKnown, fingerprint
 from sklearn_mdjpt._io._signals import DecodedSignal
+from sklearn_mdjpt.windows._content import signals
 
 
 class Colour(enum.Enum):

@@ -98,10 +98,22 @@ def test_card_says_what_the_weights_are(encoder, repositories):
     assert f'MDJPTEncoder.from_hub("{NAME}")' in card
     assert "| features | 4 |" in card and "| variant | paper |" in card
     assert "1 epochs; ISA loss" in card
+    assert "model-index" not in front
     untrained = MDJPTEncoder(max_epochs=0, latent_dim=1, hidden_dim=8)
     untrained.fit(make_emotion_windows(1, n_subjects=2, n_stimuli=2, random_state=0))
     untrained.push_to_hub(NAME)
     assert "Trained on: nobody." in (root / NAME / "README.md").read_text()
+
+
+def test_card_has_the_scores_that_are_given(encoder, repositories):
+    root, _, _ = repositories
+    score = hub.EvalResult(
+        task_type="eeg-emotion", dataset_type="faced", dataset_name="FACED",
+        metric_type="accuracy", metric_value=0.625,
+    )  # fmt: skip
+    encoder.push_to_hub(NAME, eval_results=[score])
+    [found] = hub.ModelCard.load(root / NAME / "README.md").data.eval_results
+    assert found.is_equal_except_value(score) and found.metric_value == 0.625
 
 
 def test_nothing_is_made_of_an_encoder_that_cannot_be_saved(X, repositories):

@@ -119,6 +119,7 @@ def test_whole_numbers_are_ids(value):
     "value",
     [
         None, np.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), "", "  ",
+        np.array(["joy", np.nan])[1], "<NA>",
         b"", b"\0\0", np.ma.masked, Decimal("NaN"), np.array([]), [],
     ],
 )  # fmt: skip

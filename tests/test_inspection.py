@@ -198,7 +198,7 @@ def test_what_cannot_be_attributed_is_refused(encoder, X, model):
         integrated_gradients(model, X, np.full(24, "rage"))
     with pytest.raises(ValueError, match="y has shape"):
         integrated_gradients(model, X, X.y[:3])
-    with pytest.raises(ValueError, match="n_steps must be at least 1"):
+    with pytest.raises(ValueError, match="n_steps .*got 0"):
         integrated_gradients(model, X, n_steps=0)
 
 
@@ -213,7 +213,7 @@ def test_filters_are_rows_of_the_mixing_the_largest_first(encoder):
     assert (np.diff(norms) <= 0).all() and sorted(filters.index) == list(range(60))
     assert list(filters.columns) == list(CANONICAL_CHANNELS)
     assert spatial_filters(encoder, 3).equals(filters.iloc[:3])
-    with pytest.raises(ValueError, match="between 1 and 60, got 61"):
+    with pytest.raises(ValueError, match="n_filters .*60.*got 61"):
         spatial_filters(encoder, 61)
 
 

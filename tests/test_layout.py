@@ -1,7 +1,11 @@
-"""The house: few rooms in the root, and imports that go one way."""
+"""The house: few rooms in the root, imports that go one way, nothing too long."""
 
 import ast
+import io
+import tokenize
 from pathlib import Path
+
+import pytest
 
 import sklearn_mdjpt
 
@@ -24,10 +28,6 @@ FLOORS = (
     {"_cli"},
     {"__main__"},
 )  # fmt: skip
-
-
-# Fingerprints are told of windows here, until windows tell of themselves.
-CLIMBS = {("_io/_fingerprint.py", "windows")}
 
 
 def _imports(path):
@@ -64,10 +64,65 @@ def test_rooms_in_the_root_are_few():
 
 def test_imports_go_down():
     floor = {room: k for k, rooms in enumerate(FLOORS) for room in rooms}
-    climbs = set()
+    climbs = []
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for other in _imports(path):
             if other != room and floor[other] >= floor[room]:
-                climbs.add((str(path.relative_to(PACKAGE)), other))
-    assert climbs == CLIMBS
+                climbs.append((str(path.relative_to(PACKAGE)), other))
+    assert climbs == []
+
+
+# Most lines of code, without docstrings, comments and blank lines.
+LIMITS = {"file": 400, "function": 60, "class": 350}
+# One generative model of EEG, told from its beginning to its end.
+LONG_FILES = {"datasets/_simulated.py"}
+NO_CODE = (
+    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+    tokenize.ENDMARKER,
+)  # fmt: skip
+
+
+def _lines_of_code(source, tree):
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in NO_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            if ast.get_docstring(node) is not None:
+                text = node.body[0]
+                lines.difference_update(range(text.lineno, text.end_lineno + 1))
+    return lines
+
+
+def _sizes(path):
+    """Yield kind, name and lines of code of a file and of what it defines."""
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    lines = _lines_of_code(source, tree)
+    name = path.relative_to(PACKAGE).as_posix()
+    if name not in LONG_FILES:
+        yield "file", name, len(lines)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            kind = "class"
+        elif isinstance(node, ast.FunctionDef) and node.name != "__init__":
+            # Constructors are as long as their lists of parameters.
+            kind = "function"
+        else:
+            continue
+        within = lines.intersection(range(node.lineno, node.end_lineno + 1))
+        yield kind, f"{name}: {node.name}", len(within)
+
+
+@pytest.mark.xfail(strict=False, reason="some are still to be divided")
+@pytest.mark.parametrize("kind", LIMITS)
+def test_nothing_is_too_long(kind):
+    sizes = [size for path in PACKAGE.rglob("*.py") for size in _sizes(path)]
+    too_long = [
+        (name, size)
+        for this, name, size in sizes
+        if this == kind and size > LIMITS[kind]
+    ]
+    assert not too_long

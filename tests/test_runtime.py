@@ -47,6 +47,7 @@ SETTINGS = {
     "bfloat16": lambda: default_dtype(torch.bfloat16),
     "no such device": lambda: torch.device("meta"),
     "no gradients": torch.no_grad,
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     "inference": torch.inference_mode,
     "errors of floats": lambda: np.errstate(all="raise"),
     "tables": lambda: sklearn.config_context(transform_output="pandas"),

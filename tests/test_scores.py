@@ -7,7 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.ensemble import (
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_selection import RFE
 from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessClassifier
@@ -24,6 +28,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC, NuSVC
+from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, MDJPTEncoder
 from sklearn_mdjpt.evaluation import leave_subjects_out
@@ -426,3 +431,9 @@ def test_columns_of_pairs_are_not_attributed(make_windows):
     model = make_pipeline(FrozenEstimator(encoder), LinearSVC()).fit(X, X.y)
     result = integrated_gradients(model, X[:4], X.y[:4], n_steps=16)
     assert result.values.shape == (4, 60)
+
+
+def test_models_that_predict_once_they_are_fitted(loud):
+    stacked = StackingClassifier([("tree", DecisionTreeClassifier(random_state=0))])
+    means, said = scores_of(stacked, loud[2])
+    assert means.notna().all() and not said

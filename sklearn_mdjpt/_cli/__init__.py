@@ -14,6 +14,35 @@ from pathlib import Path
 from .. import __version__
 
 _PROGRAM = "python -m sklearn_mdjpt"
+_EXTRACT_EXAMPLES = [
+    "extract recordings features.npz --weights mdjpt.safetensors",
+    "extract study features.parquet --weights epoch=19.ckpt \\\n"
+    "      --files 'sub-{subject}/ses-{session}/*.edf' --annotations stimulus",
+    "extract bids_folder x.npz --weights mdjpt.safetensors --on-error skip",
+]
+_EXTRACT = """\
+Encode all recordings in a folder: one row for each window, its features and
+its dataset, subject, session, trial, stimulus, onset, label and file.
+
+FOLDER holds recordings that MNE reads; or it is one of EEGWindows.save,
+or a BIDS dataset (extra bids).  Trials are the annotations (in BIDS, the
+events) that have a duration, or else the whole recording.  Features are
+z-scored with each subject's own windows, so say who is who: in a pattern,
+{subject} and {session} stand for the parts of the path that name them,
+and * for anything.  Without a pattern every file is a subject of its own,
+but BIDS and EEGWindows know their subjects.  Recordings that are split into
+several files are read once.
+
+OUT ends in .npz (numpy: 'features', 'feature_names', and one array for each
+column, with '' where an id is not known) or .parquet (extra parquet).
+Columns that are called like one of these get another name, with a warning.
+
+A recording that cannot be used (damaged, too short, no EEG, NaN) is named
+and ends the run; with --on-error skip it is left out and listed in
+OUT.skipped.csv.  OUT is written when all is done.  Until then results are
+kept in a hidden folder, .OUT.part, from which the same command goes on
+after an error, Ctrl-C or a kill.  Exit status: 0, all is in OUT; 3,
+recordings are left out; 2, an error, and no OUT; 130, Ctrl-C."""
 
 
 def main(arguments=None):
@@ -133,34 +162,8 @@ def _extract(commands):
         commands,
         "extract",
         "recordings in a folder to features in one table",
-        "Encode all recordings in a folder: one row for each window, its features and\n"
-        "its dataset, subject, session, trial, stimulus, onset, label and file.\n"
-        "\n"
-        "FOLDER holds recordings that MNE reads; or it is one of EEGWindows.save,\n"
-        "or a BIDS dataset (extra bids).  Trials are the annotations (in BIDS, the\n"
-        "events) that have a duration, or else the whole recording.  Features are\n"
-        "z-scored with each subject's own windows, so say who is who: in a pattern,\n"
-        "{subject} and {session} stand for the parts of the path that name them,\n"
-        "and * for anything.  Without a pattern every file is a subject of its own,\n"
-        "but BIDS and EEGWindows know their subjects.  Recordings that are split into\n"
-        "several files are read once.\n"
-        "\n"
-        "OUT ends in .npz (numpy: 'features', 'feature_names', and one array for each\n"
-        "column, with '' where an id is not known) or .parquet (extra parquet).\n"
-        "Columns that are called like one of these get another name, with a warning.\n"
-        "\n"
-        "A recording that cannot be used (damaged, too short, no EEG, NaN) is named\n"
-        "and ends the run; with --on-error skip it is left out and listed in\n"
-        "OUT.skipped.csv.  OUT is written when all is done.  Until then results are\n"
-        "kept in a hidden folder, .OUT.part, from which the same command goes on\n"
-        "after an error, Ctrl-C or a kill.  Exit status: 0, all is in OUT; 3,\n"
-        "recordings are left out; 2, an error, and no OUT; 130, Ctrl-C.",
-        [
-            "extract recordings features.npz --weights mdjpt.safetensors",
-            "extract study features.parquet --weights epoch=19.ckpt \\\n"
-            "      --files 'sub-{subject}/ses-{session}/*.edf' --annotations stimulus",
-            "extract bids_folder x.npz --weights mdjpt.safetensors --on-error skip",
-        ],
+        _EXTRACT,
+        _EXTRACT_EXAMPLES,
     )
     parser.add_argument(
         "folder", type=_path, metavar="FOLDER", help="where the recordings are"

@@ -3,6 +3,8 @@
 import contextlib
 import warnings
 
+from .._validation import warn
+
 
 class Problems:
     """Ends the batch at the first problem, or notes all of them.
@@ -55,4 +57,4 @@ def warnings_of(name):
         finally:
             texts = [(str(one.message), one.category) for one in said]
     for text, category in texts:
-        warnings.warn(text if name in text else f"{name}: {text}", category, 3)
+        warn(text if name in text else f"{name}: {text}", category)

@@ -2,10 +2,11 @@
 
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from .._validation import list_some
+from .._validation import list_some, warn
 from ..windows._edf_gaps import refuse_gaps
 from ..windows._recording import Recording
 
@@ -70,12 +71,19 @@ def open_raw(path):
     import mne
 
     try:
-        raw = mne.io.read_raw(path, preload=False, verbose="error")
+        with warnings.catch_warnings(record=True) as said, mne.utils.catch_logging():
+            warnings.simplefilter("always")
+            raw = mne.io.read_raw(path, preload=False, verbose="warning")
         refuse_gaps(raw)
-        return raw
     except Exception as error:
         # Readers of other libraries raise whatever comes.
         raise ValueError(f"{str(path)!r} cannot be read: {error}") from error
+    if any("does not match the file size" in str(w.message) for w in said):
+        warn(
+            f"{str(path)!r} is cut off, or longer than its header says: "
+            f"{raw.n_times / raw.info['sfreq']:.6g} s are read."
+        )
+    return raw
 
 
 def find_recordings(folder, pattern=None):
@@ -223,6 +231,10 @@ def _matcher(pattern):
         raise ValueError(
             "The pattern must hold {subject}, and may hold {session} and *; got "
             f"{pattern!r}."
+        )
+    if re.search(r"\}\*?\{", pattern):
+        raise ValueError(
+            f"Something must stand between the fields of a pattern, got {pattern!r}."
         )
     seen, text = set(), ""
     for part in parts:

@@ -1,12 +1,11 @@
 """Features and metadata of windows as one file."""
 
-import warnings
 import zipfile
 
 import numpy as np
 import pandas as pd
 
-from .._validation import check_installed
+from .._validation import check_installed, warn
 
 _FEATURES, _NAMES = "features", "feature_names"
 
@@ -73,10 +72,9 @@ def with_free_names(metadata, names):
         if name != original:
             changed.append(f"{column!r} as {name!r}")
     if changed:
-        warnings.warn(
+        warn(
             "Columns of the metadata have names that the output needs for something "
             f"else, and are written under others: {', '.join(changed)}.",
-            stacklevel=2,
         )
     return metadata.set_axis(new, axis=1)
 

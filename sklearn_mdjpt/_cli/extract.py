@@ -11,8 +11,10 @@ import torch
 
 from .. import __version__
 from .._io._files import replacing, write_file
-from .._io._fingerprint import array_digest, fingerprint
+from .._io._fingerprint import fingerprint
+from .._io._fingerprint_arrays import array_digest
 from .._torch import resolve_device
+from .._validation import check_number, warn
 from ..datasets._bids import find_bids
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._weights import read_weights
@@ -41,10 +43,7 @@ def run(options):
     output = check_output(options.output, options.overwrite)
     write = writer(output)
     for name in ("window", "stride"):
-        if not 0 < getattr(options, name) < np.inf:
-            raise ValueError(
-                f"{name}_seconds must be positive, got {getattr(options, name)}."
-            )
+        check_number(getattr(options, name), f"{name}_seconds", above=0)
     encode = _Encoding(options, Kept(output))
     problems = Problems(options.on_error)
     subjects = _subjects(options, problems)
@@ -217,10 +216,7 @@ def _read(files, options, problems, seen):
                 recording.trials["file"] = name
             other = seen.setdefault(array_digest(np.asarray(recording.signal)), name)
             if other != name:
-                warnings.warn(
-                    f"It has the same samples as {other}: is a recording here twice?",
-                    stacklevel=1,
-                )
+                warn(f"It has the same samples as {other}: is a recording here twice?")
             recordings[name] = recording
     if not recordings:
         return None, {}

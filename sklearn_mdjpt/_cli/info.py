@@ -29,7 +29,6 @@ def _weights(path):
     import torch
 
     from ..channels._channels import CANONICAL_SFREQ
-    from ..encoder._saved import seen_by
     from ..encoder._weights import read_weights
     from ..nn import HybridEncoder
 
@@ -50,7 +49,7 @@ def _weights(path):
         "sfreq (Hz)": CANONICAL_SFREQ,
         "features": n_features,
     }
-    about |= {"architecture": config, "trained on": seen_by(metadata).describe()}
+    about |= {"architecture": config, "trained on": content.seen.describe()}
     if released:
         return about
     history = metadata["history"]

@@ -1,6 +1,8 @@
 """Writing files so that a kill, a crash or a full disk leaves the old ones whole."""
 
 import contextlib
+import functools
+import hashlib
 import os
 import uuid
 from pathlib import Path
@@ -20,9 +22,23 @@ def write_file(path, content):
         The file; its folder exists.
     content : bytes
         All of it.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written; then nothing has changed.
     """
-    with replacing(path) as temporary, temporary.open("xb") as file:
-        file.write(content)
+    try:
+        with replacing(path) as temporary, temporary.open("xb") as file:
+            file.write(content)
+    except OSError as error:
+        # The plain error names a temporary file that nobody has heard of.
+        raise OSError(
+            error.errno,
+            f"{error.strerror or error}; nothing was written, and a file that was "
+            "there is unchanged",
+            str(path),
+        ) from error
 
 
 @contextlib.contextmanager
@@ -68,6 +84,17 @@ def file_stamp(path):
     """
     status = os.stat(path)
     return status.st_size, status.st_mtime_ns // 1000
+
+
+def file_digest(path):
+    """Return the SHA-256 of a file, read once as long as its stamp stays."""
+    return _file_digest(os.path.abspath(path), file_stamp(path))
+
+
+@functools.lru_cache
+def _file_digest(path, stamp):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def same_stamp(first, second):

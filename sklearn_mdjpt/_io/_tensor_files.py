@@ -1,9 +1,9 @@
-"""Files of tensors and plain values: safetensors with a JSON text and a checksum.
+"""Files of tensors: safetensors with a JSON text and a digest, and torch's archives.
 
-Nothing in them is pickled, and opening one runs nothing.  The checksum covers the
-whole file, so that a file that was cut short or changed on the way is never taken for
-a good one.  It is no signature: whoever makes a file can give it a right checksum, so
-readers check what they take out of it.
+Nothing in them is run.  The digest covers all that a file of ours holds, so that a file
+that was cut short or changed on the way is never taken for a good one.  It is no
+signature: whoever makes a file can give it a right digest, so readers check what they
+take out of it.
 """
 
 import collections
@@ -13,7 +13,6 @@ import io
 import json
 import reprlib
 import zipfile
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -23,15 +22,9 @@ from .._validation import check_path, home_hint, list_some
 from ._files import write_file
 
 _KEY = "sklearn_mdjpt"
-# These stand first in our text, in this order.  Where the checksum stands and what it
-# covers is the same in all versions, so that damage is told from a newer version.
-_FIRST = ("sha256", "kind", "format_version")
-_NO_CHECKSUM = b"0" * 64
-# The checksum as it stands in the header: JSON inside a JSON text.
-_MARK = rb"\"sha256\": \""
 # safetensors reads no longer headers.
 _MAX_HEADER = 100_000_000
-# What PyTorch Lightning keeps beside the weights names these types, above all where it
+# PyTorch Lightning keeps objects of these types beside the weights, above all where it
 # was set up with Hydra.  They are never imported: see `_stand_in`.
 _SETTINGS = {
     "argparse.Namespace",
@@ -45,9 +38,12 @@ _SETTINGS = {
     "builtins.tuple",
     "lightning.fabric.utilities.data.AttributeDict",
     "lightning_fabric.utilities.data.AttributeDict",
+    "numpy._core.multiarray._reconstruct",
     "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
     "numpy.core.multiarray.scalar",
     "numpy.dtype",
+    "numpy.ndarray",
     "pathlib.Path",
     "pathlib.PosixPath",
     "pathlib.WindowsPath",
@@ -82,26 +78,31 @@ def write_tensors(path, tensors, metadata, *, kind, version):
     OSError
         If the file cannot be written; then nothing has changed.
     """
-    content = encode_tensors(tensors, metadata, kind=kind, version=version)
-    try:
-        write_file(path, content)
-    except OSError as error:
-        # The plain error names a temporary file that nobody has heard of.
-        raise OSError(
-            error.errno,
-            f"{error.strerror or error}; nothing was written, and a file that was "
-            "there is unchanged",
-            str(path),
-        ) from error
+    write_file(path, encode_tensors(tensors, metadata, kind=kind, version=version))
 
 
-def read_tensors(path, *, kind, version):
-    """Read a file of `write_tensors`.
+def encode_tensors(tensors, metadata, *, kind, version):
+    """Return what `write_tensors` writes; the same input gives the same bytes."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    text = _header(tensors, metadata, kind, version)
+    if len(text) > _MAX_HEADER:
+        raise ValueError(
+            f"The metadata take {len(text)} bytes, more than the {_MAX_HEADER} that a "
+            "header may have."
+        )
+    # One key: safetensors writes several in a random order.
+    return save(tensors, metadata={_KEY: text})
+
+
+def decode_tensors(content, path, *, kind, version):
+    """Return what `write_tensors` wrote.
 
     Parameters
     ----------
-    path : Path
-        The file.
+    content : bytes
+        All of the file.
+    path : str or path-like
+        Its name, for messages.
     kind, version : str, int
         What is expected, and the version that is understood.
 
@@ -118,51 +119,20 @@ def read_tensors(path, *, kind, version):
         If the file is damaged, is none of this package, is of another kind or comes
         from another version.
     """
-    # In one go: what comes to stand under this name meanwhile is not mixed in.
-    content = Path(path).read_bytes()
-    return decode_tensors(content, path, kind=kind, version=version)
-
-
-def encode_tensors(tensors, metadata, *, kind, version):
-    """Return what `write_tensors` writes; the same input gives the same bytes."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    first = dict(zip(_FIRST, (_NO_CHECKSUM.decode(), kind, version), strict=True))
-    if clash := first.keys() & metadata.keys():
-        raise ValueError(f"metadata must not hold {sorted(clash)}: they are set here.")
-    text = json.dumps(first | metadata, allow_nan=False)
-    content = bytearray(save(tensors, metadata={_KEY: text}))
-    if _header_size(content) > _MAX_HEADER:
-        raise ValueError(
-            f"The metadata take {_header_size(content)} bytes, more than the "
-            f"{_MAX_HEADER} that a header may have."
-        )
-    place = content.index(_MARK) + len(_MARK)
-    content[place : place + len(_NO_CHECKSUM)] = _checksum(content, place)
-    return bytes(content)
-
-
-def decode_tensors(content, path, *, kind, version):
-    """Return what `read_tensors` reads; ``path`` is for messages."""
     name = repr(str(path))
-    text = _intact_header(content, name)
+    tensors = load_tensors(content, path)
     try:
-        header = _our_header(text)
-    except (ValueError, RecursionError) as error:
+        size = int.from_bytes(content[:8], "little")
+        found = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
+        header = json.loads(found[_KEY])
+        found_kind, found_version = header["kind"], header["format_version"]
+    except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{name} is not usable: its header is not of the form expected "
-            f"({cut(error)})."
+            f"{name} looks like a safetensors file, but is none of sklearn_mdjpt, or "
+            f"damaged: its header is not of the form expected ({cut(repr(error))})."
         ) from error
-    _, found_kind, found_version = (header.pop(key) for key in _FIRST)
     if found_kind != kind:
-        advice = ""
-        if found_kind == "checkpoint":
-            advice = (
-                " The end of a training, the file encoder-*.safetensors beside its "
-                "checkpoints, can be loaded."
-            )
-        raise ValueError(
-            f"{name} holds {reprlib.repr(found_kind)}, expected {kind!r}.{advice}"
-        )
+        raise ValueError(f"{name} holds {reprlib.repr(found_kind)}, expected {kind!r}.")
     if type(found_version) is not int or found_version != version:
         newer = type(found_version) is int and found_version > version
         advice = "Update sklearn_mdjpt." if newer else "It has to be made again."
@@ -170,7 +140,51 @@ def decode_tensors(content, path, *, kind, version):
             f"{name} has format version {reprlib.repr(found_version)}; this version of "
             f"sklearn_mdjpt reads version {version}. {advice}"
         )
-    return _load(content, name), header
+    metadata = header.get("metadata")
+    # Exactly as it is written, with one spelling for each value: no name comes twice.
+    try:
+        is_intact = found == {_KEY: _header(tensors, metadata, kind, version)}
+    except (RuntimeError, ValueError):  # NaN, tensors of a dtype without bytes
+        is_intact = False
+    if not is_intact or not isinstance(metadata, dict):
+        raise ValueError(f"{name} is damaged: its checksum is not that of its content.")
+    return tensors, metadata
+
+
+def _header(tensors, metadata, kind, version):
+    """Return the text in the header of a file; its end is the digest of all else."""
+    header = {"kind": kind, "format_version": version, "metadata": metadata}
+    digest = hashlib.sha256(_to_json(header).encode())
+    for name, tensor in sorted(tensors.items()):
+        about = [name, str(tensor.dtype), list(tensor.shape)]
+        digest.update(_to_json(about).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return _to_json(header | {"sha256": digest.hexdigest()})
+
+
+def _to_json(values):
+    return json.dumps(values, allow_nan=False)
+
+
+def load_tensors(content, path):
+    """Return the tensors of a file of safetensors, whoever wrote it."""
+    try:
+        return load(content)
+    # Besides its own error, safetensors lets through those of Python and torch for
+    # dtypes and shapes that they do not know.
+    except (
+        SafetensorError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ValueError(
+            f"{str(path)!r} is damaged, or no safetensors file: its tensors are not "
+            f"where its header says, or of unknown type ({cut(error)})."
+        ) from error
 
 
 def read_content(path, expected):
@@ -251,23 +265,38 @@ def _stand_in(name):
     return None
 
 
-def load_archive(content, path):
-    """Return the state_dict in what torch.save wrote, alone or in a checkpoint.
+def unpickle_archive(content, path, allowed=None):
+    """Return what torch.save wrote; nothing but tensors and plain values is made.
 
-    Nothing but tensors and plain values is unpickled; what Lightning notes of its
-    settings is skipped.  Whether the values are tensors, and which, is left to the
-    caller.
+    Parameters
+    ----------
+    content : bytes
+        All of the file.
+    path : str or path-like
+        Its name, for messages.
+    allowed : list, default=None
+        Further types and functions that may be in it.  None skips what Lightning keeps
+        of its settings.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged or holds anything else.
     """
     try:
         _check_archive(content)
-        named = torch.serialization.get_unsafe_globals_in_checkpoint(
-            io.BytesIO(content)
-        )
-        settings = [
-            (_stand_in(name), name) for name in named if _stand_in(name) is not None
-        ]
-        with torch.serialization.safe_globals(settings):
-            found = torch.load(
+        if allowed is None:
+            named = torch.serialization.get_unsafe_globals_in_checkpoint(
+                io.BytesIO(content)
+            )
+            stand_ins = [(_stand_in(name), name) for name in named]
+            allowed = [pair for pair in stand_ins if pair[0] is not None]
+        with torch.serialization.safe_globals(allowed):
+            return torch.load(
                 io.BytesIO(content), map_location="cpu", weights_only=True
             )
     except Exception as error:
@@ -279,6 +308,14 @@ def load_archive(content, path):
             f"{str(path)!r} cannot be read as a checkpoint of tensors and plain values "
             f"(nothing else is unpickled): {cut(reason) or type(error).__name__}"
         ) from error
+
+
+def load_archive(content, path):
+    """Return the state_dict in what torch.save wrote, alone or in a checkpoint.
+
+    Whether its values are tensors, and which, is left to the caller.
+    """
+    found = unpickle_archive(content, path)
     found = found.get("state_dict", found) if isinstance(found, dict) else {}
     if not isinstance(found, dict) or not found:
         raise ValueError(f"{str(path)!r} holds no state_dict of tensors.")
@@ -308,7 +345,7 @@ def read_state_dict(path):
         path, "a file of safetensors or a state_dict that torch.save wrote"
     )
     if form == "safetensors":
-        return _load(content, repr(str(path)))
+        return load_tensors(content, path)
     found = load_archive(content, path)
     wrong = [
         f"{cut(name, 80)} is a {type(value).__name__}"
@@ -322,51 +359,10 @@ def read_state_dict(path):
     return {name: value.detach() for name, value in found.items()}
 
 
-def is_tensor_file(path):
-    """Whether a file looks like safetensors, whoever wrote it."""
-    with path.open("rb") as file:
-        return file.read(9)[8:] == b"{"
-
-
-def text_to_tensor(text):
-    """Return a text as a tensor: headers are bounded in size, tensors are not."""
-    content = text.encode()
-    # torch takes no empty buffer.
-    if not content:
-        return torch.zeros(0, dtype=torch.uint8)
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
-
-
-def tensor_to_text(tensor):
-    """Return the text that `text_to_tensor` was given."""
-    return tensor.numpy().tobytes().decode()
-
-
 def cut(message, length=200):
     """Return a message that others wrote, at most so long."""
     message = str(message)
     return message if len(message) <= length else f"{message[:length]}..."
-
-
-def _load(content, name):
-    """Return the tensors of a file of safetensors, whoever wrote it."""
-    try:
-        return load(content)
-    # Besides its own error, safetensors lets through those of Python and torch for
-    # dtypes and shapes that they do not know.
-    except (
-        SafetensorError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise ValueError(
-            f"{name} is not usable: its tensors are not where its header says, or of "
-            f"unknown type ({cut(error)})."
-        ) from error
 
 
 def _check_archive(content):
@@ -383,74 +379,3 @@ def _check_archive(content):
         # torch itself does not compare the checksums.
         if broken := archive.testzip():
             raise ValueError(f"the checksum of {cut(broken)!r} is not that of its data")
-
-
-def _header_size(content):
-    return int.from_bytes(content[:8], "little")
-
-
-def _checksum(content, place):
-    """Hash the content as it is with zeros in the place of the checksum."""
-    view = memoryview(content)
-    digest = hashlib.sha256(view[:place])
-    digest.update(_NO_CHECKSUM)
-    digest.update(view[place + len(_NO_CHECKSUM) :])
-    return digest.hexdigest().encode()
-
-
-def _intact_header(content, name):
-    """Return the bytes of the header of a file whose checksum is right."""
-    if not content:
-        raise ValueError(f"{name} is empty, expected a file of sklearn_mdjpt.")
-    size = _header_size(content)
-    if size > min(len(content) - 8, _MAX_HEADER):
-        raise ValueError(
-            f"{name} is damaged, or no safetensors file: it has {len(content)} bytes, "
-            f"and its header would have {size}."
-        )
-    text = content[8 : 8 + size]
-    found = text.find(_MARK)
-    if found < 0 and f'"{_KEY}"'.encode() not in text:
-        raise ValueError(
-            f"{name} is a safetensors file, or looks like one, but none of "
-            "sklearn_mdjpt."
-        )
-    place = 8 + found + len(_MARK)
-    checksum = content[place : place + len(_NO_CHECKSUM)]
-    if found < 0 or checksum != _checksum(content, place):
-        raise ValueError(f"{name} is damaged: its checksum is not that of its content.")
-    return text
-
-
-def _our_header(text):
-    """Return our values in a header of safetensors, as they come in the file."""
-    metadata = _object(text.decode("utf-8")).get("__metadata__")
-    if not isinstance(metadata, dict) or set(metadata) != {_KEY}:
-        raise ValueError(f"its __metadata__ must hold {_KEY!r} and nothing else")
-    header = _object(metadata[_KEY])
-    if tuple(header)[: len(_FIRST)] != _FIRST:
-        raise ValueError(f"{_KEY!r} must begin with {', '.join(_FIRST)}")
-    return header
-
-
-def _object(text):
-    """Return a JSON object; strictly, as programs differ in what else they take."""
-    if not isinstance(text, str):
-        raise ValueError(f"{_KEY!r} must be a text, got {type(text).__name__}")
-    found = json.loads(
-        text, object_pairs_hook=_without_duplicates, parse_constant=_no_constant
-    )
-    if not isinstance(found, dict):
-        raise ValueError(f"it must be a JSON object, got {type(found).__name__}")
-    return found
-
-
-def _without_duplicates(pairs):
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name comes twice")
-    return found
-
-
-def _no_constant(name):
-    raise ValueError(f"{name} is not JSON")

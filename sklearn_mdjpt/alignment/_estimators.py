@@ -20,6 +20,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._grouping import check_groups, rows_of_groups
+from .._io._pickles import VersionedPickle
 from .._validation import as_id, check_labels, check_option, count_values, list_some
 from ..channels._channels import site_names
 from ..channels._montage import CommonChannels, SharedChannels
@@ -58,7 +59,7 @@ _ESTIMATORS = (
 _BLOCK_SAMPLES = 2**18  # float64 samples in work at once: 2 MB, in the cache
 
 
-class CovarianceAlignment(TransformerMixin, BaseEstimator):
+class CovarianceAlignment(VersionedPickle, TransformerMixin, BaseEstimator):
     r"""Recentre each domain's SPD matrices to a common target.
 
     With :math:`M_d` the mean of domain :math:`d` and :math:`G` the target, each matrix
@@ -404,7 +405,7 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
             yield name, rows, M
 
 
-class WindowCovariances(TransformerMixin, BaseEstimator):
+class WindowCovariances(VersionedPickle, TransformerMixin, BaseEstimator):
     """Covariance matrix of the channels in each window.
 
     `pyriemann.estimation.Covariances` for windows that may be `EEGWindows`.
@@ -525,7 +526,7 @@ class WindowCovariances(TransformerMixin, BaseEstimator):
         return tags
 
 
-class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
+class WindowAlignment(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstimator):
     r"""Recentre the covariance of signals, domain by domain.
 
     What `CovarianceAlignment` does to matrices, done to the signals that they come

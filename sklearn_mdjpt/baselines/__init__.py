@@ -1,22 +1,13 @@
-"""What mdJPT is compared with: networks of braindecode, and classical pipelines.
+"""Baselines for mdJPT: networks of braindecode and classical pipelines.
 
-All of them take `EEGWindows` and stand beside `MDJPTEncoder` in one cross-validation.
-Their docstrings say which are *inductive*, where each test window is classified by
-itself, and which are *transductive*, where windows of a test subject, without their
-labels, are used together.  Compare like with like: most of `MDJPTEncoder`'s settings,
-the default ones among them, are transductive.
+All of them take `EEGWindows`, so that one cross-validation can compare them with
+`MDJPTEncoder`.  *Inductive* baselines classify each test window by itself.
+*Transductive* baselines use the windows of a test subject together, without their
+labels.  The docstrings say which is which.  Compare transductive models with
+transductive ones: `MDJPTEncoder` is transductive in most settings, and by default.
 """
 
-from ._pipelines import (
-    BraindecodeClassifier,
-    differential_entropy,
-    make_baselines,
-    tangent_space,
-)
+import lazy_loader as _lazy
 
-__all__ = [
-    "BraindecodeClassifier",
-    "differential_entropy",
-    "make_baselines",
-    "tangent_space",
-]
+# The classical pipelines are used without torch; __init__.pyi lists the names.
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

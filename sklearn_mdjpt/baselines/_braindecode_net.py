@@ -1,4 +1,4 @@
-"""Networks of braindecode: building them, their weights, their training."""
+"""Builds networks of braindecode, loads their weights and trains them."""
 
 import contextlib
 import difflib
@@ -11,81 +11,85 @@ from torch import nn
 
 from .._io._tensor_files import cut, read_state_dict
 from .._torch import seeded_torch
-from .._validation import list_some
 from ..channels._channels import canonical_name, spelt_names
-from ..classifier._net import Batches, HeadNet
-from ..encoder._callbacks import copy_callbacks
+from ..classifier._net import ClassifierNet
+from ..encoder._weights import tensor_problems
 
-_FINAL = "final_layer"  # braindecode's name for what turns features into classes
+_FINAL = "final_layer"  # braindecode's name of the layer from features to classes
 _FOR_PROGRAMMERS = (FutureWarning, DeprecationWarning)
+
+
+@contextlib.contextmanager
+def _quiet(*categories):
+    """Silence warnings of these categories, and the log of MNE."""
+    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+        for category in categories:
+            warnings.simplefilter("ignore", category)
+        if "mne" in sys.modules:
+            # braindecode warns by MNE's function, which writes to MNE's log as well.
+            stack.enter_context(sys.modules["mne"].use_log_level("error"))
+        yield
 
 
 def find_class(module):
     """Return the class of a network, given by itself or by its name in braindecode."""
-    if isinstance(module, str):
-        with warnings.catch_warnings():
-            # What braindecode's import has to say is meant for its developers.
-            for category in _FOR_PROGRAMMERS:
-                warnings.simplefilter("ignore", category)
-            import braindecode.models
-
-        found = getattr(braindecode.models, module, None)
-        if isinstance(found, type) and issubclass(found, nn.Module):
-            return found
-        names = [
-            name
-            for name, value in vars(braindecode.models).items()
-            if isinstance(value, type) and issubclass(value, nn.Module)
-        ]
-        lower = {name.lower(): name for name in names}
-        close = difflib.get_close_matches(module.lower(), lower, n=3)
-        hint = f" Did you mean {', '.join(lower[c] for c in close)}?" if close else ""
-        raise ValueError(
-            f"module={module!r} is not the name of a class in braindecode.models.{hint}"
-        )
-    if isinstance(module, type) and issubclass(module, nn.Module):
+    if _is_network(module):
         return module
-    raise TypeError(
-        "module must be a name in braindecode.models or a class of torch modules (not "
-        f"an instance; its arguments go into module_params), got {module!r}."
+    if not isinstance(module, str):
+        raise TypeError(
+            "module must be a name in braindecode.models or a class of torch modules "
+            "(not an instance; its arguments go into module_params), got "
+            f"{module!r}."
+        )
+    with _quiet(*_FOR_PROGRAMMERS):
+        import braindecode.models
+
+        networks = dict(inspect.getmembers(braindecode.models, _is_network))
+    if module in networks:
+        return networks[module]
+    lower = {name.lower(): name for name in networks}
+    close = difflib.get_close_matches(module.lower(), lower, n=3)
+    hint = f" Did you mean {', '.join(lower[c] for c in close)}?" if close else ""
+    raise ValueError(
+        f"module={module!r} is not the name of a class in braindecode.models.{hint}"
     )
 
 
-def build(cls, arguments, *, again=False):
-    """Build a network, without what its constructor has to say to programmers.
+def _is_network(value):
+    return isinstance(value, type) and issubclass(value, nn.Module)
 
-    ``again``: without its other warnings, which were given when it was built first.
-    """
-    with warnings.catch_warnings(), contextlib.ExitStack() as quiet:
-        for category in (Warning,) if again else _FOR_PROGRAMMERS:
-            warnings.simplefilter("ignore", category)
-        if "mne" in sys.modules:
-            # braindecode warns by MNE's means, which log all of it once more.
-            quiet.enter_context(sys.modules["mne"].use_log_level("error"))
+
+def build(cls, arguments):
+    """Build a network; warnings for developers of braindecode are silenced."""
+    with _quiet(*_FOR_PROGRAMMERS):
+        return cls(**arguments)
+
+
+def build_again(cls, arguments):
+    """Build a network without any warnings; torch's random state stays as it is."""
+    with torch.random.fork_rng(devices=[]), _quiet(Warning):
         return cls(**arguments)
 
 
 def rebuild(cls, arguments, state_dict):
-    """Build a network again, with these tensors; torch's random state stays."""
-    with torch.random.fork_rng(devices=[]):
-        module = build(cls, arguments, again=True)
-    # Not the network's own method: some of braindecode rename tensors in it.
+    """Build a network again and give it these tensors."""
+    module = build_again(cls, arguments)
+    # Some networks of braindecode rename tensors in their own load_state_dict.
     nn.Module.load_state_dict(module, state_dict)
     return module.eval()
 
 
 def make_module(cls, words, params, ch_names):
-    """Build a network for windows of a size, and try it on two of them.
+    """Build a network for windows of a size, and run it on two windows of zeros.
 
     Parameters
     ----------
     cls : type
         The class.
     words : dict
-        Arguments by braindecode's names; those that the class does not take are left
-        out.
+        Arguments by braindecode's names; the class gets those that it takes.
     params : dict
-        Further arguments, which go before.
+        Further arguments, which replace arguments of the same name.
     ch_names : tuple of str or None
         Channels, for networks whose ``forward`` asks for them.
 
@@ -99,8 +103,8 @@ def make_module(cls, words, params, ch_names):
     Raises
     ------
     ValueError
-        If it cannot be built or does not take such windows, or its output is not one
-        logit for each class.
+        If the network cannot be built, does not take such windows, or does not return
+        one logit for each class.
     """
     takes = inspect.signature(cls.__init__).parameters
     arguments = {name: value for name, value in words.items() if name in takes} | params
@@ -116,27 +120,27 @@ def make_module(cls, words, params, ch_names):
             x = torch.zeros(2, n_chans, n_times)
             output = module(x, **forward_arguments(module, ch_names))
     except Exception as error:
-        # What networks raise where windows are too short for their kernels and pools
-        # is of any type.
+        # Where windows are too short for their kernels and pools, networks raise
+        # errors of any type.
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{problem}: they may be too short for its layers, or an argument may be "
-            f"lacking ({type(error).__name__}: {cut(reason, 500)})."
+            f"missing ({type(error).__name__}: {cut(reason, 500)})."
         ) from error
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
     expected = (2, words["n_outputs"])
     if shape != expected:
         raise ValueError(
-            f"{cls.__name__} makes an output of shape {shape} of two windows; expected "
-            f"{expected}, one logit for each class."
+            f"{cls.__name__} returns an output of shape {shape} for two windows; "
+            f"expected {expected}, one logit for each class."
         )
     return module, arguments
 
 
 def forward_arguments(module, ch_names):
-    """Return what ``forward`` takes beside windows: names of channels, in Labram.
+    """Return further arguments of ``forward``: Labram takes names of channels.
 
-    Names that look like sites and are none are marked, so that networks refuse them.
+    Names that look like 10-20 sites but are not are marked: networks then refuse them.
     """
     if ch_names and "ch_names" in inspect.signature(module.forward).parameters:
         spelt = zip(ch_names, spelt_names(ch_names), strict=True)
@@ -148,15 +152,14 @@ def forward_arguments(module, ch_names):
 def final_tensors(module, cls, arguments):
     """Return the names of the tensors of the final layer.
 
-    These are all tensors of what braindecode calls ``final_layer``, and all others
-    whose shapes go with the number of classes.
+    They are all tensors of ``final_layer``, as braindecode calls it, and all other
+    tensors whose shape changes with the number of classes.
     """
     tensors = module.state_dict()
     final = {name for name in tensors if _is_inside(name, _FINAL)}
     if "n_outputs" in arguments:
         more = arguments | {"n_outputs": arguments["n_outputs"] + 1}
-        with torch.random.fork_rng(devices=[]):
-            other = build(cls, more, again=True).state_dict()
+        other = build_again(cls, more).state_dict()
         final |= {
             name
             for name, tensor in tensors.items()
@@ -164,8 +167,8 @@ def final_tensors(module, cls, arguments):
         }
     if not final:
         raise ValueError(
-            f"{cls.__name__} has no final layer to tell from the rest: neither is "
-            f"there a {_FINAL!r}, nor does its constructor take n_outputs."
+            f"{cls.__name__} has no final layer: it has no layer {_FINAL!r}, and its "
+            "constructor does not take n_outputs."
         )
     return final
 
@@ -178,50 +181,24 @@ def load_weights(module, final, path):
     module : torch.nn.Module
         The network.
     final : set of str
-        Tensors that stay as they are.
+        Names of the tensors that are not loaded.
     path : str or path-like
         The file.
 
     Raises
     ------
     ValueError
-        Unless names and shapes match, one for one; all that do not are listed.
+        If names, shapes or kinds of numbers do not match; the message lists them.
     """
-    own = module.state_dict()
-    wanted = {name: tensor for name, tensor in own.items() if name not in final}
+    wanted = {k: v for k, v in module.state_dict().items() if k not in final}
     found = _renamed(read_state_dict(path), wanted, getattr(module, "mapping", None))
-    unexpected = [
-        cut(name, 80)
-        for name in sorted(found)
-        if name not in own and not _is_inside(name, _FINAL)
-    ]
-    missing = [name for name in wanted if name not in found]
-    shapes, dtypes, values = [], [], []
-    for name, tensor in wanted.items():
-        given = found.get(name)
-        if given is None:
-            continue
-        if given.shape != tensor.shape:
-            shapes.append(
-                f"{name} {tuple(given.shape)}, expected {tuple(tensor.shape)}"
-            )
-        elif given.dtype != tensor.dtype and not (
-            given.is_floating_point() and tensor.is_floating_point()
-        ):
-            dtypes.append(f"{name} {given.dtype}, expected {tensor.dtype}")
-        elif not given.isfinite().all():
-            values.append(name)
-    problems = [
-        f"{what}: {list_some(names)}"
-        for what, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("wrong shape", shapes),
-            ("wrong dtype", dtypes),
-            ("NaN or inf", values),
-        )
-        if names
-    ]
+    found = {
+        name: _as_precise(tensor, wanted.get(name))
+        for name, tensor in found.items()
+        if name not in final and not _is_inside(name, _FINAL)
+    }
+    expected = {k: (tuple(v.shape), v.dtype) for k, v in wanted.items()}
+    problems = tensor_problems(found, expected)
     if problems:
         raise ValueError(
             f"weights={str(path)!r} is not for this {type(module).__name__}: "
@@ -234,11 +211,19 @@ def load_weights(module, final, path):
             tensor.copy_(found[name])
 
 
-def _renamed(tensors, wanted, mapping):
-    """Names as the network has them now.
+def _as_precise(tensor, like):
+    """Return floating-point numbers in the precision of the network's own tensor."""
+    if like is None or not (tensor.is_floating_point() and like.is_floating_point()):
+        return tensor
+    return tensor.to(like.dtype)
 
-    braindecode says what tensors of older versions are called today.  A network that
-    was trained inside another module has its name before all of its own.
+
+def _renamed(tensors, wanted, mapping):
+    """Return the tensors by the names that the network uses now.
+
+    ``mapping`` has the new name of each tensor that braindecode has renamed.  If a
+    network was trained inside another module, all names start with the name of its
+    attribute there, which is cut off.
     """
     before = {name.partition(".")[0] for name in tensors}
     if len(before) == 1 and not any(name in wanted for name in tensors):
@@ -252,7 +237,7 @@ def _is_inside(name, part):
 
 
 class WindowDataset(torch.utils.data.Dataset):
-    """Windows that are read when a batch asks for them, and their classes.
+    """Windows and their classes; each batch reads its own windows.
 
     Parameters
     ----------
@@ -272,15 +257,29 @@ class WindowDataset(torch.utils.data.Dataset):
         return torch.from_numpy(self.read(rows)), self.codes[rows]
 
 
-class BaselineNet(HeadNet):
-    """skorch classifier of windows: seeded dropout, and parts that stay as they are.
+class BaselineNet(ClassifierNet):
+    """skorch classifier with seeded dropout and frozen layers.
+
+    `braindecode.EEGClassifier` with skorch's `Freezer` was tried in its place
+    (braindecode 1.8, skorch 1.4).  It gave the same scores but for one window, and
+    would have needed this class and more:
+
+    - Dropout differs between folds in threads and folds in sequence.
+    - A fitted EEGNet can be neither pickled nor copied.
+    - ``partial_fit`` builds a new network, and loses weights loaded before it.
+    - `Freezer` leaves batch norm and dropout of frozen layers in training mode, so
+      that statistics of frozen layers change.
+    - Training fails if torch's default dtype is float64, returns as if fitted after
+      Ctrl-C, and goes on if the loss is NaN.
+    - An array of windows took ten times the memory of their recordings (5 s windows
+      every 0.5 s); `WindowDataset` reads one batch at a time.
 
     Parameters
     ----------
     *args, **kwargs
         As for `skorch.NeuralNetClassifier`.
     seed : int, default=0
-        Of dropout.
+        Seed of dropout.
     final : set of str, default=None
         Names of the only tensors that are trained; None trains all.
     extra : dict, default=None
@@ -294,7 +293,7 @@ class BaselineNet(HeadNet):
         self.extra = extra
 
     def initialize_module(self):
-        """Take the network; fix what is not to be trained."""
+        """Take the network and freeze all but the final layer."""
         super().initialize_module()
         self._n_steps = 0
         if self.final is not None:
@@ -303,59 +302,18 @@ class BaselineNet(HeadNet):
         return self
 
     def train_step_single(self, batch, **fit_params):
-        """Train on a batch, with random numbers that depend on its place only."""
+        """Train on a batch; its random numbers depend only on its number."""
         self._n_steps += 1
-        # Dropout draws from torch's one generator, which other threads use as well.
+        # Dropout draws from torch's global generator, which all threads share.
         with seeded_torch(self.seed + self._n_steps):
             return super().train_step_single(batch, **fit_params)
 
     def infer(self, x, **fit_params):
-        """Run the network; parts that are not trained behave as in prediction."""
+        """Run the network; frozen layers behave as in prediction."""
         if self.final is not None and self.module_.training:
-            # Their batch norm would take over the new data's statistics otherwise.
+            # Otherwise batch norm of frozen layers would follow the new data.
             owners = {name.rpartition(".")[0] for name in self.final} - {""}
             owners.add(_FINAL)
             for name, part in self.module_.named_modules():
                 part.training = any(_is_inside(name, owner) for owner in owners)
         return super().infer(x, **fit_params, **(self.extra or {}))
-
-
-def make_baseline_net(
-    module,
-    n_classes,
-    *,
-    class_weights,
-    lr,
-    weight_decay,
-    max_epochs,
-    batch_size,
-    seeds,
-    device,
-    final,
-    extra,
-    callbacks,
-    verbose,
-):
-    """Build the net that trains a network; ``seeds`` are of batches and of dropout."""
-    return BaselineNet(
-        module,
-        criterion=nn.CrossEntropyLoss,
-        criterion__weight=class_weights,
-        optimizer=torch.optim.AdamW,
-        optimizer__weight_decay=weight_decay,
-        lr=lr,
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-        iterator_train=Batches,
-        iterator_train__seed=seeds[0],
-        iterator_valid=Batches,
-        train_split=None,
-        classes=list(range(n_classes)),
-        seed=seeds[1],
-        final=final,
-        extra=extra,
-        device=device.type if device.index is None else str(device),
-        callbacks=copy_callbacks(callbacks),
-        callbacks__valid_acc=None,
-        verbose=verbose,
-    )

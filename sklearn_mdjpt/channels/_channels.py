@@ -218,7 +218,8 @@ def find_electrodes(
     misplaced = ()
     if len(both):
         distance, far, moved = compare_with_sites(
-            positions[both], np.array([template[sites[k]] for k in both])
+            positions[both],
+            np.array([template[sites[k]] for k in both]),  # type: ignore[index]
         )
         names = [ch_names[k] for k in both[far]]
         listed = describe_distances(names, distance[far])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import numbers
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -12,6 +11,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import GroupShuffleSplit
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.callbacks import EarlyStopping
+from skorch.dataset import Dataset
+from skorch.helper import predefined_split
 
 from .._grouping import check_groups
 from .._labels import check_labels, class_weights
@@ -23,14 +25,20 @@ from .._torch import (
     seeded_torch,
     torch_threads,
 )
-from .._validation import check_option, list_some
+from .._validation import check_number, check_option, list_some
 from ..encoder._callbacks import SharesLoggers
 from ..encoder._estimator import MDJPTEncoder
+from ..features import LDSSmoother, RunningNormalizer
 from ..features._compose import WindowFeatures
-from ..features._smoothing import LDSSmoother, RunningNormalizer
+from ..nn import MLPHead
 from ..windows._inputs import is_array
-from ..windows._metadata import KEYWORDS, keyword_dict, read_metadata
-from ._net import head_history, make_head_net
+from ..windows._metadata import KEYWORDS, check_keywords, read_metadata
+from ._net import (
+    ClassifierNet,
+    check_training_parameters,
+    finish_training,
+    net_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,45 +69,45 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
     encoder : transformer or "passthrough", default=None
         From windows to 2-D features: `MDJPTEncoder` or ``MDJPTEncoder.small()``,
         `DifferentialEntropy`, `WindowFeatures`.  None is ``MDJPTEncoder()``, the
-        paper's, which takes days on a CPU.  "passthrough": X is 2-D features already,
-        so that an encoder trained once can serve many heads.  Features should be of
-        the order of 1, as those of `MDJPTEncoder` are.
+        paper's, which takes days on a CPU.  "passthrough": X holds 2-D features, so
+        that many heads can use an encoder that was trained once.  Features should be
+        of the order of 1, as those of `MDJPTEncoder` are.
     smoothing : {"lds", "running+lds"} or list of transformers, default=None
-        What comes between encoder and head.  "lds" is the paper's: `LDSSmoother` over
-        the windows of each trial.  "running+lds" is what the released code does:
-        `RunningNormalizer` before it.  Both need to know the trials, and are not
-        causal: a window's features depend on later ones of its trial.  A list: steps
-        as in `WindowFeatures`.  None: off.
+        Steps between encoder and head.  "lds", as in the paper: `LDSSmoother` over the
+        windows of each trial.  "running+lds", as in the released code:
+        `RunningNormalizer` before it.  Both need the trials, and are not causal: a
+        window's features depend on later windows of its trial.  A list: steps as in
+        `WindowFeatures`.  None: no smoothing.
     hidden_dim : int, default=128
         Width of the head.
     max_epochs : int, default=25
-        Epochs of the head's training; those of the encoder are its own parameter.
+        Epochs of the head's training; the encoder has its own parameter.
     lr, weight_decay : float, default=5e-4, 0.0022
-        Of Adam.
+        Learning rate and weight decay of Adam.
     batch_size : int, default=256
         Windows in a batch of the head's training, at least 2.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, as in scikit-learn.
     early_stopping : bool, default=False
-        Whether to set some training subjects aside, stop when the loss on them does
-        not fall any more, and keep the head's weights of the best epoch.  False trains
-        for all epochs, as the paper does.  The encoder has been fitted on those
-        subjects as well (without their labels, unless ``pairing="label"``).
+        Whether to set some training subjects aside, stop when the loss on them no
+        longer falls, and keep the head's weights of the best epoch.  False trains for
+        all epochs, as the paper does.  The encoder is fitted on those subjects as well
+        (without their labels, unless ``pairing="label"``).
     validation_fraction : float, default=0.2
         Share of the training subjects set aside.
     patience : int, default=5
-        Epochs without a lower loss on them after which training stops.
+        Training stops after this number of epochs without a lower loss on them.
     device : str, default="auto"
         Where the head is trained; "auto" takes a GPU when there is one.
     torch_threads : int, default=None
-        Threads of torch in the head; None leaves the setting.
+        Threads of torch in the head; None keeps torch's setting.
     callbacks : list of skorch callbacks, default=None
         Further callbacks for the head's training.  They are copied, and shared as far
         as they cannot be, as in `MDJPTEncoder`.
     random_state : int, RandomState instance or None, default=None
-        Seeds the head, its batches and the subjects set aside, and the encoder if it
-        is None; an encoder that is given has its own.  torch's and numpy's global
-        states are left alone.
+        Seeds the head, its batches, the choice of the subjects set aside, and the
+        encoder if ``encoder`` is None; any other encoder has its own seed.  torch's and
+        numpy's global states do not change.
     verbose : int, default=0
         1 shows a line for each epoch.
 
@@ -130,13 +138,13 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    With `EEGWindows` every step knows whose windows it has, in ``score`` and in
-    cross-validation too.  With arrays the metadata comes by keyword; where smoothing
-    uses it, ``predict`` needs it as well, and ``score`` and scorers, which hand none
-    on, raise.
+    With `EEGWindows` every step knows the subject and the trial of each window, in
+    ``score`` and in cross-validation too.  With arrays the metadata comes by keyword.
+    Where smoothing uses it, ``predict`` needs it as well; ``score`` and scorers, which
+    do not pass it on, raise.
 
-    A smoothed trial is almost one vector: its windows are no independent evidence,
-    and should be counted by the trial or by the subject.
+    All windows of a smoothed trial have almost the same features.  They are not
+    independent: compute scores by trial or by subject.
 
     References
     ----------
@@ -201,13 +209,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         self,
         X: Windows,
         y: ArrayLike | None = None,
-        *,
-        subjects: ArrayLike | None = None,
-        datasets: ArrayLike | None = None,
-        sessions: ArrayLike | None = None,
-        trials: ArrayLike | None = None,
-        stimuli: ArrayLike | None = None,
-        onsets: ArrayLike | None = None,
+        **metadata: ArrayLike | None,
     ) -> Self:
         """Fit the encoder and the smoothing, then train the head.
 
@@ -218,17 +220,17 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
             of shape (n_windows, n_features).
         y : array-like of shape (n_windows,), default=None
             Labels; those of EEGWindows are ``X.y``.
-        subjects, datasets, sessions, trials, stimuli, onsets : array-like of shape \
-(n_windows,), default=None
-            Metadata of plain arrays only, for the encoder, the smoothing and
-            ``early_stopping``.
+        **metadata : array-like of shape (n_windows,)
+            ``subjects``, ``datasets``, ``sessions``, ``trials``, ``stimuli`` and
+            ``onsets`` of plain arrays, for the encoder, the smoothing and
+            ``early_stopping``; `EEGWindows` have their own.
 
         Returns
         -------
         MDJPTClassifier
-            The classifier itself; after an error, or Ctrl-C while the head is trained,
-            it is as it was.  An encoder whose pre-training ends by Ctrl-C warns, and
-            the head is trained on what it has learnt so far.
+            The classifier itself.  An error, or Ctrl-C while the head is trained,
+            leaves it unchanged.  After Ctrl-C while the encoder is pre-trained, the
+            encoder warns, and the head is trained on its features so far.
 
         Raises
         ------
@@ -239,59 +241,37 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         FloatingPointError
             If the loss overflows.
         """
-        # Whatever can be wrong is found out here, before any training.
+        # All input is checked before the encoder is fitted.
         self._check_parameters()
+        given = check_keywords(metadata, f"{type(self).__name__}.fit")
         device = resolve_device(self.device)
         seeds = [int(s) for s in seed_sequence(self.random_state).generate_state(4)]
         features = self._make_features(seeds[0])
-        given = keyword_dict(subjects, datasets, sessions, trials, stimuli, onsets)
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None. The labels of EEGWindows are X.y."
-            )
         X, seen = self._check_X(X)
-        needs_trials = isinstance(self.smoothing, str)
-        needed = ["domains"] * bool(self.early_stopping) + ["trials"] * needs_trials
-        X, metadata = read_metadata(X, needed, given, extractor=features.extractor)
-        classes, codes = check_labels(y, len(X))
+        X, known = self._read_metadata(X, given, features.extractor)
+        classes, codes = check_labels(y, len(X), self)
         weights = class_weights(self.class_weight, classes, codes)
-        if needs_trials and metadata["trials"] is None:
-            raise ValueError(
-                f"smoothing={self.smoothing!r} runs along the windows of a trial, and "
-                "the trials are not known: pass EEGWindows that have trials, or "
-                "trials= with an array."
-            )
-        train, valid, held_out = self._split(metadata, codes, seeds[1])
+        train, valid, held_out = self._split(known, codes, seeds[1])
 
         Z = _as_float32(features.fit_transform(X, y, **given))
+        settings = net_settings(self, weights, len(classes), seeds[3], device)
+        if valid is not None:
+            stopping = EarlyStopping(patience=self.patience, load_best=True)
+            settings["callbacks"].append(stopping)
+            settings["train_split"] = predefined_split(Dataset(Z[valid], codes[valid]))
         with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
-            net = make_head_net(
-                Z.shape[1],
-                len(classes),
-                hidden_dim=self.hidden_dim,
-                class_weights=None if weights is None else torch.from_numpy(weights),
-                lr=self.lr,
-                weight_decay=self.weight_decay,
-                max_epochs=self.max_epochs,
-                batch_size=self.batch_size,
-                validation=None if valid is None else (Z[valid], codes[valid]),
-                patience=self.patience,
-                seed=seeds[3],
-                device=device,
-                callbacks=self.callbacks,
-                verbose=self.verbose,
+            net = ClassifierNet(
+                MLPHead,
+                module__n_features=Z.shape[1],
+                module__n_outputs=len(classes),
+                module__hidden_dim=self.hidden_dim,
+                optimizer=torch.optim.Adam,
+                **settings,
             )
             with seeded_torch(seeds[2]):
                 net.initialize()
             net.partial_fit(Z[train], codes[train])
-        if net.interrupted_:
-            raise KeyboardInterrupt("The training of the head was interrupted.")
-        history = head_history(net)
-        if not np.isfinite(history).all(axis=None):
-            raise FloatingPointError(
-                "The loss of the head became infinite or NaN; try a lower lr."
-            )
+        history = finish_training(net, "head")
         net.train_split = None  # it holds the windows set aside
 
         for name in _SEEN:
@@ -307,13 +287,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
     def predict(
         self,
         X: Windows,
-        *,
-        subjects: ArrayLike | None = None,
-        datasets: ArrayLike | None = None,
-        sessions: ArrayLike | None = None,
-        trials: ArrayLike | None = None,
-        stimuli: ArrayLike | None = None,
-        onsets: ArrayLike | None = None,
+        **metadata: ArrayLike | None,
     ) -> np.ndarray:
         """Return the most probable class of each window.
 
@@ -321,29 +295,21 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         ----------
         X : EEGWindows, mne.Epochs, list of mne.Epochs, braindecode dataset or array
             As for `fit`.
-        subjects, datasets, sessions, trials, stimuli, onsets : array-like of shape \
-(n_windows,), default=None
-            Metadata of plain arrays only; needed where the smoothing uses it.
+        **metadata : array-like of shape (n_windows,)
+            As for `fit`; needed with plain arrays where the smoothing uses it.
 
         Returns
         -------
         ndarray of shape (n_windows,)
             Labels out of ``classes_``.
         """
-        given = keyword_dict(subjects, datasets, sessions, trials, stimuli, onsets)
-        best = self.predict_proba(X, **given).argmax(axis=1)
+        best = self.predict_proba(X, **metadata).argmax(axis=1)
         return self.classes_[best]
 
     def predict_proba(
         self,
         X: Windows,
-        *,
-        subjects: ArrayLike | None = None,
-        datasets: ArrayLike | None = None,
-        sessions: ArrayLike | None = None,
-        trials: ArrayLike | None = None,
-        stimuli: ArrayLike | None = None,
-        onsets: ArrayLike | None = None,
+        **metadata: ArrayLike | None,
     ) -> np.ndarray:
         """Return the probability of each class.
 
@@ -351,8 +317,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         ----------
         X : EEGWindows, mne.Epochs, list of mne.Epochs, braindecode dataset or array
             As for `fit`.
-        subjects, datasets, sessions, trials, stimuli, onsets : array-like of shape \
-(n_windows,), default=None
+        **metadata : array-like of shape (n_windows,)
             As for `predict`.
 
         Returns
@@ -361,7 +326,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
             Float64, in the order of ``classes_``; row i is window i.
         """
         check_is_fitted(self)
-        given = keyword_dict(subjects, datasets, sessions, trials, stimuli, onsets)
+        given = check_keywords(metadata, f"{type(self).__name__}.predict")
         if hasattr(self, "n_features_in_"):  # features were passed through
             X = validate_data(self, X, reset=False)
         Z = torch.from_numpy(_as_float32(self.features_.transform(X, **given)))
@@ -404,17 +369,30 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         return WindowFeatures(encoder, steps)
 
     def _check_X(self, X):
-        """Return X, and what is to be noted of features that are passed through."""
+        """Return X, and the fitted attributes that describe its features."""
         if not self._passes_through():
             return X, {}
         if not is_array(X):
             raise ValueError(
                 f"encoder='passthrough' takes 2-D features, got {type(X).__name__}; "
-                "with an encoder, windows can be classified."
+                "pass an encoder to classify windows."
             )
-        other = clone(self)  # self stays as it is until all has gone well
+        other = clone(self)  # an error leaves self unchanged
         X = validate_data(other, X)
         return X, {name: vars(other)[name] for name in _SEEN if name in vars(other)}
+
+    def _read_metadata(self, X, given, extractor):
+        """Return X, and the metadata that smoothing and early stopping need."""
+        needs_trials = isinstance(self.smoothing, str)
+        needed = ["domains"] * bool(self.early_stopping) + ["trials"] * needs_trials
+        X, known = read_metadata(X, needed, given, extractor=extractor)
+        if needs_trials and known["trials"] is None:
+            raise ValueError(
+                f"smoothing={self.smoothing!r} runs along the windows of a trial, and "
+                "the trials are not known: pass EEGWindows that have trials, or "
+                "trials= with an array."
+            )
+        return X, known
 
     def _split(self, metadata, codes, seed):
         """Return rows to train on, rows set aside, and the subjects of these."""
@@ -447,24 +425,11 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         if not isinstance(self.smoothing, list | tuple):
             check_option(self.smoothing, tuple(_SMOOTHING), "smoothing")
         check_option(self.early_stopping, (True, False), "early_stopping")
-        least = {"hidden_dim": 1, "max_epochs": 1, "batch_size": 2, "patience": 1}
-        if self.torch_threads is not None:
-            least["torch_threads"] = 1
-        for name, least_value in least.items():
-            value = getattr(self, name)
-            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-            if not whole or value < least_value:
-                raise ValueError(
-                    f"{name} must be an int >= {least_value}, got {value!r}."
-                )
-        for name, allowed, in_range in (
-            ("lr", "> 0", lambda value: 0 < value < np.inf),
-            ("weight_decay", ">= 0", lambda value: 0 <= value < np.inf),
-            ("validation_fraction", "between 0 and 1", lambda value: 0 < value < 1),
-        ):
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Real) or not in_range(value):
-                raise ValueError(f"{name} must be a number {allowed}, got {value!r}.")
+        check_number(self.hidden_dim, "hidden_dim", whole=True, least=1)
+        check_number(self.patience, "patience", whole=True, least=1)
+        fraction = self.validation_fraction
+        check_number(fraction, "validation_fraction", above=0, below=1)
+        check_training_parameters(self)
 
 
 def _as_float32(features):

@@ -13,6 +13,8 @@ import warnings
 import numpy as np
 from joblib import wrap_non_picklable_objects
 
+from .._io._pickles import VersionedPickle
+
 
 def copy_callbacks(callbacks):
     """Return copies for a training; raise if there is one that is no callback.
@@ -44,7 +46,7 @@ def copy_callbacks(callbacks):
     return _copied(callbacks, {})
 
 
-class SharesLoggers:
+class SharesLoggers(VersionedPickle):
     """Estimator whose parameter ``callbacks`` may hold what cannot be copied."""
 
     def __sklearn_clone__(self):

@@ -1,34 +1,41 @@
 """Checkpoints of a training: one folder for each run, the last good one to go on from.
 
-A checkpoint is one file of tensors and plain values (see `_tensor_files`): nothing in
-it is pickled, and it takes its place in one step.  A run is named by the fingerprint of
-its parameters and data, so that many runs may share the folder they lie in.  The
-processes that do one and the same run wait for each other.
+A checkpoint is what `torch.save` writes of plain values, tensors and arrays, and is
+read without running anything in it.  It takes its place in one step.  A run is named by
+the fingerprint of its parameters and data, so that many runs may share the folder they
+lie in.  The processes that do one and the same run wait for each other.
 """
 
+import collections
 import contextlib
+import io
 import json
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from .._io._files import locked, remove_unfinished, write_file
-from .._io._tensor_files import (
-    read_tensors,
-    tensor_to_text,
-    text_to_tensor,
-    write_tensors,
-)
+from .._io._tensor_files import unpickle_archive
+from .._validation import warn
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of checkpoints; part of a run's fingerprint."""
 
-_KIND = "checkpoint"
 _KEPT = 2
-_STATE = "state"
-_FINISHED = "finished.safetensors"
+_FINISHED = "finished.pt"
+_PLAIN = (type(None), bool, int, float, str, torch.Tensor, torch.nn.Parameter)
+_CONTAINERS = (list, tuple, set)
+_MAPPINGS = (dict, collections.OrderedDict, collections.Counter)
+_NUMBERS = "biuf"
+# What pickles of numpy's arrays and numbers name, beyond what torch reads anyway.
+_OF_NUMPY = [
+    np.ndarray,
+    np.dtype,
+    np.zeros(1).__reduce__()[0],
+    np.float64(1).__reduce__()[0],
+    *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdg"},
+]
 
 
 class Run:
@@ -88,7 +95,15 @@ class Run:
             except FileNotFoundError:
                 continue
             except ValueError as error:
-                warnings.warn(f"A checkpoint is passed over: {error}", stacklevel=2)
+                warn(f"A checkpoint is passed over: {error}")
+        if any(self.folder.parent.glob("*/finished.safetensors")) or any(
+            self.folder.parent.glob("*/batch-*.safetensors")
+        ):
+            warn(
+                f"{str(self.folder.parent)!r} holds checkpoints of an earlier version "
+                "of sklearn_mdjpt, which cannot be gone on with: this training begins "
+                "anew."
+            )
         return None, False
 
     def write(self, state, n_batches, *, finished=False):
@@ -108,24 +123,31 @@ class Run:
         OSError
             If it cannot be written; the others then stay.
         """
-        name = _FINISHED if finished else f"batch-{n_batches:09d}.safetensors"
+        name = _FINISHED if finished else f"batch-{n_batches:09d}.pt"
         write_state(self.folder / name, state)
         old = self._checkpoints()
         for path in old if finished else old[:-_KEPT]:
             path.unlink(missing_ok=True)
 
     def _checkpoints(self):
-        return sorted(self.folder.glob("batch-*.safetensors"))
+        return sorted(self.folder.glob("batch-*.pt"))
 
 
 def write_state(path, state):
-    """Write nested dicts, lists and tuples of plain values, tensors and arrays."""
-    tensors = {}
-    text = json.dumps(pack(state, tensors))
-    write_tensors(
-        path, tensors | {_STATE: text_to_tensor(text)}, {}, kind=_KIND,
-        version=FORMAT_VERSION,
-    )  # fmt: skip
+    """Write nested dicts, lists, tuples and sets of plain values, tensors and arrays.
+
+    Raises
+    ------
+    TypeError
+        If something in it is of another type.
+    OSError
+        If the file cannot be written; then nothing has changed.
+    """
+    if not can_hold(state):
+        raise TypeError("a checkpoint holds plain values, tensors and arrays only")
+    file = io.BytesIO()
+    torch.save({"checkpoint_format": FORMAT_VERSION, "state": state}, file)
+    write_file(path, file.getbuffer())
 
 
 def read_state(path):
@@ -134,73 +156,25 @@ def read_state(path):
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, or it is damaged or of another kind or version.
+        If there is no such file, or it is damaged, of another version or no checkpoint.
     """
-    tensors, _ = read_tensors(path, kind=_KIND, version=FORMAT_VERSION)
-    try:
-        return unpack(json.loads(tensor_to_text(tensors[_STATE])), tensors)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} is no checkpoint: {error!r}.") from error
-
-
-def pack(value, tensors):
-    """Return a value in JSON's types; tensors and arrays go into the dict ``tensors``.
-
-    Raises
-    ------
-    TypeError
-        If something in it is neither a plain value, a container, a tensor or array of
-        numbers.
-    """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, torch.Tensor):
-        return {"tensor": _put(value, tensors)}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        return {"array": _put(torch.from_numpy(value.copy()), tensors)}
-    if isinstance(value, list):
-        return [pack(item, tensors) for item in value]
-    if isinstance(value, tuple | set):
-        items = [pack(item, tensors) for item in value]
-        return {type(value).__name__: items}
-    if isinstance(value, dict):
-        items = [[pack(k, tensors), pack(v, tensors)] for k, v in value.items()]
-        return {"dict": items}
-    raise TypeError(f"a checkpoint cannot hold {type(value).__name__}")
+    found = unpickle_archive(path.read_bytes(), path, _OF_NUMPY)
+    version = found.get("checkpoint_format") if isinstance(found, dict) else None
+    if version != FORMAT_VERSION or not isinstance(found.get("state"), dict):
+        raise ValueError(
+            f"{str(path)!r} is no checkpoint of this version of sklearn_mdjpt: its "
+            f"format is {version!r}, expected {FORMAT_VERSION}."
+        )
+    return found["state"]
 
 
 def can_hold(value):
-    """Whether a checkpoint can hold a value."""
-    try:
-        pack(value, {})
-    except TypeError:
-        return False
-    return True
-
-
-def unpack(value, tensors):
-    """Return what `pack` was given."""
-    if isinstance(value, list):
-        return [unpack(item, tensors) for item in value]
-    if not isinstance(value, dict):
-        return value
-    [(kind, content)] = value.items()
-    if kind == "tensor":
-        return tensors[content]
-    if kind == "array":
-        return tensors[content].numpy()
-    if kind in ("tuple", "set"):
-        make = tuple if kind == "tuple" else set
-        return make(unpack(item, tensors) for item in content)
-    if kind == "dict":
-        return {unpack(k, tensors): unpack(v, tensors) for k, v in content}
-    raise ValueError(f"a value of unknown kind {kind!r}")
-
-
-def _put(tensor, tensors):
-    # Views into one storage would be written as one.
-    name = f"tensor.{len(tensors)}"
-    tensors[name] = tensor.detach().cpu().clone()
-    return name
+    """Whether a checkpoint can hold a value: by its exact type, as it is read again."""
+    kind = type(value)
+    if kind in _MAPPINGS:
+        return all(can_hold(k) and can_hold(item) for k, item in value.items())
+    if kind in _CONTAINERS:
+        return all(map(can_hold, value))
+    if kind is np.ndarray or isinstance(value, np.generic):
+        return value.dtype.kind in _NUMBERS
+    return kind in _PLAIN

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import numbers
 import os
-import warnings
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-import pandas as pd
-import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .. import __version__
-from .._io._fingerprint import (
-    NotKnown,
-    file_digest,
-    fingerprint,
-    signals,
-    without_made_up_names,
-)
+from .._io._files import file_digest
 from .._torch import (
     compile_blocks,
     forked_torch,
@@ -33,36 +21,19 @@ from .._torch import (
     seeded_torch,
     torch_threads,
 )
-from .._validation import (
-    check_option,
-    check_path,
-    check_y,
-    count_values,
-    home_hint,
-    list_some,
-)
-from ..nn import HybridEncoder, centroid_distances, covariance_centroids
-from ..nn.pretraining import JointLoss, JointPretraining
+from .._validation import check_option, check_y, count_values
 from ..windows._inputs import as_windows, is_array
 from ..windows._reader import CanonicalReader
-from ._callbacks import SharesLoggers, copy_callbacks
-from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
-from ._checkpoints import Run
+from ._callbacks import SharesLoggers
+from ._files import load_encoder, make_module, save_encoder, store_encoder
 from ._hub import download, push
-from ._pairs import PairBatches, make_sampler, pair_columns, uses_labels
-from ._pretrain import history_table, make_net, without_loggers
-from ._processes import Alone, join_processes
-from ._saved import (
-    NOTHING_SEEN,
-    SavedEncoder,
-    Seen,
-    file_metadata,
-    merge_seen,
-    no_history,
-    seen_in,
-)
+from ._losses import mean_losses
+from ._pairs import PairBatches, pair_columns
+from ._parameters import check_parameters, parameters_of
+from ._pretrain import Pretrained, find_run, pretrain, without_loggers
+from ._processes import join_processes
+from ._saved import Seen
 from ._transform import extract_features, pooled_statistics
-from ._weights import load_parameters, write_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,52 +55,6 @@ _SMALL = {
     # simulated data (a seed of its own) held-out ISA stayed above that of guessing.
     "temperature": 0.3,
 }
-# Parameters of the estimator that a weights file keeps beside the network.
-_STORED = (
-    "unknown_channels",
-    "missing_channels",
-    "window_norm",
-    "subject_norm",
-    "feature",
-    "standardize",
-)
-# What the weights depend on, beside the data, the architecture and the seeds.
-_TRAINING = (
-    "unknown_channels",
-    "missing_channels",
-    "window_norm",
-    "subject_norm",
-    "temperature",
-    "isa_weight",
-    "cda_weight",
-    "cda_scale",
-    "pairing",
-    "max_epochs",
-    "batches_per_epoch",
-    "lr",
-    "weight_decay",
-    "callbacks",
-)
-_ARCHITECTURE = (
-    "hidden_dim",
-    "latent_dim",
-    "depth",
-    "n_heads",
-    "patch_size",
-    "patch_stride",
-    "n_filters",
-)
-
-# What the features of an encoder with weights depend on.
-_OF_TRANSFORM = (
-    *_STORED,
-    "weights",
-    "finetune",
-    "variant",
-    "ch_names",
-    "sfreq",
-    "released_activation",
-)
 
 
 class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
@@ -574,7 +499,7 @@ list of mne.Epochs or braindecode dataset
 
         Attributes are set in the end, all at once: an error leaves what was there.
         """
-        self._check_parameters()
+        check_parameters(self)
         peers = join_processes(self.accelerate)
         device = peers.device or resolve_device(self.device)
         seeds = seed_sequence(self.random_state).generate_state(2).tolist()
@@ -586,8 +511,8 @@ list of mne.Epochs or braindecode dataset
             contextlib.ExitStack() as held,
         ):
             with seeded_torch(seeds[0]):
-                module, file = self._make_module()
-            parameters = {name: getattr(self, name) for name in _STORED}
+                module, file = make_module(self)
+            parameters = {name: getattr(self, name) for name in parameters_of("stored")}
             parameters["standardize"] = bool(self.standardize)
             windows, reader = self._read(X, module, parameters)
             if y is not None and count_values(y) == len(windows):
@@ -597,29 +522,26 @@ list of mne.Epochs or braindecode dataset
             module.to(device)
             if self.compile:
                 compile_blocks(module)
-            history = no_history() if file is None else file.history
-            seen = NOTHING_SEEN if file is None else file.seen
-            net = run = error = stored = None
+            made = Pretrained.from_file(file)
             if (self.weights is None or self.finetune) and self.max_epochs > 0:
                 columns = pair_columns(
                     windows, subjects=subjects, datasets=datasets, sessions=sessions,
                     stimuli=stimuli, onsets=onsets,
                 )  # fmt: skip
-                run = self._run(module, file, windows, columns, y, seeds, peers)
+                run = find_run(self, module, file, windows, columns, y, seeds, peers)
                 if run is not None and peers.is_main:
+                    # Until the encoder is stored beside its checkpoints.
                     held.enter_context(run.locked(self._say_waiting))
                     run.describe(
                         package_version=__version__,
                         parameters=self.get_params(deep=False),
                         X=repr(windows),
                     )
-                net, error = self._train(
-                    module, reader, windows, columns, y, seeds[1], device, run, peers
-                )
-                history = history_table(net)
-                seen = merge_seen(seen, net.seen_)
-                if run is not None and not net.interrupted_:
-                    stored = peers.share(self._stored(run) if peers.is_main else None)
+                made = pretrain(
+                    self, module, reader, windows, columns, y,
+                    seed=seeds[1], device=device, run=run, peers=peers, before=made,
+                )  # fmt: skip
+            stored = made.stored
             module.eval()
             features = mean = scale = None
             common = {"batch_size": self.batch_size, "device": device}
@@ -640,56 +562,20 @@ list of mne.Epochs or braindecode dataset
 
             # transform goes by what was fitted, whatever set_params has changed since.
             self._fitted_parameters = parameters
-            self.module_, self.net_, self.history_ = module, net, history
+            self.module_, self.net_, self.history_ = module, made.net, made.history
             self.mean_, self.scale_ = mean, scale
-            self.training_datasets_, self.training_subjects_ = seen[:2]
-            self.n_training_subjects_ = seen.n_subjects
-            self.interrupted_ = net is not None and net.interrupted_
+            self._set_seen(made.seen)
+            self.interrupted_ = made.net is not None and made.net.interrupted_
             self.n_features_out_ = module.n_features
             # Channels are compared by name; only arrays have a fixed number of them.
             self.__dict__.pop("n_features_in_", None)
             if is_array(X):
                 self.n_features_in_ = np.shape(X)[1]
-            if run is not None and stored is None and peers.is_main:
-                self._store(run, error)
-        if error is not None:
-            raise error
+            if made.run is not None and stored is None and peers.is_main:
+                store_encoder(self, made.run, made.error)
+        if made.error is not None:
+            raise made.error
         return features
-
-    def _make_module(self, file=None):
-        """Build the network; its weights from the file if there is one."""
-        if self.weights is None:
-            config = {name: getattr(self, name) for name in _ARCHITECTURE}
-            config["variant"] = self.variant or "paper"
-            return HybridEncoder(**config | self._behaviour()), None
-        if file is None:
-            file = SavedEncoder(self.weights, self.released_activation)
-        if self.variant not in (None, file.config["variant"]):
-            raise ValueError(
-                f"variant={self.variant!r}, but {str(self.weights)!r} holds weights of "
-                f"variant {file.config['variant']!r}; leave variant=None."
-            )
-        # Its initial weights are replaced at once: they are no reason to draw from
-        # torch's global generator.
-        with torch.random.fork_rng(devices=[]):
-            module = HybridEncoder(**file.config | self._behaviour())
-        load_parameters(module, file.state_dict, str(self.weights))
-        for name in ("window_norm", "subject_norm"):
-            stored = file.parameters.get(name, getattr(self, name))
-            if stored != getattr(self, name):
-                warnings.warn(
-                    f"{str(self.weights)!r} was trained with {name}={stored!r}, but "
-                    f"{name}={getattr(self, name)!r} is set.",
-                    stacklevel=4,
-                )
-        return module, file
-
-    def _behaviour(self):
-        return {
-            "feature": self.feature,
-            "subject_norm": self.subject_norm,
-            "chunk_size": self.chunk_size,
-        }
 
     def _read(self, X, module, parameters):
         """Return X as windows and a checked reader of them."""
@@ -707,122 +593,22 @@ list of mne.Epochs or braindecode dataset
         reader.check(min_times=module.channel_encoder.patch_size)
         return windows, reader
 
-    def _run(self, module, file, windows, columns, y, seeds, peers):
-        """Return where checkpoints of this training go; None if nowhere."""
-        if self.checkpoint_dir is None and peers.size == 1:
-            return None
-        parameters = {name: getattr(self, name) for name in _TRAINING}
-        parameters |= module.config | {
-            "checkpoint_format": CHECKPOINT_FORMAT,
-            # More than rounding, unlike the number of processes.
-            "mixed_precision": peers.precision,
-            "seeds": None if self.random_state is None else seeds,
-        }
-        del parameters["callbacks"]
-        if file is not None:
-            parameters["weights"] = dict(module.named_parameters())
-        labels = None
-        if uses_labels(columns, self.pairing):
-            labels = pd.Series(windows.y if y is None else y, dtype=object)
-        name = fingerprint(
-            parameters, without_made_up_names(columns), labels, signals(windows)
-        )
-        if peers.any(name != peers.share(name)):
-            raise ValueError(
-                "The processes have other parameters or data than the first one: each "
-                "has to call fit with the same."
-            )
-        if self.checkpoint_dir is None:
-            return None
-        return Run(self.checkpoint_dir, self._with_callbacks(name, peers))
+    def _set_seen(self, seen):
+        self.training_datasets_, self.training_subjects_ = seen.datasets, seen.subjects
+        self.n_training_subjects_ = seen.n_subjects
 
-    def _with_callbacks(self, name, peers):
-        """Return what tells a training from others that differ in callbacks only."""
-        callbacks = SimpleNamespace(callbacks=without_loggers(self.callbacks))
-        whole = reason = None
-        try:
-            whole = fingerprint(name, callbacks)
-        except NotKnown as error:
-            reason = str(error)
-        # In each process a callback may do another thing.
-        whole, reason = peers.share((whole, reason))
-        if whole is None:
-            raise ValueError(
-                f"checkpoint_dir={str(self.checkpoint_dir)!r} cannot be used: "
-                f"{reason}, "
-                "so that it cannot be told which checkpoints are of this training. "
-                "Leave it out of the pickle (__getstate__ of its class) if it makes no "
-                "difference, or train with checkpoint_dir=None."
-            )
-        return whole
-
-    def _train(
-        self, module, reader, windows, columns, y, seed, device, run, peers
-    ):  # fmt: skip
-        """Train the module in place, from the last checkpoint on if there is one.
-
-        Returns
-        -------
-        net : PretrainingNet
-            The net.
-        error : FloatingPointError or None
-            Why the training ended early, with the last good weights.
-        """
-        # Too short for the projector: not only in the first batch.
-        module.check_projectable(int(reader.n_times.min()))
-        state, finished = None, False
-        if run is not None:
-            state, finished = peers.share(run.latest() if peers.is_main else None)
-        if state is not None:
-            seed = state["seed"]
-        if finished:
-            peers = Alone()
-        batches = self._pair_batches(
-            reader, windows, columns, y, np.random.default_rng(seed),
-            self.batches_per_epoch,
-        )  # fmt: skip
-        batches.share(peers.rank, peers.size, by_subject=module.subject_norm != "train")
-        net = make_net(
-            module,
-            temperature=self.temperature,
-            isa_weight=self.isa_weight,
-            cda_weight=self.cda_weight,
-            cda_scale=self.cda_scale,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            max_epochs=self.max_epochs,
-            device=device.type if device.index is None else str(device),
-            callbacks=self.callbacks,
-            verbose=self.verbose,
-            run=run,
-            checkpoint_every=self.checkpoint_every,
-            seed=seed,
-            peers=peers,
-        )
-        used = columns[np.isin(batches.datasets, batches.sampler.datasets)]
-        net.seen_ = seen_in(used)
-        error = None
-        if finished:
-            net.take_over(state)
-        else:
-            error = net.train(batches, state)
-        if net.interrupted_ and error is None:
-            n_batches = self.max_epochs * self.batches_per_epoch
-            warnings.warn(
-                f"Pre-training was interrupted after {net.n_batches} of {n_batches} "
-                "batches; the encoder has the weights so far."
-                + (" The same fit goes on from there." if run is not None else ""),
-                stacklevel=4,
-            )
-        return net, error
+    def _say_waiting(self):
+        if self.verbose:
+            print("Pre-training: another process does the same; waiting for its end.")
 
     def _fingerprint_parts(self):
         """Return all that features depend on, for a fingerprint."""
         parts = self.get_params(deep=False)
         if self.weights is not None and not self.finetune:
-            parts = {name: parts[name] for name in _OF_TRANSFORM}
+            parts = {name: parts[name] for name in parameters_of("transform")}
         else:
-            del parts["batch_size"], parts["chunk_size"]
+            for name in parameters_of("speed"):
+                del parts[name]
             parts["callbacks"] = without_loggers(self.callbacks)
         if self.weights is not None and os.path.isfile(self.weights):
             parts["weights"] = file_digest(self.weights)
@@ -832,52 +618,6 @@ list of mne.Epochs or braindecode dataset
                 dict(self.module_.state_dict()),
             ]  # fmt: skip
         return parts
-
-    def _say_waiting(self):
-        if self.verbose:
-            print("Pre-training: another process does the same; waiting for its end.")
-
-    def _stored(self, run):
-        """Return the end of the same fit, as an earlier one stored it; None if none."""
-        try:
-            return SavedEncoder(run.folder / self._stored_name(), None)
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            warnings.warn(f"{error} It is made again.", stacklevel=4)
-            return None
-
-    def _store(self, run, error):
-        """Keep the fitted encoder beside its checkpoints."""
-        name = self._stored_name()
-        if error is not None:
-            name = "last-good.safetensors"
-        elif self.interrupted_:
-            return
-        try:
-            self.save(run.folder / name)
-        except OSError as problem:
-            warnings.warn(
-                f"The fitted encoder could not be written into {str(run.folder)!r} "
-                f"({problem}).",
-                stacklevel=4,
-            )
-
-    def _stored_name(self):
-        kind = "standardized" if self.standardize else "raw"
-        return f"encoder-{self.feature}-{kind}.safetensors"
-
-    def _pair_batches(self, reader, windows, columns, y, rng, n_batches):
-        sampler, datasets, one_subject = make_sampler(
-            columns,
-            reader.n_times,
-            y,
-            pairing=self.pairing,
-            known_labels=windows.y,
-            sfreq=reader.sfreq,
-            rng=rng,
-        )
-        return PairBatches(reader, sampler, columns, datasets, n_batches, one_subject)
 
     def _standardized(self, features):
         return standardized(features, self.mean_, self.scale_)
@@ -922,22 +662,7 @@ list of mne.Epochs or braindecode dataset
         """
         check_is_fitted(self, "module_")
         check_option(anonymous, (True, False), "anonymous")
-        extra = {}
-        if self.mean_ is not None:
-            extra |= {"mean": torch.from_numpy(self.mean_)}
-            extra |= {"scale": torch.from_numpy(self.scale_)}
-        if self.module_.subject_norm == "train":
-            statistics = self.module_.get_statistics()
-            extra |= {f"statistics.{k}": v for k, v in statistics._asdict().items()}
-        write_weights(
-            path,
-            dict(self.module_.named_parameters()),
-            self.module_.config,
-            extra,
-            file_metadata(
-                self._fitted_parameters, self._seen(anonymous), self.history_
-            ),
-        )
+        save_encoder(self, path, self._seen(anonymous))
 
     def _seen(self, anonymous):
         """Return whom the weights were trained on, without names if ``anonymous``."""
@@ -982,38 +707,7 @@ list of mne.Epochs or braindecode dataset
         used: files of strangers do no harm.  What they compute is another matter: a
         checksum says that a file is as it was written, not who wrote it.
         """
-        file = SavedEncoder(path, None)
-        if not file.parameters:
-            raise ValueError(
-                f"{str(path)!r} is a released checkpoint and holds no fitted encoder; "
-                "use MDJPTEncoder(weights=path).fit(X)."
-            )
-        fixed = (*_STORED, *_ARCHITECTURE, "weights")
-        clash = [name for name in overrides if name in fixed]
-        if clash:
-            raise ValueError(
-                f"Set by the file, and not to be overridden: {list_some(clash)}. (The "
-                "normalisation and the feature can be changed in "
-                "MDJPTEncoder(weights=path, ...).fit(X).)"
-            )
-        encoder = cls(weights=path, **file.parameters | overrides)
-        encoder._check_parameters()
-        with plain_torch():
-            module, _ = encoder._make_module(file)
-            if encoder.subject_norm == "train":
-                module.set_statistics(file.statistics())
-            encoder.module_ = module.to(resolve_device(encoder.device)).eval()
-            if encoder.compile:
-                compile_blocks(module)
-        encoder._fitted_parameters = file.parameters
-        encoder.net_ = None
-        encoder.history_ = file.history
-        encoder.mean_, encoder.scale_ = file.standardization()
-        encoder.interrupted_ = False
-        encoder.training_datasets_, encoder.training_subjects_ = file.seen[:2]
-        encoder.n_training_subjects_ = file.seen.n_subjects
-        encoder.n_features_out_ = module.n_features
-        return encoder
+        return load_encoder(cls, path, overrides)
 
     def push_to_hub(
         self,
@@ -1025,6 +719,7 @@ list of mne.Epochs or braindecode dataset
         license: str | None = None,
         commit_message: str = "Upload an encoder of sklearn_mdjpt",
         anonymous: bool = True,
+        eval_results: list[Any] | None = None,
     ) -> str:
         """Upload the fitted encoder to the Hugging Face Hub (extra ``hub``).
 
@@ -1052,6 +747,9 @@ list of mne.Epochs or braindecode dataset
             As for `save`, and also for the card: what was once published cannot be
             taken back.  False for public datasets: then whoever uses the encoder is
             told where test subjects are among those it was trained on.
+        eval_results : list of huggingface_hub.EvalResult, default=None
+            Scores for the card, which the Hub shows as those of this model
+            (``model-index``).
 
         Returns
         -------
@@ -1080,6 +778,7 @@ list of mne.Epochs or braindecode dataset
             license=license,
             message=commit_message,
             anonymous=anonymous,
+            eval_results=eval_results,
         )
 
     @classmethod
@@ -1175,33 +874,12 @@ list of mne.Epochs or braindecode dataset
             windows, subjects=subjects, datasets=datasets, sessions=sessions,
             stimuli=stimuli, onsets=onsets,
         )  # fmt: skip
-        batches = self._pair_batches(
-            reader, windows, columns, y, np.random.default_rng(random_state), n_batches
-        )
-        loss = JointLoss(
-            self.temperature, self.isa_weight, self.cda_weight, self.cda_scale
-        )
-        device = _device(self.module_)
-        isa, cda, centroids = [], [], []
-        with (
-            plain_torch(),
-            torch_threads(self.torch_threads),
-            torch.inference_mode(),
-        ):
-            for batch, _ in batches:
-                parts = batch.to(device).parts
-                outputs = JointPretraining(self.module_)(parts)
-                losses = loss(outputs, parts)
-                isa.append(losses.isa.item())
-                cda.append(losses.cda.item())
-                centroids.append(
-                    torch.stack([covariance_centroids(p, None)[0] for p, _ in outputs])
-                )
-        return {
-            "isa": float(np.mean(isa)),
-            "cda": float(np.mean(cda)),
-            "centroid_distance": _centroid_distance(torch.stack(centroids).mean(0)),
-        }
+        batches = PairBatches.of_windows(
+            reader, windows, columns, y, pairing=self.pairing,
+            rng=np.random.default_rng(random_state), n_batches=n_batches,
+        )  # fmt: skip
+        with plain_torch(), torch_threads(self.torch_threads):
+            return mean_losses(self, batches)
 
     # scikit-learn ---------------------------------------------------------------
 
@@ -1233,70 +911,6 @@ list of mne.Epochs or braindecode dataset
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def _check_parameters(self):
-        """Raise on parameters that are out of range, before any work is done."""
-        check_option(self.window_norm, ("robust", None), "window_norm")
-        check_option(self.released_activation, ("relu", None), "released_activation")
-        check_option(self.standardize, (True, False), "standardize")
-        check_option(self.compile, (True, False), "compile")
-        check_option(
-            self.pairing, ("stimulus", "stimulus-any-onset", "label"), "pairing"
-        )
-        check_option(self.cda_scale, ("trace", "none"), "cda_scale")
-        check_option(
-            self.variant, (None, "paper", "released", "transformer"), "variant"
-        )
-        for name, least in (
-            ("max_epochs", 0),
-            ("batches_per_epoch", 1),
-            ("checkpoint_every", 1),
-            ("batch_size", 1),
-            ("chunk_size", 1),
-            ("torch_threads", 1),
-        ):
-            value = getattr(self, name)
-            if name in ("chunk_size", "torch_threads") and value is None:
-                continue
-            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-            if not whole or value < least:
-                raise ValueError(f"{name} must be an int >= {least}, got {value!r}.")
-        for name, positive in (
-            ("temperature", True),
-            ("lr", True),
-            ("weight_decay", False),
-            ("isa_weight", False),
-            ("cda_weight", False),
-        ):
-            value = getattr(self, name)
-            number = isinstance(value, numbers.Real) and np.isfinite(value)
-            if not number or value < 0 or (positive and value == 0):
-                raise ValueError(
-                    f"{name} must be a finite number {'>' if positive else '>='} 0, "
-                    f"got {value!r}."
-                )
-        if self.weights is not None:
-            check_path(self.weights, "weights")
-        if self.checkpoint_dir is not None:
-            folder = check_path(self.checkpoint_dir, "checkpoint_dir")
-            if home_hint(folder):
-                raise ValueError(
-                    f"checkpoint_dir={str(folder)!r} would make a folder of that name."
-                    f"{home_hint(folder)}"
-                )
-            if folder.exists() and not folder.is_dir():
-                raise NotADirectoryError(
-                    errno.ENOTDIR, "checkpoint_dir must be a folder, got a file",
-                    str(folder),
-                )  # fmt: skip
-        copy_callbacks(self.callbacks)
-        if not isinstance(self.accelerate, bool | dict):
-            raise TypeError(
-                "accelerate must be a bool or a dict of arguments of "
-                f"accelerate.Accelerator, got {self.accelerate!r}."
-            )
-        if self.finetune and self.weights is None:
-            raise ValueError("finetune=True needs weights to start from.")
-
 
 def feature_statistics(features):
     """Return mean and scale of each feature; one that is constant gets scale 1."""
@@ -1312,14 +926,6 @@ def standardized(features, mean, scale):
     if mean is None:
         return features
     return ((features - mean) / scale).astype(np.float32)
-
-
-def _centroid_distance(centroids):
-    """Mean distance of datasets' covariances (M, D, C, C), each of trace 1."""
-    if len(centroids) < 2:
-        return float("nan")
-    a, b = torch.triu_indices(len(centroids), len(centroids), offset=1)
-    return float(centroid_distances(centroids)[a, b].mean())
 
 
 def _device(module):

@@ -6,22 +6,71 @@ from pathlib import Path
 from .. import __version__
 
 _WEIGHTS = "mdjpt.safetensors"
-_CARD = "README.md"
+_TEXT = """---
+{front}
+---
+
+# {name}
+
+An encoder of emotional EEG, pre-trained with mdJPT (multi-dataset joint pre-training, \
+[arXiv:2510.22197](https://arxiv.org/abs/2510.22197)) by sklearn_mdjpt {version}.
+
+```python
+from sklearn_mdjpt import MDJPTEncoder
+
+encoder = MDJPTEncoder.from_hub("{name}")
+features = encoder.transform(X)  # EEGWindows, Epochs or an array
+```
+
+| | |
+|---|---|
+{facts}
+
+## Training
+
+{training}
+
+Scores on people who are among the training subjects say nothing about new people.
+"""
 
 
 def push(
-    encoder, seen, repo_id, *, private, revision, token, license, message, anonymous
+    encoder,
+    seen,
+    repo_id,
+    *,
+    private,
+    revision,
+    token,
+    license,
+    message,
+    anonymous,
+    eval_results,
 ):
     """Upload a fitted encoder and its card as one commit; return the commit's address.
 
     Parameters are those of `MDJPTEncoder.push_to_hub`, and whom the encoder has seen.
     """
-    api = _connect(_import_hub(), token)
+    hub = _import_hub()
+    api = _connect(hub, token)
     with tempfile.TemporaryDirectory() as folder:
         # Whatever is wrong with the encoder comes up before anything is created.
         encoder.save(Path(folder) / _WEIGHTS, anonymous=anonymous)
-        card = model_card(encoder, seen, repo_id, license=license)
-        (Path(folder) / _CARD).write_text(card, encoding="utf-8")
+        data = hub.ModelCardData(
+            library_name="sklearn_mdjpt",
+            tags=["eeg", "emotion", "mdjpt"],
+            license=license,
+            model_name=repo_id,
+            eval_results=eval_results,
+        )
+        text = _TEXT.format(
+            front=data.to_yaml(),
+            name=repo_id,
+            version=__version__,
+            facts="\n".join(f"| {k} | {v} |" for k, v in _facts(encoder).items()),
+            training=_training(seen, encoder.history_),
+        )
+        hub.ModelCard(text).save(Path(folder) / "README.md")
         api.create_repo(repo_id, private=private, exist_ok=True)
         commit = api.upload_folder(
             repo_id=repo_id,
@@ -49,14 +98,10 @@ def download(repo_id, *, revision, token, cache_dir):
         ) from error
 
 
-def model_card(encoder, seen, repo_id, *, license):
-    """Write the card (Markdown with YAML in front) from what the encoder knows."""
-    module, history = encoder.module_, encoder.history_
-    front = ["library_name: sklearn_mdjpt", "tags:", "- eeg", "- emotion", "- mdjpt"]
-    if license is not None:
-        front.append(f"license: {license}")
+def _facts(encoder):
+    module = encoder.module_
     n_values = sum(parameter.numel() for parameter in module.parameters())
-    facts = {
+    return {
         "variant": module.variant,
         "parameters": f"{n_values:,}",
         "features": encoder.n_features_out_,
@@ -65,51 +110,18 @@ def model_card(encoder, seen, repo_id, *, license):
         **{name: module.config[name] for name in ("hidden_dim", "latent_dim", "depth")},
         **encoder._fitted_parameters,
     }
-    rows = [f"| {name} | {value} |" for name, value in facts.items()]
-    return "\n".join(
-        [
-            "---",
-            *front,
-            "---",
-            "",
-            f"# {repo_id}",
-            "",
-            "An encoder of emotional EEG, pre-trained with mdJPT (multi-dataset joint "
-            "pre-training, [arXiv:2510.22197](https://arxiv.org/abs/2510.22197)) by "
-            f"sklearn_mdjpt {__version__}.",
-            "",
-            "```python",
-            "from sklearn_mdjpt import MDJPTEncoder",
-            "",
-            f'encoder = MDJPTEncoder.from_hub("{repo_id}")',
-            "features = encoder.transform(X)  # EEGWindows, Epochs or an array",
-            "```",
-            "",
-            "| | |",
-            "|---|---|",
-            *rows,
-            "",
-            "## Training",
-            "",
-            *_training(seen, history),
-            "",
-            "Scores on people who are among the training subjects say nothing about "
-            "new people.",
-            "",
-        ]
-    )
 
 
 def _training(seen, history):
-    lines = [f"Trained on: {seen.describe()}."]
+    text = f"Trained on: {seen.describe()}."
     if len(history):
         first, last = history.iloc[0], history.iloc[-1]
-        lines.append(
-            f"{len(history)} epochs; ISA loss {first['isa']:.3g} in the first and "
+        text += (
+            f"\n{len(history)} epochs; ISA loss {first['isa']:.3g} in the first and "
             f"{last['isa']:.3g} in the last, CDA loss {first['cda']:.3g} and "
             f"{last['cda']:.3g}."
         )
-    return lines
+    return text
 
 
 def _connect(hub, token):

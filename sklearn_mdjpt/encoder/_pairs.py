@@ -262,6 +262,20 @@ class PairBatches(torch.utils.data.IterableDataset):
         self.one_subject = one_subject
         self._process, self._n_processes = 0, 1
 
+    @classmethod
+    def of_windows(cls, reader, windows, columns, y, *, pairing, rng, n_batches):
+        """Make batches of what `make_sampler` finds to be paired in windows."""
+        sampler, datasets, one_subject = make_sampler(
+            columns,
+            reader.n_times,
+            y,
+            pairing=pairing,
+            known_labels=windows.y,
+            sfreq=reader.sfreq,
+            rng=rng,
+        )
+        return cls(reader, sampler, columns, datasets, n_batches, one_subject)
+
     def share(self, process, n_processes, *, by_subject):
         """Read only the part of one process from now on.
 

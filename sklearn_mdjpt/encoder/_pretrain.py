@@ -1,41 +1,140 @@
-"""The net that pre-trains an encoder, with its log, its history and its progress."""
+"""Pre-training: from windows to a trained network, from the last checkpoint on."""
 
-import sys
-import time
-import warnings
+from types import SimpleNamespace
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
-from skorch.callbacks import Callback, PassthroughScoring
+from skorch.callbacks import PassthroughScoring
 
+from .._io._fingerprint import NotKnown, fingerprint
+from .._validation import warn
 from ..nn.pretraining import JointLoss, JointPretraining
+from ..windows._content import signals, without_made_up_names
 from ._callbacks import copy_callbacks
+from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
+from ._checkpoints import Run
+from ._files import read_stored
 from ._net import PretrainingNet
-from ._processes import Together
+from ._pairs import PairBatches, uses_labels
+from ._parameters import parameters_of
+from ._processes import Alone, Together
+from ._progress import Progress, Seconds, SpatialNorm
+from ._saved import NOTHING_SEEN, Seen, merge_seen, no_history, seen_in
+from ._weights import WeightsFile
 
-_WARMUP_BATCHES = 3
-_LONG_SECONDS = 3600.0
+
+class Pretrained(NamedTuple):
+    """What a training has made, beside the weights.
+
+    Attributes
+    ----------
+    history : DataFrame
+        One row for each epoch.
+    seen : Seen
+        Whom the weights were trained on.
+    net : PretrainingNet or None
+        The net; None if there was no training.
+    run : Run or None
+        Where its checkpoints are.
+    error : FloatingPointError or None
+        Why it ended early, with the last good weights.
+    stored : WeightsFile or None
+        The end of the same fit, as an earlier one stored it.
+    """
+
+    history: pd.DataFrame
+    seen: Seen
+    net: PretrainingNet | None = None
+    run: Run | None = None
+    error: FloatingPointError | None = None
+    stored: WeightsFile | None = None
+
+    @classmethod
+    def from_file(cls, file):
+        """Return what is known of weights before a training; None are initial ones."""
+        if file is None:
+            return cls(no_history(), NOTHING_SEEN)
+        return cls(file.history, file.seen)
 
 
-def make_net(
-    encoder,
-    *,
-    temperature,
-    isa_weight,
-    cda_weight,
-    cda_scale,
-    lr,
-    weight_decay,
-    max_epochs,
-    device,
-    callbacks,
-    verbose,
-    run,
-    checkpoint_every,
-    seed,
-    peers,
-):
-    """Build the net that trains ``encoder`` with Adam under the joint loss."""
+def pretrain(
+    encoder, module, reader, windows, columns, y, *, seed, device, run, peers, before
+):  # fmt: skip
+    """Train a network in place, from the last checkpoint on if there is one.
+
+    Parameters
+    ----------
+    encoder : MDJPTEncoder
+        Holds the parameters of the training; it is not changed.
+    module : HybridEncoder
+        The network, on ``device``.
+    reader : CanonicalReader
+        Reads the windows.
+    windows : EEGWindows
+        The windows.
+    columns : DataFrame
+        As `pair_columns` returns it.
+    y : ndarray or None
+        Labels given to fit.
+    seed : int
+        Of the pairs.
+    device : torch.device
+        Where to compute.
+    run : Run or None
+        Where checkpoints are.
+    peers : Alone or Together
+        The processes that train together.
+    before : Pretrained
+        What was known of the weights before.
+
+    Returns
+    -------
+    Pretrained
+        What the training has made.
+    """
+    # Too short for the projector: not only in the first batch.
+    module.check_projectable(int(reader.n_times.min()))
+    everyone = peers
+    state, finished = None, False
+    if run is not None:
+        state, finished = peers.share(run.latest() if peers.is_main else None)
+    if state is not None:
+        seed = state["seed"]
+    if finished:
+        peers = Alone()
+    batches = PairBatches.of_windows(
+        reader, windows, columns, y, pairing=encoder.pairing,
+        rng=np.random.default_rng(seed), n_batches=encoder.batches_per_epoch,
+    )  # fmt: skip
+    batches.share(peers.rank, peers.size, by_subject=module.subject_norm != "train")
+    net = _make_net(encoder, module, device=device, run=run, seed=seed, peers=peers)
+    error = None
+    if finished:
+        net.take_over(state)
+    else:
+        error = net.train(batches, state)
+    if net.interrupted_ and error is None:
+        n_batches = encoder.max_epochs * encoder.batches_per_epoch
+        warn(
+            f"Pre-training was interrupted after {net.n_batches} of {n_batches} "
+            "batches; the encoder has the weights so far."
+            + (" The same fit goes on from there." if run is not None else "")
+        )
+    used = columns[np.isin(batches.datasets, batches.sampler.datasets)]
+    stored = None
+    if run is not None and not net.interrupted_:
+        found = read_stored(encoder, run) if everyone.is_main else None
+        stored = everyone.share(found)
+    return Pretrained(
+        history_table(net), merge_seen(before.seen, seen_in(used)), net, run, error,
+        stored,
+    )  # fmt: skip
+
+
+def _make_net(encoder, module, *, device, run, seed, peers):
+    """Return the net that trains ``module`` with Adam under the joint loss."""
     if isinstance(peers, Together):
         # Accelerate is an extra, and slow to import.
         from ._accelerated import AcceleratedPretrainingNet as Net
@@ -44,19 +143,20 @@ def make_net(
         engine = {"accelerator": peers.accelerator, "callbacks__print_log__sink": print}
     else:
         Net = PretrainingNet
-        engine = {"device": device, "callbacks__print_log": None}
+        name = device.type if device.index is None else str(device)
+        engine = {"device": name, "callbacks__print_log": None}
     return Net(
         JointPretraining,
-        module__encoder=encoder,
+        module__encoder=module,
         criterion=JointLoss,
-        criterion__temperature=temperature,
-        criterion__isa_weight=isa_weight,
-        criterion__cda_weight=cda_weight,
-        criterion__cda_scale=cda_scale,
+        criterion__temperature=encoder.temperature,
+        criterion__isa_weight=encoder.isa_weight,
+        criterion__cda_weight=encoder.cda_weight,
+        criterion__cda_scale=encoder.cda_scale,
         optimizer=torch.optim.Adam,
-        optimizer__weight_decay=weight_decay,
-        lr=lr,
-        max_epochs=max_epochs,
+        optimizer__weight_decay=encoder.weight_decay,
+        lr=encoder.lr,
+        max_epochs=encoder.max_epochs,
         train_split=None,
         verbose=0,
         callbacks=[
@@ -64,17 +164,67 @@ def make_net(
             ("cda", PassthroughScoring("cda", on_train=True)),
             ("mdjpt_spatial_norm", SpatialNorm()),
             ("mdjpt_seconds", Seconds()),
-            ("mdjpt_progress", Progress(verbose if peers.is_main else 0)),
-            *copy_callbacks(callbacks),
+            ("mdjpt_progress", Progress(encoder.verbose if peers.is_main else 0)),
+            *copy_callbacks(encoder.callbacks),
         ],
         callbacks__epoch_timer=None,
         callbacks__valid_loss=None,
         run=run,
-        checkpoint_every=checkpoint_every,
+        checkpoint_every=encoder.checkpoint_every,
         seed=seed,
         peers=peers,
         **engine,
     )
+
+
+def find_run(encoder, module, file, windows, columns, y, seeds, peers):
+    """Return where checkpoints of this training go; None if nowhere."""
+    if encoder.checkpoint_dir is None and peers.size == 1:
+        return None
+    parameters = {name: getattr(encoder, name) for name in parameters_of("training")}
+    parameters |= module.config | {
+        "checkpoint_format": CHECKPOINT_FORMAT,
+        # More than rounding, unlike the number of processes.
+        "mixed_precision": peers.precision,
+        "seeds": None if encoder.random_state is None else seeds,
+    }
+    if file is not None:
+        parameters["weights"] = dict(module.named_parameters())
+    labels = None
+    if uses_labels(columns, encoder.pairing):
+        labels = pd.Series(windows.y if y is None else y, dtype=object)
+    name = fingerprint(
+        parameters, without_made_up_names(columns), labels, signals(windows)
+    )
+    if peers.any(name != peers.share(name)):
+        raise ValueError(
+            "The processes have other parameters or data than the first one: each "
+            "has to call fit with the same."
+        )
+    if encoder.checkpoint_dir is None:
+        return None
+    return Run(encoder.checkpoint_dir, _with_callbacks(encoder, name, peers))
+
+
+def _with_callbacks(encoder, name, peers):
+    """Return what tells a training from others that differ in callbacks only."""
+    callbacks = SimpleNamespace(callbacks=without_loggers(encoder.callbacks))
+    whole = reason = None
+    try:
+        whole = fingerprint(name, callbacks)
+    except NotKnown as error:
+        reason = str(error)
+    # In each process a callback may do another thing.
+    whole, reason = peers.share((whole, reason))
+    if whole is None:
+        raise ValueError(
+            f"checkpoint_dir={str(encoder.checkpoint_dir)!r} cannot be used: "
+            f"{reason}, "
+            "so that it cannot be told which checkpoints are of this training. "
+            "Leave it out of the pickle (__getstate__ of its class) if it makes no "
+            "difference, or train with checkpoint_dir=None."
+        )
+    return whole
 
 
 def without_loggers(callbacks):
@@ -103,134 +253,3 @@ def history_table(net):
     table = pd.DataFrame(rows, columns=list(columns), dtype=float)
     table.index = pd.RangeIndex(1, len(table) + 1, name="epoch")
     return table
-
-
-class Seconds(Callback):
-    """Keep the seconds of an epoch; those between a kill and a resumption are none."""
-
-    def on_epoch_begin(self, net, **kwargs):
-        """Start the clock."""
-        self.seconds_ = 0.0
-        self._last = time.perf_counter()
-
-    def on_batch_end(self, net, **kwargs):
-        """Add the time of the batch."""
-        now = time.perf_counter()
-        self.seconds_ += now - self._last
-        self._last = now
-
-    def on_epoch_end(self, net, **kwargs):
-        """Record the time of the epoch."""
-        net.history.record("dur", self.seconds_)
-
-    def on_resume(self):
-        """Go on from now; the clock of another process was another."""
-        self._last = time.perf_counter()
-
-
-class SpatialNorm(Callback):
-    """Keep log ||W_s|| in the history: a CDA that falls with it shows nothing."""
-
-    def on_epoch_end(self, net, **kwargs):
-        """Record the norm of the mixing's weight."""
-        weight = net.encoder.spatial.weight.detach()
-        net.history.record("log_spatial_norm", weight.norm().log().item())
-
-
-class Progress(Callback):
-    """A line of progress with the expected time; a warning if it is long.
-
-    Parameters
-    ----------
-    verbose : int
-        0 prints nothing.  On a terminal the line is drawn anew, elsewhere there is a
-        line for each epoch.
-    """
-
-    def __init__(self, verbose):
-        self.verbose = verbose
-
-    def on_train_begin(self, net, X=None, **kwargs):
-        """Start the clock."""
-        self._n_epochs, self._n_batches = net.max_epochs, len(X)
-        self.on_resume()
-
-    def on_resume(self):
-        """Start the clock anew: it tells of the batches of this process only."""
-        self._done, self._before = 0, None
-        self._start = self._last_draw = time.perf_counter()
-        self._announced = False
-
-    def on_batch_end(self, net, training=True, **kwargs):
-        """Count the batch, announce the expected time once, redraw the line."""
-        self._done += 1
-        now = time.perf_counter()
-        if self._done == 1:
-            # The first batch resamples recordings and warms caches up.
-            self._second = now
-            self._before = net.n_batches - 1
-        left = self._total() - self._before
-        if not self._announced and self._done > min(_WARMUP_BATCHES, left - 1):
-            self._announced = True
-            expected = self._per_batch(now) * left
-            again = f", {self._before} batches done before" * (self._before > 0)
-            self._say(
-                f"Pre-training: {self._n_epochs} epochs of {self._n_batches} batches"
-                f"{again}, expected time {_clock(expected)}."
-            )
-            if expected > _LONG_SECONDS and net.compute_device.type == "cpu":
-                warnings.warn(
-                    f"Pre-training will take about {_clock(expected)} on this CPU. "
-                    "MDJPTEncoder.small() is a preset for minutes; a GPU is used when "
-                    "there is one.",
-                    stacklevel=2,
-                )
-        if self.verbose and sys.stdout.isatty() and now - self._last_draw > 0.1:
-            self._last_draw = now
-            self._draw(net, now)
-
-    def on_epoch_end(self, net, **kwargs):
-        """Print the epoch's losses."""
-        epoch = net.history[-1]
-        now = time.perf_counter()
-        left = self._per_batch(now) * (self._total() - net.n_batches)
-        self._say(
-            f"  epoch {len(net.history):>3}/{self._n_epochs}  "
-            f"isa {epoch['isa']:.4f}  cda {epoch['cda']:.4f}  {_clock(left)} left"
-        )
-
-    def _per_batch(self, now):
-        if self._done < 2:
-            return now - self._start
-        return (now - self._second) / (self._done - 1)
-
-    def _total(self):
-        return self._n_epochs * self._n_batches
-
-    def _draw(self, net, now):
-        done, total = net.n_batches, self._total()
-        share = done / total
-        bar = ("#" * int(24 * share)).ljust(24, ".")
-        batch = net.history[-1, "batches", -1]
-        left = _clock(self._per_batch(now) * (total - done))
-        print(
-            f"\r  [{bar}] {share:4.0%}  isa {batch['isa']:.3f}  "
-            f"cda {batch['cda']:.3f}  {left} left ",
-            end="",
-            flush=True,
-        )
-
-    def _say(self, text):
-        if self.verbose:
-            clear = "\r\x1b[K" if sys.stdout.isatty() else ""
-            print(clear + text, flush=True)
-
-
-def _clock(seconds):
-    """Show seconds as "1 h 05 min", "3 min 20 s" or "12 s"."""
-    seconds = int(seconds + 0.5)
-    hours, rest = divmod(seconds, 3600)
-    minutes, seconds = divmod(rest, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

@@ -9,35 +9,6 @@ from .. import __version__
 from .._identity import is_made_up, say_what_is_hidden
 from .._validation import join_ids, list_some, split_ids
 from ..channels._channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
-from ..nn import NormStatistics
-from ._weights import read_weights
-
-
-class SavedEncoder:
-    """A weights file as the estimator sees it."""
-
-    def __init__(self, path, released_activation):
-        content = read_weights(path, released_activation=released_activation)
-        self.state_dict, self.config = content.state_dict, content.config
-        self.extra = content.extra
-        self.parameters = content.metadata.get("parameters", {})
-        self.seen = seen_by(content.metadata)
-        self.history = no_history()
-        if "history" in content.metadata:
-            self.history = pd.DataFrame(content.metadata["history"], dtype=float)
-            self.history.index = pd.RangeIndex(1, len(self.history) + 1, name="epoch")
-
-    def standardization(self):
-        """Return mean and scale of the features; None where there is none."""
-        if "mean" not in self.extra:
-            return None, None
-        return self.extra["mean"].numpy(), self.extra["scale"].numpy()
-
-    def statistics(self):
-        """Return the statistics of ``subject_norm="train"``."""
-        return NormStatistics(
-            *(self.extra[f"statistics.{k}"] for k in NormStatistics._fields)
-        )
 
 
 class Seen(NamedTuple):
@@ -69,15 +40,6 @@ class Seen(NamedTuple):
 
 NOTHING_SEEN = Seen([], [], 0)
 NOT_KNOWN = Seen(None, None, None)
-
-
-def seen_by(metadata):
-    """Return whom the weights of a file were trained on; checkpoints do not say."""
-    return Seen(
-        metadata.get("training_datasets"),
-        metadata.get("training_subjects"),
-        metadata.get("n_training_subjects"),
-    )
 
 
 def file_metadata(parameters, seen, history):

@@ -1,6 +1,6 @@
 """Weight files: our own format, and released checkpoints, read without running code.
 
-Our format is safetensors with one JSON text in the header and a checksum: nothing in it
+Our format is safetensors with one JSON text in the header and a digest: nothing in it
 is pickled.  Whoever made a file may have made it wrong, by accident or not, so all that
 is taken out of it is checked, and before anything of its size is built.
 """
@@ -10,6 +10,8 @@ import math
 import reprlib
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
 
 from .._io._tensor_files import (
@@ -23,16 +25,16 @@ from .._validation import check_path, home_hint, list_some
 from ..channels._channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from ..nn import HybridEncoder, NormStatistics, released_to_state_dict
 from ..nn.encoder import FEATURES, SUBJECT_NORMS, VARIANTS
+from ._saved import NOT_KNOWN, Seen, file_metadata, no_history
 
 _KIND = "weights"
-_FORMAT_VERSION = 3
+_FORMAT_VERSION = 4
 _ENCODER, _EXTRA = "encoder.", "extra."
 _STATISTICS = "statistics."
 # More than any size or count here can mean; torch and pandas take all below it.
 _MAX_INT = 2**31 - 1
 # Sizes that a tensor of the encoder has as an axis; the other two have none.
 _AXES = (
-    "n_chans",
     "hidden_dim",
     "latent_dim",
     "depth",
@@ -41,7 +43,11 @@ _AXES = (
     "n_virtual_channels",
 )
 _SIZES = (*_AXES, "n_heads", "patch_stride")
-_OPTIONS = {"variant": VARIANTS, "spatial_activation": ("relu", None)}
+_OPTIONS = {
+    "n_chans": (len(CANONICAL_CHANNELS),),
+    "variant": VARIANTS,
+    "spatial_activation": ("relu", None),
+}
 PARAMETERS = {
     "unknown_channels": ("drop", "position", "error"),
     "missing_channels": ("nearest", "error"),
@@ -52,17 +58,7 @@ PARAMETERS = {
 }
 """Parameters of the estimator that a file keeps, and the values that they take."""
 
-_METADATA = (
-    "package_version",
-    "parameters",
-    "ch_names",
-    "sfreq",
-    "training_datasets",
-    "training_subjects",
-    "n_training_subjects",
-    "history",
-)
-_HISTORY = ("isa", "cda", "total", "seconds", "log_spatial_norm")
+_METADATA = tuple(file_metadata({}, NOT_KNOWN, no_history()))
 
 
 class WeightsFile(NamedTuple):
@@ -86,6 +82,37 @@ class WeightsFile(NamedTuple):
     config: dict[str, Any]
     extra: dict[str, torch.Tensor]
     metadata: dict[str, Any]
+
+    @property
+    def parameters(self):
+        """Parameters of the estimator; empty for released checkpoints."""
+        return self.metadata.get("parameters", {})
+
+    @property
+    def seen(self):
+        """Whom the weights were trained on; released checkpoints do not say."""
+        names = ("training_datasets", "training_subjects", "n_training_subjects")
+        return Seen(*map(self.metadata.get, names))
+
+    @property
+    def history(self):
+        """The history of the training, as of `MDJPTEncoder`."""
+        if "history" not in self.metadata:
+            return no_history()
+        table = pd.DataFrame(self.metadata["history"], dtype=float)
+        return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="epoch"))
+
+    def standardization(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return mean and scale of the features; None where there is none."""
+        if "mean" not in self.extra:
+            return None, None
+        return self.extra["mean"].numpy(), self.extra["scale"].numpy()
+
+    def statistics(self):
+        """Return the statistics of ``subject_norm="train"``."""
+        return NormStatistics(
+            *(self.extra[_STATISTICS + k] for k in NormStatistics._fields)
+        )
 
 
 def write_weights(path, state_dict, config, extra, metadata):
@@ -165,30 +192,6 @@ def read_weights(path, *, released_activation="relu"):
     return _decode_released(content, path, released_activation)
 
 
-def load_parameters(module, state_dict, source):
-    """Copy parameters into a module; raise with a list where they do not fit.
-
-    Parameters
-    ----------
-    module : HybridEncoder
-        Receives the parameters; its buffers (statistics) stay as they are.
-    state_dict : dict of str to Tensor
-        Parameters by name.
-    source : str
-        Name of the file, for the message.
-    """
-    parameters = dict(module.named_parameters())
-    problems = _tensor_problems(
-        state_dict,
-        {name: (tuple(p.shape), torch.float32) for name, p in parameters.items()},
-    )
-    if problems:
-        raise ValueError(f"{source!r} does not fit the encoder: {_join(problems)}.")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(state_dict[name])
-
-
 def _as(dtype, value):
     return value.detach().to("cpu", dtype)
 
@@ -202,26 +205,27 @@ def _decode(content, path):
     tensors, metadata = decode_tensors(
         content, path, kind=_KIND, version=_FORMAT_VERSION
     )
-    parts, unknown = {_ENCODER: {}, _EXTRA: {}}, []
-    for name, tensor in tensors.items():
-        part, dot, rest = name.partition(".")
-        if part + dot in parts:
-            parts[part + dot][rest] = tensor
-        else:
-            unknown.append(cut(name, 80))
     problem = f"{str(path)!r} does not hold what a weights file must"
+    unknown = [n for n in tensors if not n.startswith((_ENCODER, _EXTRA))]
     if unknown:
-        raise ValueError(
-            f"{problem}: unexpected tensors: {list_some(sorted(unknown))}."
-        )
-    config = metadata.pop("config", None)
-    weights = WeightsFile(parts[_ENCODER], config, parts[_EXTRA], metadata)
+        names = sorted(cut(name, 80) for name in unknown)
+        raise ValueError(f"{problem}: unexpected tensors: {list_some(names)}.")
+    state_dict, extra = (
+        {n.removeprefix(of): t for n, t in tensors.items() if n.startswith(of)}
+        for of in (_ENCODER, _EXTRA)
+    )
+    weights = WeightsFile(state_dict, metadata.pop("config", None), extra, metadata)
     _check(weights, problem)
     return weights
 
 
 def _decode_released(content, path, activation):
     found = load_archive(content, path)
+    if "checkpoint_format" in found:
+        raise ValueError(
+            f"{str(path)!r} is a checkpoint of a training. The end of the training, "
+            "the file encoder-*.safetensors beside its checkpoints, can be loaded."
+        )
     _check_released(found, len(content), f"{str(path)!r} is no released checkpoint")
     found = {name: tensor.detach() for name, tensor in found.items()}
     try:
@@ -234,48 +238,59 @@ def _decode_released(content, path, activation):
     return WeightsFile(state_dict, config, {}, {})
 
 
+# Checks ------------------------------------------------------------------------------
+
+
+def _refuse(problem, reasons):
+    """Raise if there are reasons."""
+    reasons = list(reasons)
+    if reasons:
+        text = "; ".join(reasons[:10])
+        more = f"; ... ({len(reasons)} in all)" if len(reasons) > 10 else ""
+        raise ValueError(f"{problem}: {text}{more}.")
+
+
 def _check_released(tensors, n_bytes, problem):
     """Raise unless these are plain float32 tensors of which nothing is made up."""
-    wrong = []
-    for name, value in tensors.items():
-        if not isinstance(name, str):
-            wrong.append(f"a name is {reprlib.repr(name)}, expected a str")
-        elif type(value) not in (torch.Tensor, torch.nn.Parameter):
-            wrong.append(f"{cut(name, 80)} is a {type(value).__name__}, no tensor")
-        elif value.dtype != torch.float32:
-            wrong.append(
-                f"{cut(name, 80)} has dtype {_name(value.dtype)}, expected float32"
-            )
-        elif value.layout != torch.strided or value.device.type != "cpu":
-            wrong.append(f"{cut(name, 80)} is not a plain tensor")
-        elif not value.numel():
-            wrong.append(f"{cut(name, 80)} is empty, of shape {tuple(value.shape)}")
-    if not wrong:
-        # A tensor of many elements may be one number with strides of zero.
-        total = sum(4 * value.numel() for value in tensors.values())
-        if total > n_bytes:
-            wrong.append(f"its tensors have {total} bytes, the file {n_bytes}")
-    if not wrong:
-        wrong = [
+    _refuse(problem, filter(None, map(_released_problem, tensors, tensors.values())))
+    # A tensor of many elements may be one number with strides of zero.
+    total = sum(4 * value.numel() for value in tensors.values())
+    if total > n_bytes:
+        raise ValueError(
+            f"{problem}: its tensors have {total} bytes, the file {n_bytes}."
+        )
+    _refuse(
+        problem,
+        (
             f"{cut(name, 80)} holds NaN or inf"
             for name, value in tensors.items()
             if not value.isfinite().all()
-        ]
-    if wrong:
-        raise ValueError(f"{problem}: {_join(wrong)}.")
+        ),
+    )
+
+
+def _released_problem(name, value):
+    """Say what is wrong with a tensor, apart from its numbers; None if nothing is."""
+    if not isinstance(name, str):
+        return f"a name is {reprlib.repr(name)}, expected a str"
+    name = cut(name, 80)
+    if type(value) not in (torch.Tensor, torch.nn.Parameter):
+        return f"{name} is a {type(value).__name__}, no tensor"
+    if value.dtype != torch.float32:
+        return f"{name} has dtype {_name(value.dtype)}, expected float32"
+    if value.layout != torch.strided or value.device.type != "cpu":
+        return f"{name} is not a plain tensor"
+    if not value.numel():
+        return f"{name} is empty, of shape {tuple(value.shape)}"
+    return None
 
 
 def _check(weights, problem):
     """Raise unless this is what a file of ours has to hold."""
-    wrong = _metadata_problems(weights.metadata)
-    if wrong:
-        raise ValueError(f"{problem}: {_join(wrong)}.")
-    parameters = weights.metadata["parameters"]
+    _refuse(problem, _metadata_problems(weights.metadata))
+    parameters = weights.parameters
     module = _check_encoder(
-        weights.state_dict,
-        weights.config,
-        problem,
-        subject_norm=parameters["subject_norm"],
+        weights.state_dict, weights.config, problem, parameters["subject_norm"]
     )
     shapes = {}
     if parameters["standardize"]:
@@ -283,72 +298,60 @@ def _check(weights, problem):
     if parameters["subject_norm"] == "train":
         statistics = module.get_statistics()._asdict()
         shapes |= {_STATISTICS + k: tuple(v.shape) for k, v in statistics.items()}
-    wrong = _tensor_problems(
-        weights.extra, {name: (of, _extra_dtype(name)) for name, of in shapes.items()}
+    expected = {name: (shape, _extra_dtype(name)) for name, shape in shapes.items()}
+    _refuse(problem, tensor_problems(weights.extra, expected))
+    # Features are divided by them.
+    _refuse(
+        problem,
+        (
+            f"{name} has values that are not above 0"
+            for name, value in weights.extra.items()
+            if (name == "scale" or "std" in name) and not (value > 0).all()
+        ),
     )
-    if wrong:
-        raise ValueError(f"{problem}: {_join(wrong)}.")
-    divisors = [
-        "scale",
-        *(_STATISTICS + k for k in NormStatistics._fields if "std" in k),
-    ]
-    wrong = [
-        f"{name} has values that are not above 0"
-        for name in divisors
-        if name in weights.extra and not (weights.extra[name] > 0).all()
-    ]
-    if wrong:
-        raise ValueError(f"{problem}: {_join(wrong)}.")
 
 
 def _metadata_problems(metadata):
     """Say what is wrong in the header, apart from the config."""
-    wrong = _key_problems(metadata, _METADATA, "the header")
-    if wrong:
+    if wrong := _key_problems(metadata, _METADATA, "the header"):
         return wrong
-    parameters = metadata["parameters"]
-    wrong += _key_problems(parameters, PARAMETERS, "parameters")
-    if not wrong:
-        wrong += _option_problems(parameters, PARAMETERS, "parameters")
-
-    version, sfreq = metadata["package_version"], metadata["sfreq"]
-    if not isinstance(version, str):
-        wrong.append(f"package_version is {reprlib.repr(version)}, expected a str")
-    if metadata["ch_names"] != list(CANONICAL_CHANNELS):
-        wrong.append(
-            f"ch_names is {reprlib.repr(metadata['ch_names'])}, expected the "
-            f"{len(CANONICAL_CHANNELS)} canonical channels in their order"
-        )
-    if type(sfreq) not in (int, float) or sfreq != CANONICAL_SFREQ:
-        wrong.append(f"sfreq is {reprlib.repr(sfreq)}, expected {CANONICAL_SFREQ}")
-    return wrong + _training_problems(metadata) + _history_problems(metadata["history"])
-
-
-def _training_problems(metadata):
-    """Say what is wrong with whom the weights were trained on."""
-    datasets, subjects, n_subjects = (
-        metadata[name]
-        for name in ("training_datasets", "training_subjects", "n_training_subjects")
-    )
-    wrong = [
-        f"{name} is {reprlib.repr(names)}, expected a list of str, or null"
-        for name, names in (
-            ("training_datasets", datasets),
-            ("training_subjects", subjects),
-        )
-        if names is not None
-        and not (isinstance(names, list) and all(isinstance(n, str) for n in names))
+    parameters, sfreq = metadata["parameters"], metadata["sfreq"]
+    datasets, subjects = metadata["training_datasets"], metadata["training_subjects"]
+    n_subjects = metadata["n_training_subjects"]
+    known = len(subjects) if isinstance(subjects, list) else 0
+    counts = type(n_subjects) is int and known <= n_subjects <= _MAX_INT
+    forms = {
+        "package_version": (isinstance(metadata["package_version"], str), "a str"),
+        "ch_names": (
+            metadata["ch_names"] == list(CANONICAL_CHANNELS),
+            f"the {len(CANONICAL_CHANNELS)} canonical channels in their order",
+        ),
+        "sfreq": (
+            type(sfreq) in (int, float) and sfreq == CANONICAL_SFREQ,
+            f"{CANONICAL_SFREQ}",
+        ),
+        "training_datasets": (_are_names(datasets), "a list of str, or null"),
+        "training_subjects": (_are_names(subjects), "a list of str, or null"),
+        "n_training_subjects": (
+            n_subjects is None or counts,
+            f"an int of at least {known}, or null",
+        ),
+    }
+    wrong = _key_problems(parameters, PARAMETERS, "parameters")
+    wrong += wrong or _option_problems(parameters, PARAMETERS, "parameters")
+    wrong += [
+        f"{name} is {reprlib.repr(metadata[name])}, expected {what}"
+        for name, (is_good, what) in forms.items()
+        if not is_good
     ]
     if (datasets is None) != (subjects is None):
         wrong.append("one of training_datasets and training_subjects is null, not both")
-    known = len(subjects) if isinstance(subjects, list) else 0
-    whole = type(n_subjects) is int and known <= n_subjects <= _MAX_INT
-    if n_subjects is not None and not whole:
-        wrong.append(
-            f"n_training_subjects is {reprlib.repr(n_subjects)}, expected an int of at "
-            f"least {known}, or null"
-        )
-    return wrong
+    return wrong + _history_problems(metadata["history"])
+
+
+def _are_names(names):
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names is None or is_list
 
 
 def _history_problems(history):
@@ -356,7 +359,7 @@ def _history_problems(history):
     if not all(isinstance(column, list) for column in columns):
         return [f"history is {reprlib.repr(history)}, expected an object of lists"]
     # Others may come to join them.
-    if missing := [name for name in _HISTORY if name not in history]:
+    if missing := [name for name in no_history() if name not in history]:
         return [f"history lacks {list_some(missing)}"]
     if len({len(column) for column in columns}) > 1:
         return ["history has columns of unequal length"]
@@ -393,81 +396,60 @@ def _option_problems(found, options, name):
 
 def _check_encoder(state_dict, config, problem, subject_norm=None):
     """Raise unless these are the weights of a network; return it, without memory."""
-    wrong = _key_problems(config, (*_SIZES, *_OPTIONS), "config")
-    if not wrong:
-        wrong += _option_problems(config, _OPTIONS, "config")
-        # No axis is longer than all tensors together, and no block is without one:
-        # building blocks takes time, even without memory.
-        n_values = sum(value.numel() for value in state_dict.values())
-        most = dict.fromkeys(_AXES, min(n_values, _MAX_INT)) | {
-            "depth": len(state_dict)
-        }
-        for key in _SIZES:
-            size = config[key]
-            if type(size) is not int or not 1 <= size <= _MAX_INT:
-                wrong.append(
-                    f"config[{key!r}] is {reprlib.repr(size)}, expected an int from 1 "
-                    f"to {_MAX_INT}"
-                )
-            elif size > most.get(key, _MAX_INT):
-                wrong.append(f"config[{key!r}] is {size}, more than the tensors have")
-    if not wrong and config["n_chans"] != len(CANONICAL_CHANNELS):
-        wrong.append(
-            f"config['n_chans'] is {config['n_chans']}, expected "
-            f"{len(CANONICAL_CHANNELS)}"
-        )
-    if wrong:
-        raise ValueError(f"{problem}: {_join(wrong)}.")
+    _refuse(problem, _key_problems(config, (*_SIZES, *_OPTIONS), "config"))
+    wrong = _option_problems(config, _OPTIONS, "config")
+    # No axis is longer than all tensors together, and no block is without one:
+    # building blocks takes time, even without memory.
+    n_values = sum(value.numel() for value in state_dict.values())
+    most = dict.fromkeys(_AXES, n_values) | {"depth": len(state_dict)}
+    for key in _SIZES:
+        size = config[key]
+        if type(size) is not int or not 1 <= size <= _MAX_INT:
+            wrong.append(
+                f"config[{key!r}] is {reprlib.repr(size)}, expected an int from 1 to "
+                f"{_MAX_INT}"
+            )
+        elif size > most.get(key, _MAX_INT):
+            wrong.append(f"config[{key!r}] is {size}, more than the tensors have")
+    _refuse(problem, wrong)
     try:
         with torch.device("meta"):
             module = HybridEncoder(**config, subject_norm=subject_norm)
     except (ValueError, RuntimeError) as error:
         # A RuntimeError: the product of sizes is beyond what torch can count.
         raise ValueError(f"{problem}: {error}") from error
-    wrong = _tensor_problems(
-        state_dict,
-        {
-            name: (tuple(parameter.shape), torch.float32)
-            for name, parameter in module.named_parameters()
-        },
-    )
-    if wrong:
-        raise ValueError(f"{problem}: {_join(wrong)}.")
+    expected = {
+        name: (tuple(parameter.shape), torch.float32)
+        for name, parameter in module.named_parameters()
+    }
+    _refuse(problem, tensor_problems(state_dict, expected))
     return module
 
 
-def _tensor_problems(tensors, expected):
+def tensor_problems(tensors, expected):
     """Compare tensors with what is expected: a dict of name to (shape, dtype)."""
-    missing = [name for name in expected if name not in tensors]
-    # safetensors gives them in a random order.
-    unexpected = sorted(cut(name, 80) for name in tensors if name not in expected)
-    shapes, dtypes, values = [], [], []
+    problems = {
+        "missing": [name for name in expected if name not in tensors],
+        # safetensors gives them in a random order.
+        "unexpected": sorted(cut(name, 80) for name in tensors if name not in expected),
+        "wrong shape": [],
+        "wrong dtype": [],
+        "NaN or inf": [],
+    }
     for name, (shape, dtype) in expected.items():
         tensor = tensors.get(name)
         if tensor is None:
             continue
-        if tuple(tensor.shape) != shape:
-            shapes.append(f"{name} {tuple(tensor.shape)}, expected {shape}")
+        found = tuple(tensor.shape)
+        if found != shape:
+            problems["wrong shape"].append(f"{name} {found}, expected {shape}")
         if tensor.dtype != dtype:
-            dtypes.append(f"{name} {_name(tensor.dtype)}, expected {_name(dtype)}")
+            problems["wrong dtype"].append(
+                f"{name} {_name(tensor.dtype)}, expected {_name(dtype)}"
+            )
         elif not tensor.isfinite().all():
-            values.append(name)
-    return [
-        f"{what}: {list_some(names)}"
-        for what, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("wrong shape", shapes),
-            ("wrong dtype", dtypes),
-            ("NaN or inf", values),
-        )
-        if names
-    ]
-
-
-def _join(problems, limit=10):
-    text = "; ".join(problems[:limit])
-    return text + (f"; ... ({len(problems)} in all)" if len(problems) > limit else "")
+            problems["NaN or inf"].append(name)
+    return [f"{what}: {list_some(names)}" for what, names in problems.items() if names]
 
 
 def _name(dtype):

@@ -1,4 +1,4 @@
-"""A model that is to be scored on windows, and how such cases are run."""
+"""Cases of an evaluation (a model and its test windows), and how they are scored."""
 
 import warnings
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ from sklearn.pipeline import Pipeline
 
 from .._identity import say_what_may_be_one
 from .._io._fingerprint import NotKnown, fingerprint
-from .._validation import check_option, check_y, list_some
+from .._validation import check_option, check_y, list_some, warn
 from ..classifier._estimator import MDJPTClassifier
 from ..model_selection._splitters import LeakageWarning, find_overlap
 from ..windows._windows import EEGWindows
 from ._class_scores import predict_classes
 from ._encoded import POSITION, encode, encoded_path, encodes_once, with_encoded
+from ._jobs import Job, computed_with
 from ._models import (
     assert_unseen,
     find_encoders,
@@ -29,7 +30,6 @@ from ._models import (
     with_weights,
 )
 from ._neighbours import class_similarities
-from ._runs import Job, computed_with
 from ._scores import (
     Predictions,
     make_target,
@@ -54,28 +54,29 @@ class Case:
         What the table says about it: protocol, method, ...
     model : estimator
         The model; for nearest neighbours a transformer.
-    windows : Windows
+    windows : LabelledWindows
         What it is tested on.
     splits : list of (ndarray, ndarray), or None
         Training and test positions; None for nearest neighbours.
     exclude : {"subject", "trial", "window"}
-        What is no neighbour of itself.
+        Which windows are not counted as neighbours: those of the same subject, those
+        of the same trial, or only the window itself.
     source : EEGWindows or None
-        What its encoders are pre-trained on before.
+        What its encoders are pre-trained on first.
     leak : str
         What is known to have leaked, in all splits.
     """
 
     about: dict
     model: object
-    windows: "Windows"
+    windows: "LabelledWindows"
     splits: list | None = None
     exclude: str = "subject"
     source: EEGWindows | None = None
     leak: str = ""
 
 
-class Windows:
+class LabelledWindows:
     """Windows with their labels; ``rows`` are their positions in what the user gave."""
 
     def __init__(self, X, y, rows=None):
@@ -87,32 +88,32 @@ class Windows:
 
     @property
     def key(self):
-        """What tells these windows and labels from others."""
+        """Fingerprint of these windows and labels."""
         if self._key is None:
             self._key = fingerprint(self.X, self.y)
         return self._key
 
     def excluded(self, exclude):
-        """Give each window a number; those of the same are no neighbours."""
+        """Return codes of windows; those with the same code are no neighbours."""
         if exclude == "window":
             return np.arange(len(self.X))
         return pd.factorize(self.X.groups(exclude))[0]
 
 
 def by_dataset(X, y):
-    """Return the windows of each dataset apart."""
+    """Return the windows of each dataset by its name."""
     check_windows(X, "X")
     y = X.y if y is None else check_y(y, len(X))
     names = X.groups("dataset")
     found = {}
     for name in dict.fromkeys(names):
         rows = np.flatnonzero(names == name)
-        found[name] = Windows(X[rows], None if y is None else y[rows], rows)
+        found[name] = LabelledWindows(X[rows], None if y is None else y[rows], rows)
     return found
 
 
 def check_windows(X, name):
-    """Raise unless X is EEGWindows that know their subjects."""
+    """Raise unless X is EEGWindows with a subject for each window."""
     if not isinstance(X, EEGWindows):
         raise TypeError(
             f"{name} must be EEGWindows, which know whose windows they are, got "
@@ -125,7 +126,7 @@ def check_windows(X, name):
 
 
 def feature_part(model):
-    """Return what makes features in a model; None if nothing does.
+    """Return the part of a model that computes features; None if there is none.
 
     Parameters
     ----------
@@ -143,14 +144,14 @@ def feature_part(model):
     return model if hasattr(model, "transform") else None
 
 
-def run_cases(cases, study, *, on_leak, return_predictions):
-    """Check, pre-train and score; return the table.
+def run_cases(cases, runner, on_leak, return_predictions):
+    """Check for leaks, pre-train, and score; return the table.
 
     Parameters
     ----------
     cases : list of Case
         In the order of the table.
-    study : Study
+    runner : JobRunner
         Runs the jobs.
     on_leak : {"raise", "warn"}
         What to do where training and test are not apart.
@@ -166,31 +167,16 @@ def run_cases(cases, study, *, on_leak, return_predictions):
     """
     check_option(on_leak, ("raise", "warn"), "on_leak")
     leaks = _check_leaks(cases, on_leak)
-    models = pretrain_models([(case.model, case.source) for case in cases], study)
-    ready = _encode_once(models, cases, study)
-    keys = _model_keys(models, cases, study)
-    jobs, places = [], []
-    for i, case in enumerate(cases):
-        names = [str(v) for v in (case.about.get("dataset"), case.about["method"]) if v]
-        name = f"{case.about['protocol']}, {', '.join(names)}"
-        if case.splits is None:
-            args = (ready[i], case.windows, case.exclude)
-            key = keys[i] and fingerprint(keys[i], case.exclude)
-            jobs.append(Job(name, _nearest, args, key))
-            places.append((i, 0))
-            continue
-        for k, (train, test) in enumerate(case.splits):
-            X, y = case.windows.X, case.windows.y
-            key = keys[i] and fingerprint(keys[i], train, test)
-            args = (ready[i], X[train], y[train], X[test], case.windows.target.classes)
-            label = f"{name}, split {k + 1}"
-            jobs.append(Job(label, _fit_predict, args, key))
-            places.append((i, k))
-    results = study.run(jobs)
+    with runner:
+        models = pretrain_models([(case.model, case.source) for case in cases], runner)
+        ready = _encode_once(models, cases, runner)
+        keys = _model_keys(models, cases, runner)
+        jobs, splits = _scoring_jobs(cases, ready, keys)
+        results = runner.run(jobs)
 
-    _warn_of_scores(cases, places, results)
-    tables, said = _baselines(cases), []
-    for (i, k), result in zip(places, results, strict=True):
+    _warn_of_scores(cases, splits, results)
+    tables, predicted = _baselines(cases), []
+    for (i, k), result in zip(splits, results, strict=True):
         case = cases[i]
         n = len(case.windows.X)
         rows = np.arange(n) if case.splits is None else case.splits[k][1]
@@ -205,21 +191,43 @@ def run_cases(cases, study, *, on_leak, return_predictions):
         )
         tables.append(table)
         if return_predictions:
-            said.append(_said(case.windows, predictions, about))
+            predicted.append(_prediction_table(case.windows, predictions, about))
     table = _tidy(pd.concat(tables, ignore_index=True))
     if return_predictions:
-        return table, pd.concat(said, ignore_index=True)
+        return table, pd.concat(predicted, ignore_index=True)
     return table
 
 
-def pretrain_models(models, study):
+def _scoring_jobs(cases, models, keys):
+    """Return a job for each split, and which case and split each job belongs to."""
+    jobs, splits = [], []
+    for i, case in enumerate(cases):
+        names = [str(v) for v in (case.about.get("dataset"), case.about["method"]) if v]
+        name = f"{case.about['protocol']}, {', '.join(names)}"
+        if case.splits is None:
+            args = (models[i], case.windows, case.exclude)
+            key = keys[i] and fingerprint(keys[i], case.exclude)
+            jobs.append(Job(name, _nearest, args, key))
+            splits.append((i, 0))
+            continue
+        for k, (train, test) in enumerate(case.splits):
+            X, y = case.windows.X, case.windows.y
+            key = keys[i] and fingerprint(keys[i], train, test)
+            args = (models[i], X[train], y[train], X[test], case.windows.target.classes)
+            label = f"{name}, split {k + 1}"
+            jobs.append(Job(label, _fit_predict, args, key))
+            splits.append((i, k))
+    return jobs, splits
+
+
+def pretrain_models(models, runner):
     """Pre-train the encoders inside models; each training is done once.
 
     Parameters
     ----------
     models : list of (estimator, EEGWindows or None)
         Models, and what to pre-train on.
-    study : Study
+    runner : JobRunner
         Runs the trainings and keeps the weights.
 
     Returns
@@ -227,7 +235,7 @@ def pretrain_models(models, study):
     list of estimator
         Not fitted, their encoders with weights; without a source as they were.
     """
-    folder, checkpoints = study.weights_folder, study.checkpoint_dir
+    folder, checkpoints = runner.weights_folder, runner.checkpoint_dir
     prepared, jobs, paths, not_known = [], {}, {}, {}
     for given, source in models:
         model = replace_encoders(
@@ -254,7 +262,7 @@ def pretrain_models(models, study):
             )  # fmt: skip
             jobs.setdefault(path, job)
             paths[id(encoder)] = path
-    study.run(list(jobs.values()))
+    runner.run(list(jobs.values()))
     return [
         replace_encoders(
             model,
@@ -264,9 +272,9 @@ def pretrain_models(models, study):
     ]
 
 
-def _encode_once(models, cases, study):
+def _encode_once(models, cases, runner):
     """Return the models, with the features of frozen encoders looked up."""
-    folder, jobs, ready = study.weights_folder, {}, []
+    folder, jobs, ready = runner.weights_folder, {}, []
     for model, case in zip(models, cases, strict=True):
         if not encodes_once(model, case):
             ready.append(model)
@@ -281,13 +289,13 @@ def _encode_once(models, cases, study):
             if not path.exists():
                 name = f"encoding of {_datasets(case.windows.X)}"
                 jobs[path] = Job(name, _encode, (encoder, case.windows.X, path))
-    study.run(list(jobs.values()))
+    runner.run(list(jobs.values()))
     return ready
 
 
-def _model_keys(models, cases, study):
-    """Return what tells each case from others; None where results are not kept."""
-    if study.folder is None:
+def _model_keys(models, cases, runner):
+    """Return a fingerprint of each case; None where its results are not kept."""
+    if runner.folder is None:
         return [None] * len(cases)
     keys, reasons = [], {}
     for model, case in zip(models, cases, strict=True):
@@ -297,14 +305,12 @@ def _model_keys(models, cases, study):
             keys.append(None)
             reasons[case.about["method"]] = error
     for method, reason in reasons.items():
-        warnings.warn(
-            f"Results of {method!r} are not cached, because {reason}.", stacklevel=4
-        )
+        warn(f"Results of {method!r} are not cached, because {reason}.")
     return keys
 
 
 def _check_leaks(cases, on_leak):
-    """Return what leaks in each split of each case; say it once for all splits."""
+    """Return what leaks in each split of each case; warn once for all splits."""
     leaks, known, texts = [], {}, []
     for case in cases:
         X = case.windows.X
@@ -337,7 +343,7 @@ def _check_leaks(cases, on_leak):
         leaks.append(own)
     if texts:
         others = f" And so in {len(texts)} splits in all." if len(texts) > 1 else ""
-        warnings.warn(f"{texts[0]}{others}", LeakageWarning, stacklevel=4)
+        warn(f"{texts[0]}{others}", LeakageWarning)
     return leaks
 
 
@@ -353,11 +359,11 @@ def _source_leaks(source, X, on_leak):
             text = f"source holds {len(recordings)} recordings of X under other names."
         if on_leak == "raise":
             raise ValueError(f"{text} Encoders are to be pre-trained on others.")
-        warnings.warn(text, LeakageWarning, stacklevel=5)
+        warn(text, LeakageWarning)
         return ["pre-training"]
     text = say_what_may_be_one(source.metadata, X.metadata, "subject")
     if text:
-        warnings.warn(f"source and X: {text}", LeakageWarning, stacklevel=5)
+        warn(f"source and X: {text}", LeakageWarning)
     return ["unknown"] if text else []
 
 
@@ -392,9 +398,13 @@ def _encode(encoder, X, path):
 
 def _fit_predict(model, X_train, y_train, X_test, classes):
     model = clone(model).fit(X_train, y_train)
-    said = predict_classes(model, X_test, classes, y_train)
-    scores = np.empty(0) if said.scores is None else said.scores
-    return {"codes": said.codes, "scores": scores, "problem": np.array(said.problem)}
+    predicted = predict_classes(model, X_test, classes, y_train)
+    scores = np.empty(0) if predicted.scores is None else predicted.scores
+    return {
+        "codes": predicted.codes,
+        "scores": scores,
+        "problem": np.array(predicted.problem),
+    }
 
 
 def _nearest(model, windows, exclude):
@@ -414,7 +424,7 @@ def _nearest(model, windows, exclude):
 
 
 def _baselines(cases):
-    """Return the rows of chance and majority: once for all methods of a kind."""
+    """Return the scores of chance and majority, once for each list of splits."""
     tables, done, single = [], set(), []
     for case in cases:
         target = case.windows.target
@@ -437,29 +447,27 @@ def _baselines(cases):
             tables.append(table.assign(**about, split=k, leak="", seconds=0.0))
     if single:
         single = list(dict.fromkeys(single))
-        warnings.warn(
+        warn(
             f"{len(single)} test subjects have windows of one class only in a split: "
             f"{list_some(single)}. Their roc_auc is NaN, and their balanced accuracy "
             "is the recall of that class.",
-            stacklevel=4,
         )
     return tables
 
 
-def _warn_of_scores(cases, places, results):
-    """Say once for each model whose scores are not used, and why."""
+def _warn_of_scores(cases, splits, results):
+    """Warn once for each model whose scores are not used, and say why."""
     problems = {}
-    for (i, _), result in zip(places, results, strict=True):
+    for (i, _), result in zip(splits, results, strict=True):
         texts = problems.setdefault(cases[i].about["method"], [])
         texts.append(str(result["problem"]))
     for method, texts in problems.items():
         found = [text for text in texts if text]
         if found:
-            warnings.warn(
+            warn(
                 f"{method!r} has no scores of classes in {len(found)} of {len(texts)} "
                 f"splits: {found[0]}. Its roc_auc is NaN there, and its trials are "
                 "what most of their windows are predicted to be.",
-                stacklevel=4,
             )
 
 
@@ -471,7 +479,7 @@ def _majority_of_others(case):
     return (counts.sum(axis=0) - counts[excluded]).argmax(axis=1)
 
 
-def _said(windows, predictions, about):
+def _prediction_table(windows, predictions, about):
     target, rows = windows.target, predictions.rows
     metadata = windows.X.metadata.iloc[rows].reset_index(drop=True)
     table = pd.DataFrame({**about, "window": windows.rows[rows]})

@@ -1,4 +1,4 @@
-"""What a fitted classifier says: labels, and scores of the classes if it has some.
+"""What a fitted classifier predicts: labels, and scores of classes if it has any.
 
 The one place that reads ``predict``, ``predict_proba``, ``decision_function`` and
 ``classes_`` of a classifier that anybody may have written.
@@ -20,17 +20,17 @@ _CANNOT = (AttributeError, NotImplementedError, TypeError, ValueError)
 _TOLERANCE = 1e-9  # a score this near to the highest one is as high
 
 
-class Said(NamedTuple):
-    """What a classifier says of some windows.
+class ClassPredictions(NamedTuple):
+    """What a classifier predicts for some windows.
 
     Attributes
     ----------
     codes : ndarray of int, shape (n_windows,)
         The class that ``predict`` gives.
     scores : ndarray of float, shape (n_windows, n_classes), or None
-        The higher, the more likely the class; None if there are none to be had.
+        The higher, the more likely the class; None without usable scores.
     problem : str
-        Why scores that it has are not used; "" if they are, or if it has none.
+        Why its scores are not used; "" if they are used, or if it has none.
     """
 
     codes: np.ndarray
@@ -39,7 +39,7 @@ class Said(NamedTuple):
 
 
 def predict_classes(model, X, classes, y_train):
-    """Return what a fitted classifier says of windows or features.
+    """Return what a fitted classifier predicts for windows or features.
 
     Scores are those of ``predict_proba``, or else of ``decision_function``.  They count
     if they have one finite column for each class, and if they say what ``predict``
@@ -59,7 +59,7 @@ def predict_classes(model, X, classes, y_train):
 
     Returns
     -------
-    Said
+    ClassPredictions
         A class that the model does not know has the same lowest score everywhere.
 
     Raises
@@ -85,9 +85,11 @@ def predict_classes(model, X, classes, y_train):
             problem = _disagreement(values, known, codes)
         if not problem:
             lowest = 0.0 if method == "predict_proba" else values.min() - 1
-            return Said(codes, _aligned(values, known, len(classes), lowest))
+            return ClassPredictions(
+                codes, _aligned(values, known, len(classes), lowest)
+            )
         problems.append(f"{method} {problem}")
-    return Said(codes, None, "; ".join(problems))
+    return ClassPredictions(codes, None, "; ".join(problems))
 
 
 def column_of_pairs(model):
@@ -111,7 +113,7 @@ def highest(scores, codes):
 
 
 def _inner(model):
-    """Return the estimator whose decision function a model hands on."""
+    """Return the estimator whose decision function a model passes on."""
     if isinstance(model, Pipeline):
         return model[-1]
     if isinstance(model, FrozenEstimator):
@@ -120,15 +122,15 @@ def _inner(model):
 
 
 def _predicts_the_most_probable(model):
-    """Whether there is no need to encode windows twice, for labels and for scores."""
-    from ..baselines._pipelines import BraindecodeClassifier
+    """Whether labels follow from scores, so that windows are encoded only once."""
+    from ..baselines._braindecode import BraindecodeClassifier
     from ..classifier._estimator import MDJPTClassifier
 
     return type(model) in (MDJPTClassifier, BraindecodeClassifier)
 
 
 def _known_classes(model, classes, y_train):
-    """Return the class of each column; -1 for one that nobody asks for."""
+    """Return the class of each column; -1 for a class that is not among ours."""
     named = getattr(model, "classes_", None)
     if named is not None and np.ndim(named) == 1:
         known = _places(named, classes)

@@ -12,14 +12,15 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 
 from .._io._files import write_file
 from .._io._fingerprint import fingerprint
+from .._io._pickles import VersionedPickle
 from ..encoder._estimator import feature_statistics, standardized
+from ._jobs import computed_with
 from ._models import find_encoders, replace_encoders
-from ._runs import computed_with
 
 POSITION = "_position"  # a column of metadata: which of all windows it is
 
 
-class EncodedWindows(TransformerMixin, BaseEstimator):
+class EncodedWindows(VersionedPickle, TransformerMixin, BaseEstimator):
     """Stands in for a frozen encoder, whose features of all windows are in a file.
 
     Parameters

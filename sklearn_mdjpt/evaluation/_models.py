@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
+import contextlib
+import functools
+import inspect
+import types
 from typing import TYPE_CHECKING, Literal
 
-from sklearn.base import clone, is_clusterer, is_regressor
+from sklearn.base import clone, is_classifier, is_clusterer, is_regressor
 from sklearn.frozen import FrozenEstimator
 
 from .._identity import say_what_may_be_one
-from .._io._fingerprint import fingerprint, signals, without_made_up_names
-from .._validation import list_some
+from .._io._code import find_installed
+from .._io._fingerprint import fingerprint
+from .._validation import list_some, warn
 from ..classifier._estimator import MDJPTClassifier
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._pairs import pair_columns, uses_labels
-from ..encoder._saved import SavedEncoder, Seen
+from ..encoder._saved import Seen
+from ..encoder._weights import read_weights
 from ..model_selection._splitters import LeakageWarning
-from ._runs import computed_with
+from ..windows._content import signals, without_made_up_names
+from ._jobs import computed_with
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -64,7 +70,11 @@ def name_models(models):
 
 def check_heads(models):
     """Raise unless all models predict classes."""
-    without = [name for name, model in models.items() if not hasattr(model, "predict")]
+    # A StackingClassifier has no predict before it is fitted.
+    without = [
+        name for name, model in models.items()
+        if not hasattr(model, "predict") and not is_classifier(model)
+    ]  # fmt: skip
     if without:
         raise ValueError(
             f"Models without predict: {list_some(without)}. Put a classifier behind "
@@ -98,6 +108,33 @@ def find_encoders(model):
         return {}
     params = model.get_params(deep=True)
     return {k: v for k, v in params.items() if isinstance(v, MDJPTEncoder)}
+
+
+def _encoders_in_functions(model):
+    """Return the encoders of a model, also those that its functions use.
+
+    ``FunctionTransformer(encoder.transform)`` is an example of such a function.
+    """
+    found = {}
+    waiting = [model]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in found:
+            continue
+        found[id(value)] = value
+        if isinstance(value, functools.partial):
+            waiting += [value.func, *value.args, *value.keywords.values()]
+        elif isinstance(value, types.MethodType):
+            waiting += [value.__self__, value.__func__]
+        elif isinstance(value, types.FunctionType) and not find_installed(value):
+            with contextlib.suppress(ValueError):  # a variable without a value yet
+                inside = inspect.getclosurevars(value)
+                waiting += [*inside.nonlocals.values(), *inside.globals.values()]
+        elif hasattr(value, "get_params") and not isinstance(value, type):
+            waiting += value.get_params(deep=True).values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return [value for value in found.values() if isinstance(value, MDJPTEncoder)]
 
 
 def replace_encoders(model, change):
@@ -244,7 +281,7 @@ def assert_unseen(
     """
     tested = dict.fromkeys(X.groups("subject"))
     found = ""
-    for encoder in find_encoders(model).values():
+    for encoder in _encoders_in_functions(model):
         seen = _seen(encoder)
         if seen is None:
             continue
@@ -260,23 +297,18 @@ def assert_unseen(
                     "fitted and has no weights (sklearn.base.clone), which is then "
                     "trained on the training subjects of each split."
                 )
-            warnings.warn(text, LeakageWarning, stacklevel=2)
+            warn(text, LeakageWarning)
             found = "pre-training"
         elif seen.subjects is None or seen.n_subjects != len(seen.subjects):
-            warnings.warn(
+            warn(
                 "Whom an encoder was pre-trained on is not known (a released "
                 "checkpoint, an anonymous file, or datasets without a name): whether "
                 "it has seen the test subjects cannot be checked.",
                 LeakageWarning,
-                stacklevel=2,
             )
             found = found or "unknown"
         elif text := say_what_may_be_one(seen.table(), X.metadata, "subject"):
-            warnings.warn(
-                f"What MDJPTEncoder was pre-trained on, and X: {text}",
-                LeakageWarning,
-                stacklevel=2,
-            )
+            warn(f"What MDJPTEncoder was pre-trained on, and X: {text}", LeakageWarning)
             found = found or "unknown"
     return found
 
@@ -297,7 +329,9 @@ def _seen(encoder):
         )
     if encoder.weights is None:
         return None
-    return SavedEncoder(encoder.weights, encoder.released_activation).seen
+    return read_weights(
+        encoder.weights, released_activation=encoder.released_activation
+    ).seen
 
 
 def _own_file(encoder, folder):

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
-from .._validation import check_option, list_some
+from .._validation import check_option, list_some, warn
 from ..model_selection._splitters import FewShotSubjects, LeakageWarning
 from ._cases import (
     EXCLUDE,
     Case,
-    Windows,
+    LabelledWindows,
     by_dataset,
     check_windows,
     feature_part,
     pretrain_models,
     run_cases,
 )
+from ._jobs import JobRunner
 from ._models import (
     check_heads,
     find_encoders,
@@ -27,48 +28,20 @@ from ._models import (
     name_models,
     spell_out_encoders,
 )
-from ._runs import Study
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import pandas as pd
     from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
     from sklearn.model_selection import BaseCrossValidator
 
-    from .._typing import Models, PathLike, ProtocolName
+    from .._typing import Models, PathLike, ProtocolName, Scores
     from ..windows._windows import EEGWindows
 
 PROTOCOLS: tuple[ProtocolName, ...] = ("few_shot", "zero_shot")
 
 
-@overload
-def leave_subjects_out(
-    models: Models,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    cv: BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | int | None = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[False] = ...,
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> pd.DataFrame: ...
-@overload
-def leave_subjects_out(
-    models: Models,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    cv: BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | int | None = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[True],
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def leave_subjects_out(
     models: Models,
     X: EEGWindows,
@@ -80,7 +53,7 @@ def leave_subjects_out(
     n_jobs: int | None = None,
     cache_dir: PathLike | None = None,
     verbose: int = 0,
-) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
+) -> Scores:
     """Train on some subjects and test on others, all within X.
 
     Each model is fitted anew on the training windows of each split: an `MDJPTEncoder`
@@ -184,50 +157,16 @@ def leave_subjects_out(
     models = name_models(models)
     check_heads(models)
     check_windows(X, "X")
-    windows = Windows(X, y)
+    windows = LabelledWindows(X, y)
     splits = _splits(cv, X, windows)
     cases = [
         Case({"protocol": "leave_subjects_out", "method": name}, model, windows, splits)
         for name, model in models.items()
     ]
-    with Study(cache_dir, n_jobs, verbose) as study:
-        return run_cases(
-            cases, study, on_leak=on_leak, return_predictions=return_predictions
-        )
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
-@overload
-def few_shot(
-    models: Models,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    source: EEGWindows | None = ...,
-    train_size: float = ...,
-    n_splits: int = ...,
-    random_state: int = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[False] = ...,
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> pd.DataFrame: ...
-@overload
-def few_shot(
-    models: Models,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    source: EEGWindows | None = ...,
-    train_size: float = ...,
-    n_splits: int = ...,
-    random_state: int = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[True],
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def few_shot(
     models: Models,
     X: EEGWindows,
@@ -242,7 +181,7 @@ def few_shot(
     n_jobs: int | None = None,
     cache_dir: PathLike | None = None,
     verbose: int = 0,
-) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
+) -> Scores:
     """Train heads on a few subjects of a dataset, and test on all others.
 
     The paper's few-shot transfer [1]_: encoders are pre-trained on other datasets and
@@ -334,40 +273,10 @@ def few_shot(
         check_windows(source, "source")
     splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
     cases = few_shot_cases(models, targets, source, splitter)
-    with Study(cache_dir, n_jobs, verbose) as study:
-        return run_cases(
-            cases, study, on_leak=on_leak, return_predictions=return_predictions
-        )
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
-@overload
-def zero_shot(
-    models: Models,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    source: EEGWindows | None = ...,
-    exclude: Literal["subject", "trial", "window"] = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[False] = ...,
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> pd.DataFrame: ...
-@overload
-def zero_shot(
-    models: Models,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    source: EEGWindows | None = ...,
-    exclude: Literal["subject", "trial", "window"] = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[True],
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def zero_shot(
     models: Models,
     X: EEGWindows,
@@ -380,7 +289,7 @@ def zero_shot(
     n_jobs: int | None = None,
     cache_dir: PathLike | None = None,
     verbose: int = 0,
-) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
+) -> Scores:
     """Give each window the label of its nearest neighbour, without training a head.
 
     The paper's zero-shot transfer [1]_: the neighbour is that of the highest cosine
@@ -463,46 +372,10 @@ def zero_shot(
             "before the classifier."
         )
     cases = zero_shot_cases(models, targets, source, exclude)
-    with Study(cache_dir, n_jobs, verbose) as study:
-        return run_cases(
-            cases, study, on_leak=on_leak, return_predictions=return_predictions
-        )
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
-@overload
-def leave_one_dataset_out(
-    models: Models,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    protocols: Sequence[ProtocolName] = ...,
-    train_size: float = ...,
-    n_splits: int = ...,
-    exclude: Literal["subject", "trial", "window"] = ...,
-    random_state: int = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[False] = ...,
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> pd.DataFrame: ...
-@overload
-def leave_one_dataset_out(
-    models: Models,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    protocols: Sequence[ProtocolName] = ...,
-    train_size: float = ...,
-    n_splits: int = ...,
-    exclude: Literal["subject", "trial", "window"] = ...,
-    random_state: int = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[True],
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def leave_one_dataset_out(
     models: Models,
     X: EEGWindows,
@@ -518,7 +391,7 @@ def leave_one_dataset_out(
     n_jobs: int | None = None,
     cache_dir: PathLike | None = None,
     verbose: int = 0,
-) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
+) -> Scores:
     """Pre-train on all datasets but one, and transfer to that one; each in turn.
 
     The paper's main evaluation [1]_: for each dataset, encoders are pre-trained on all
@@ -586,10 +459,8 @@ def leave_one_dataset_out(
         cases += transfer_cases(
             models, {name: target}, source, protocols, splitter, exclude
         )
-    with Study(cache_dir, n_jobs, verbose) as study:
-        return run_cases(
-            cases, study, on_leak=on_leak, return_predictions=return_predictions
-        )
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
 def pretrain(
@@ -627,8 +498,8 @@ def pretrain(
     """
     models = name_models(models)
     check_windows(source, "source")
-    with Study(cache_dir, n_jobs, verbose) as study:
-        ready = pretrain_models([(model, source) for model in models.values()], study)
+    with JobRunner(cache_dir, n_jobs, verbose) as runner:
+        ready = pretrain_models([(model, source) for model in models.values()], runner)
     return dict(zip(models, ready, strict=True))
 
 
@@ -745,10 +616,9 @@ def _splits(cv, X, windows):
             )
         strange |= set(windows.y[test]) - set(windows.y[train])
     if strange:
-        warnings.warn(
+        warn(
             "Some splits test on classes that none of their training windows has, and "
             f"no model can be right there: {list_some(sorted(strange, key=str))}.",
-            stacklevel=3,
         )
     return splits
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.base import clone
@@ -11,6 +11,7 @@ from sklearn.base import clone
 from .._validation import list_some
 from ..model_selection._splitters import FewShotSubjects
 from ._cases import by_dataset, check_windows, run_cases
+from ._jobs import JobRunner
 from ._models import (
     find_encoders,
     is_pretrained,
@@ -19,16 +20,14 @@ from ._models import (
     spell_out_encoders,
 )
 from ._protocols import check_protocols, transfer_cases
-from ._runs import Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from numpy.typing import ArrayLike
     from sklearn.base import BaseEstimator
 
-    from .._typing import Models, PathLike, ProtocolName
+    from .._typing import Models, PathLike, ProtocolName, Scores
     from ..windows._windows import EEGWindows
 
 ABLATIONS = {
@@ -45,44 +44,6 @@ ABLATIONS = {
 those of the paper's ablations, and an encoder with its initial weights."""
 
 
-@overload
-def ablation(
-    model: BaseEstimator,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    source: EEGWindows | None = ...,
-    variants: dict[str, dict[str, Any]] | None = ...,
-    protocols: ProtocolName | Sequence[ProtocolName] = ...,
-    train_size: float = ...,
-    n_splits: int = ...,
-    exclude: Literal["subject", "trial", "window"] = ...,
-    random_state: int = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[False] = ...,
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> pd.DataFrame: ...
-@overload
-def ablation(
-    model: BaseEstimator,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    source: EEGWindows | None = ...,
-    variants: dict[str, dict[str, Any]] | None = ...,
-    protocols: ProtocolName | Sequence[ProtocolName] = ...,
-    train_size: float = ...,
-    n_splits: int = ...,
-    exclude: Literal["subject", "trial", "window"] = ...,
-    random_state: int = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[True],
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def ablation(
     model: BaseEstimator,
     X: EEGWindows,
@@ -100,7 +61,7 @@ def ablation(
     n_jobs: int | None = None,
     cache_dir: PathLike | None = None,
     verbose: int = 0,
-) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
+) -> Scores:
     """Score variants of the encoder inside a model, all else being equal.
 
     Parameters
@@ -191,52 +152,10 @@ def ablation(
     cases = transfer_cases(
         models, targets, source, check_protocols(protocols), splitter, exclude
     )
-    with Study(cache_dir, n_jobs, verbose) as study:
-        return run_cases(
-            cases, study, on_leak=on_leak, return_predictions=return_predictions
-        )
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
-@overload
-def scaling(
-    models: Models,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    source: EEGWindows,
-    sizes: int | Sequence[int] | None = ...,
-    n_repeats: int | None = ...,
-    protocols: ProtocolName | Sequence[ProtocolName] = ...,
-    train_size: float = ...,
-    n_splits: int = ...,
-    exclude: Literal["subject", "trial", "window"] = ...,
-    random_state: int = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[False] = ...,
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> pd.DataFrame: ...
-@overload
-def scaling(
-    models: Models,
-    X: EEGWindows,
-    y: ArrayLike | None = ...,
-    *,
-    source: EEGWindows,
-    sizes: int | Sequence[int] | None = ...,
-    n_repeats: int | None = ...,
-    protocols: ProtocolName | Sequence[ProtocolName] = ...,
-    train_size: float = ...,
-    n_splits: int = ...,
-    exclude: Literal["subject", "trial", "window"] = ...,
-    random_state: int = ...,
-    on_leak: Literal["raise", "warn"] = ...,
-    return_predictions: Literal[True],
-    n_jobs: int | None = ...,
-    cache_dir: PathLike | None = ...,
-    verbose: int = ...,
-) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 def scaling(
     models: Models,
     X: EEGWindows,
@@ -255,7 +174,7 @@ def scaling(
     n_jobs: int | None = None,
     cache_dir: PathLike | None = None,
     verbose: int = 0,
-) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
+) -> Scores:
     """Score encoders that were pre-trained on more and more datasets.
 
     Parameters
@@ -359,10 +278,8 @@ def scaling(
             ):
                 case.about |= {"n_sources": int(size), "sources": " + ".join(subset)}
                 cases.append(case)
-    with Study(cache_dir, n_jobs, verbose) as study:
-        return run_cases(
-            cases, study, on_leak=on_leak, return_predictions=return_predictions
-        )
+    runner = JobRunner(cache_dir, n_jobs, verbose)
+    return run_cases(cases, runner, on_leak, return_predictions)
 
 
 def _check_encoder(model):

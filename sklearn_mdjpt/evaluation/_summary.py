@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap, wilcoxon
 
-from .._validation import check_option, list_some
+from .._validation import check_number, check_option, list_some
 from ._scores import METRICS
 
 # What one number of a subject is averaged over, or says of itself.
@@ -74,7 +74,7 @@ def summary(
     >>> summary(table)[["method", "n_subjects"]].to_numpy().tolist()
     [['chance', 3], ['majority', 3], ['DE', 3]]
     """
-    _check_confidence(confidence)
+    check_number(confidence, "confidence", above=0, below=1)
     rows = []
     for about, group in scores_of_groups(table, metric, unit):
         values = subject_means(group).dropna().to_numpy()
@@ -139,7 +139,7 @@ def compare(
     Demsar J (2006). Statistical comparisons of classifiers over multiple data sets.
     Journal of Machine Learning Research 7, 1-30.
     """
-    _check_confidence(confidence)
+    check_number(confidence, "confidence", above=0, below=1)
     groups = [
         (about, subject_means(g)) for about, g in scores_of_groups(table, metric, unit)
     ]
@@ -177,16 +177,13 @@ def compare(
         )
     result = pd.DataFrame(rows)
     if len(result):
+        # Holm corrects the methods of one dataset, protocol, ... together.
         context = [k for k in groups[0][0] if k != "method"]
-        tested = ~result["method"].isin(_BASELINES)
-        result["p_holm"] = np.nan
-        if context:
-            families = result[tested].groupby(context, sort=False, dropna=False)
-            families = [family.index for _, family in families]
-        else:
-            families = [result.index[tested]]
-        for index in families:
-            result.loc[index, "p_holm"] = _holm(result.loc[index, "p"].to_numpy())
+        tested = result[~result["method"].isin(_BASELINES)]
+        families = tested.groupby(
+            context or np.zeros(len(tested)), sort=False, dropna=False
+        )
+        result["p_holm"] = families["p"].transform(_holm)
     return result
 
 
@@ -221,11 +218,6 @@ def scores_of_groups(table, metric, unit):
         yield dict(zip(keys, values, strict=True)), group
 
 
-def _check_confidence(confidence):
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}.")
-
-
 def subject_means(group):
     """Return the mean score of each subject of a group, over splits."""
     return group.groupby(["dataset", "subject"])["value"].mean()
@@ -251,6 +243,7 @@ def _wilcoxon(difference):
 
 def _holm(p):
     """Correct p-values for their number."""
+    p = np.asarray(p)
     order = np.argsort(p)
     steps = (len(p) - np.arange(len(p))) * p[order]
     corrected = np.empty(len(p))

@@ -16,6 +16,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from .._io._pickles import VersionedPickle
 from .._validation import check_option, list_some
 from ..windows._metadata import (
     DOMAINS,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from ..windows._inputs import Windows
 
 
-class WindowFeatures(ReadsWindows, TransformerMixin, BaseEstimator):
+class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstimator):
     """Features of windows, through steps that get the metadata of the windows.
 
     An extractor turns windows into features, and steps transform these one after

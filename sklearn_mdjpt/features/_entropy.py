@@ -20,6 +20,7 @@ from scipy.fft import dct, idct, next_fast_len
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._io._pickles import VersionedPickle
 from .._validation import (
     check_option,
     check_sfreq,
@@ -59,7 +60,7 @@ _BLOCK_SAMPLES = 2**19
 _RECORDING_SAMPLES = 2**21
 
 
-class DifferentialEntropy(TransformerMixin, BaseEstimator):
+class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
     r"""Differential entropy of each channel and band.
 
     With :math:`\sigma^2` the (biased) variance of the band's signal over the window,

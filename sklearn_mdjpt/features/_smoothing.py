@@ -19,6 +19,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._grouping import check_groups, combine_groups, rows_of_groups, time_order
+from .._io._pickles import VersionedPickle
 from .._validation import check_onsets, check_option, list_some
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ _RESOLUTION = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 1e-6}
 _READ = {"dtype": (np.float64, np.float32), "order": "C"}
 
 
-class _FeatureStep(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class _FeatureStep(
+    VersionedPickle, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
+):
     """What the three transformers share: keywords in fit_transform, float32 kept."""
 
     def fit_transform(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +11,7 @@ import pandas as pd
 import torch
 
 from .._torch import plain_torch, torch_threads
-from .._validation import check_option, check_y, list_some
+from .._validation import check_number, check_option, check_y, list_some, warn
 from ..channels._channels import CANONICAL_CHANNELS
 from ..evaluation._class_scores import column_of_pairs
 from ..features._compose import _takes
@@ -187,9 +186,8 @@ def integrated_gradients(
     >>> result.mean(by=None).index.tolist()
     ['negative', 'neutral', 'positive']
     """
-    for value, name in ((n_steps, "n_steps"), (batch_size, "batch_size")):
-        if not value >= 1:
-            raise ValueError(f"{name} must be at least 1, got {value!r}.")
+    check_number(n_steps, "n_steps", whole=True, least=1)
+    check_number(batch_size, "batch_size", whole=True, least=1)
     *_, after = split_model(model)
     encoder, windows, reader = read_windows(model, X)
     with plain_torch():
@@ -234,11 +232,10 @@ def integrated_gradients(
     result = Attributions(values, labels, scores, baseline_scores, groups)
     missed = np.abs(result.residuals).sum()
     if missed > _INCOMPLETE * np.abs(scores - baseline_scores).sum():
-        warnings.warn(
-            f"Contributions miss the difference of scores by "
+        warn(
+            "Contributions miss the difference of scores by "
             f"{missed / np.abs(scores - baseline_scores).sum():.0%}; take more than "
             f"n_steps={n_steps}.",
-            stacklevel=2,
         )
     return result
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from .._torch import plain_torch, torch_threads
-from .._validation import check_option
+from .._validation import check_number, check_option
 from ..channels._channels import CANONICAL_CHANNELS
 from ._models import encoded_windows, read_windows, split_model
 
@@ -66,12 +66,9 @@ def spatial_filters(
     """
     _, encoder, _ = split_model(encoder)
     weight = encoder.module_.spatial.weight.detach().cpu().numpy().astype(float)
-    if n_filters is None:
-        n_filters = len(weight)
-    if not 1 <= n_filters <= len(weight):
-        raise ValueError(
-            f"n_filters must be between 1 and {len(weight)}, got {n_filters!r}."
-        )
+    check_number(
+        n_filters, "n_filters", whole=True, none=True, least=1, most=len(weight)
+    )
     order = np.argsort(-np.linalg.norm(weight, axis=1), kind="stable")[:n_filters]
     index = pd.Index(order, name="virtual channel")
     return pd.DataFrame(weight[order], index, list(CANONICAL_CHANNELS))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from .._torch import plain_torch
-from .._validation import check_option
+from .._validation import check_number, check_option
 from ..encoder._pairs import make_sampler, pair_columns
 from ..nn import isa_loss, label_isa_loss
 from ..windows._inputs import as_windows
@@ -66,8 +66,7 @@ def isa_of_guessing(
     """
     options = ("stimulus", "stimulus-any-onset", "label")
     check_option(pairing, options, "pairing")
-    if n_batches < 1:
-        raise ValueError(f"n_batches must be at least 1, got {n_batches!r}.")
+    check_number(n_batches, "n_batches", whole=True, least=1)
     windows = as_windows(X)
     reader = CanonicalReader(windows)
     sampler, *_ = make_sampler(

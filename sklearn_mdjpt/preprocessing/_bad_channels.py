@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._io._pickles import VersionedPickle
 from .._validation import check_ch_names, check_positions, list_some
 from ..channels._channels import canonical_name, electrode_positions, spelt_names
 
@@ -212,7 +213,7 @@ def nearest_channels(bads, ch_names, *, positions=None, n_neighbours=N_NEIGHBOUR
     return nearest
 
 
-class BadChannelInterpolator(TransformerMixin, BaseEstimator):
+class BadChannelInterpolator(VersionedPickle, TransformerMixin, BaseEstimator):
     """Find bad channels trial by trial and interpolate them.
 
     Each trial of an array is looked at by itself (see `find_bad_channels`), and a bad

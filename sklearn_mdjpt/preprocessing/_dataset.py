@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from .._io._files import locked, sync_folder, write_file
-from .._io._fingerprint import SignalOf, fingerprint
+from .._io._fingerprint import fingerprint
 from .._validation import check_option, check_path, home_hint, join_ids, list_some
+from ..windows._content import SignalOf
 from ..windows._marks import matching_pieces
 from ..windows._recording import Recording
 from ..windows._resampling import resampled_length

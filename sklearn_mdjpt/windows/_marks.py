@@ -25,8 +25,10 @@ BAD_TEXT = "BAD span"
 """How `Recording.to_raw` describes a bad span."""
 
 _LABEL_PREFIX = "trial: "
-# EEGLAB's event, also as BrainVision and BIDS pass it on.
-_BOUNDARY = re.compile(r"((comment|stimulus|response|event)\s*/\s*)?boundary", re.I)
+# BrainVision and BIDS put the kind of an event before its text.
+_KIND_OF_EVENT = re.compile(r"\s*(comment|stimulus|response|event)\s*/\s*", re.I)
+# EEGLAB's event, and its number where the types of events are numbers.
+_BOUNDARY = re.compile(r"boundary|-99(\.0*)?", re.I)
 GRACE = 0.01
 """What does not count, in samples: times come from tables and files that round."""
 
@@ -79,12 +81,12 @@ def kind_of_mark(text):
     Returns
     -------
     {"bad", "cut", "border", None}
-        "cut": "EDGE ...", "BAD boundary", EEGLAB's "boundary" and BrainVision's "New
-        Segment".  "bad": whatever else begins with "BAD".  "border": what
-        `Recording.to_raw` writes between trials.  None: no mark.  Case and blanks
-        around the text do not matter.
+        "cut": "EDGE ...", "BAD boundary", EEGLAB's "boundary" (or -99) and
+        BrainVision's "New Segment".  "bad": whatever else begins with "BAD".
+        "border": what `Recording.to_raw` writes between trials.  None: no mark.  Case
+        and blanks do not matter, nor does "Comment/" before the text.
     """
-    words = " ".join(str(text).upper().replace("_", " ").split())
+    words = _text_of_mark(text)
     if words == BORDER_TEXT.upper():
         return BORDER
     if words.startswith(("EDGE", "NEW SEGMENT", "LOSTSAMPLES")):
@@ -96,9 +98,14 @@ def kind_of_mark(text):
     return None
 
 
+def _text_of_mark(text):
+    bare = _KIND_OF_EVENT.sub("", str(text), count=1)
+    return " ".join(bare.upper().replace("_", " ").split())
+
+
 def _stays(text):
     """Whether what a mark spans is part of the signal: it is gone otherwise."""
-    return str(text).strip().upper().startswith(("BAD", "EDGE"))
+    return _text_of_mark(text).startswith(("BAD", "EDGE"))
 
 
 def is_mark(text):

@@ -33,6 +33,23 @@ def keyword_dict(*values):
     return dict(zip(KEYWORDS, values, strict=True))
 
 
+def check_keywords(metadata, function):
+    """Return values of all keywords by name, None for those that were not passed.
+
+    Raises
+    ------
+    TypeError
+        If there is a keyword that is not in `KEYWORDS`; ``function`` is its name.
+    """
+    unknown = [name for name in metadata if name not in KEYWORDS]
+    if unknown:
+        raise TypeError(
+            f"{function}() got the unknown keyword {list_some(unknown)}; expected "
+            f"{', '.join(KEYWORDS)}."
+        )
+    return dict.fromkeys(KEYWORDS) | metadata
+
+
 def read_metadata(X, names, given, *, extractor, domain="subject"):
     """Return X, as EEGWindows if it is no array, and metadata by keyword.
 

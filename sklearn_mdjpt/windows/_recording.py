@@ -38,6 +38,7 @@ from .._validation import (
     strip_cells,
 )
 from ..channels._channels import electrode_positions, site_names
+from ._content import signal_parts
 from ._edf_gaps import refuse_gaps
 from ._flaws import mix_channels
 from ._marks import (
@@ -228,6 +229,9 @@ class _Source:
         if reference is not None:
             state["_signal"] = reference
         return state | {"_file": None}
+
+    def _fingerprint_parts(self):
+        return signal_parts(self) | {"trials": getattr(self, "trials", None)}
 
     def _in_file(self):
         """Describe where the signal lies in a file; None if it lies in none."""

@@ -34,6 +34,7 @@ from .._validation import (
     strip_cells,
 )
 from ._braindecode import make_dataset, read_parts
+from ._content import signals, without_made_up_names
 from ._marks import clear_epochs, epoch_spans, mark_codes
 from ._reader import CanonicalReader
 from ._recording import (
@@ -136,6 +137,10 @@ class EEGWindows:
         # a copy they are joined always.
         return self.__dict__ | {"_metadata": self._metadata.copy()}
 
+    def _fingerprint_parts(self):
+        metadata = without_made_up_names(self.metadata)
+        return {"metadata": metadata, "recordings": signals(self)}
+
     # Construction ---------------------------------------------------------------
 
     @classmethod
@@ -217,7 +222,8 @@ class EEGWindows:
             longest = (trials["stop"] - trials["start"]).max()
             raise ValueError(
                 f"No window of {window_seconds} s fits into any of {n_trials} trials "
-                f"of {len(recordings)} recordings; the longest one has {longest:.3g} s."
+                f"of {len(recordings)} recordings; the longest one has {longest:.3g} s"
+                f"{', but bad spans and cuts lie in it' * (n_short < n_trials)}."
             )
         if n_short:
             warn_short_trials(n_short, n_trials, window_seconds, with_short)
@@ -287,6 +293,8 @@ class EEGWindows:
         ValueError
             Duplicate channel names, wrong lengths, ``sfreq <= 0``, X not 3-D.
         """
+        if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+            X = X.astype(float).filled(np.nan)  # which is refused where it is used
         X = X if isinstance(X, np.ndarray) else np.asarray(X)
         if X.ndim != 3:
             raise ValueError(

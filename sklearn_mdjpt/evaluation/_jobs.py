@@ -1,9 +1,8 @@
-"""Many independent jobs: in parallel, with progress, and kept if a study is killed."""
+"""Many independent jobs: in parallel, with progress, and kept after a kill."""
 
 import io
 import tempfile
 import time
-import warnings
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from sklearn import get_config
 
 from .._io._files import write_file
 from .._io._fingerprint import installed_versions
-from .._validation import check_path, home_hint
+from .._validation import check_path, home_hint, warn
 
 
 class Job(NamedTuple):
@@ -38,7 +37,7 @@ class Job(NamedTuple):
     key: str | None = None
 
 
-class Study:
+class JobRunner:
     """Runs jobs, and keeps what they return in a folder.
 
     Parameters
@@ -74,7 +73,7 @@ class Study:
 
     @property
     def weights_folder(self):
-        """Where encoders are kept; without a cache, until the study's end."""
+        """Where encoders are kept; without a cache, until the end of the call."""
         if self.folder is not None:
             return self.folder / "encoders"
         if self._temporary is None:
@@ -106,7 +105,7 @@ class Study:
         if self.verbose and done:
             print(f"{done} of {len(jobs)} results are there already.", flush=True)
         finished = Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(
-            delayed(_run)(i, jobs[i].name, jobs[i].function, jobs[i].args, paths[i])
+            delayed(_compute)(i, jobs[i].name, jobs[i].function, jobs[i].args, paths[i])
             for i in missing
         )
         for i, result in finished:
@@ -134,7 +133,7 @@ def computed_with():
     ]
 
 
-def _run(i, name, function, args, path):
+def _compute(i, name, function, args, path):
     start = time.perf_counter()
     try:
         result = function(*args)
@@ -156,8 +155,5 @@ def _read(path):
     except FileNotFoundError:
         return None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        warnings.warn(
-            f"{str(path)!r} cannot be read ({error}); it is computed again.",
-            stacklevel=4,
-        )
+        warn(f"{str(path)!r} cannot be read ({error}); it is computed again.")
         return None
