@@ -9,7 +9,7 @@ import pytest
 from tones_for_a_test import Evil, dump, python2_pickle
 
 from sklearn_mdjpt.datasets import _unpickling
-from sklearn_mdjpt.datasets._unpickling import PickledArray, read_pickle
+from sklearn_mdjpt.datasets._unpickling import read_pickle
 
 ARRAY = np.arange(2 * 3 * 500.0).reshape(2, 3, 500)
 NP = "numpy._core.multiarray" if np.__version__ > "2" else "numpy.core.multiarray"
@@ -33,28 +33,19 @@ def write(tmp_path, data):
         ARRAY.astype(np.int16),
         ARRAY > 7,
         ARRAY[:1, :1, :5],
-        ARRAY[:0],
         np.array(3.5),
     ],
     ids=lambda array: f"{array.dtype.str}{array.shape}",
 )
 def test_arrays_of_every_protocol(tmp_path, protocol, array):
-    content = {"data": array, "more": [array[..., None], (array,)]}
-    got = read_pickle(dump(tmp_path / "a.pkl", content, protocol))
-    for part in (got["data"], got["more"][1][0]):
-        assert (part.shape, part.dtype) == (array.shape, array.dtype)
-        np.testing.assert_array_equal(part.open(), array)
-    assert got["more"][0].shape == (*array.shape, 1)
-
-
-@pytest.mark.parametrize("protocol", range(6))
-def test_plain_values_of_every_protocol(tmp_path, protocol):
-    values = [1, -5, 300, 2.5, None, True, False, "ü", "", "x" * 300, b"", b"\x00\xff"]
-    values += [10**30, -(10**700), (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [], {}]
-    values += [{"a": [1], 2: {"b": ()}}, np.float64(3.5), np.int32(-7), np.bool_(True)]
-    got = read_pickle(dump(tmp_path / "a.pkl", values, protocol))
-    assert got == values
-    assert type(got[-3]) is float
+    content = {"data": array, "more": array[..., None], "text": "x", "n": [1, 2.5]}
+    path = dump(tmp_path / "a.pkl", content, protocol)
+    got = read_pickle(path)
+    assert (got["data"].shape, got["data"].dtype) == (array.shape, array.dtype)
+    np.testing.assert_array_equal(got["data"], array)
+    assert got["more"].shape == (*array.shape, 1)
+    assert (got["text"], got["n"]) == ("x", [1, 2.5])
+    np.testing.assert_array_equal(read_pickle(dump(path, array, protocol)), array)
 
 
 @pytest.mark.parametrize("mode", ["binary", "text"])
@@ -71,24 +62,27 @@ def test_pickles_of_python_2(tmp_path, mode):
             b"NNNI-1\nI-1\nI0\ntp15\nbI00\nS" + samples + b"\np16\ntp17\nbs."
         )
     got = read_pickle(write(tmp_path, data))
-    np.testing.assert_array_equal(got["data"].open(), ARRAY)
-    assert got["data"].in_file == (mode == "binary")
+    np.testing.assert_array_equal(got["data"], ARRAY)
     if mode == "binary":
-        np.testing.assert_array_equal(got["labels"].open(), labels)
+        np.testing.assert_array_equal(got["labels"], labels)
 
 
 def test_samples_are_passed_over(tmp_path, monkeypatch):
     array = np.ones((28, 32, 1000))
+    content = {"data": array, "labels": ARRAY[0]}
     n_read = count_bytes(monkeypatch)
-    for protocol in (3, 4, 5):
+    path = tmp_path / "a.pkl"
+    for data in (
+        *(pickle.dumps(content, protocol) for protocol in (3, 4, 5)),
+        python2_pickle(content),
+    ):
+        path.write_bytes(data)
         n_read.clear()
-        got = read_pickle(dump(tmp_path / "a.pkl", array, protocol))
-        assert got.in_file
-        assert got.shape == array.shape
-        assert 0 < sum(n_read) < 1000
-    n_read.clear()
-    read_pickle(write(tmp_path, python2_pickle({"data": array, "labels": array})))
-    assert 0 < sum(n_read) < 1000
+        got = read_pickle(path, samples=False)
+        assert (got["data"].shape, got["data"].dtype) == (array.shape, array.dtype)
+        np.testing.assert_array_equal(got["labels"], ARRAY[0])
+        assert sum(n_read) < 3 * ARRAY[0].nbytes
+        np.testing.assert_array_equal(read_pickle(path)["data"], array)
 
 
 def count_bytes(monkeypatch):
@@ -113,20 +107,12 @@ def count_bytes(monkeypatch):
             n_read.append(len(data))
             return data
 
-        def readline(self):
-            data = self.file.readline()
-            n_read.append(len(data))
-            return data
+        def readinto(self, buffer):
+            n_read.append(self.file.readinto(buffer))
+            return n_read[-1]
 
     monkeypatch.setattr(_unpickling, "open", Counting, raising=False)
     return n_read
-
-
-def test_opened_samples_cannot_be_changed(tmp_path):
-    for protocol in (2, 4):
-        got = read_pickle(dump(tmp_path / "a.pkl", ARRAY, protocol)).open()
-        with pytest.raises(ValueError, match="read-only"):
-            got[0] = 1
 
 
 # Nothing is run ------------------------------------------------------------------
@@ -182,21 +168,18 @@ def test_the_attack_works_on_an_ordinary_reader(tmp_path):
         (b"cos\nsystem\n(S'x'\ntR.", "it names 'os.system'"),
         (b"\x8c\x02os\x8c\x06system\x93)R.", "it names 'os.system'"),
         (b"\x8c\x05numpy\x8c\x0dndarray.dumps\x93.", "it names 'numpy.ndarray.dumps'"),
-        (b"]\x8c\x06system\x93.", "it names 'list'"),
-        (b"(S'x'\nios\nsystem\n.", r"\(INST\)"),
+        (b"(S'x'\nios\nsystem\n.", "it names 'os.system'"),
         (b"(cos\nsystem\nS'x'\no.", "it names 'os.system'"),
-        (b"cnumpy\nndarray\n)\x81.", r"\(NEWOBJ\)"),
-        (b"cnumpy\nndarray\n)R.", "it calls ndarray"),
-        (b"cnumpy\nndarray\n}b.", "it changes _Name"),
-        (b"]}b.", "it changes list"),
-        (b"Pabc\n.", r"\(PERSID\)"),
-        (b"\x82\x01.", r"\(EXT1\)"),
-        (b"\x97.", r"\(NEXT_BUFFER\)"),
+        (b"cnumpy\nndarray\n)R.", "without its shape"),
+        (b"cnumpy\ndtype\n}b.", "cannot be read"),
+        (b"c_codecs\nencode\nN}S'__defaults__'\n)s\x86b.", "cannot be read"),
+        (b"]}b.", "cannot be read"),
+        (b"Pabc\n.", "cannot be read"),
+        (b"\x82\x01.", "a function by a number"),
+        (b"\x97.", "cannot be read"),
         (b"c_codecs\nencode\n(Vabc\nVrot13\ntR.", "encodes a text"),
         (b"cnumpy\ndtype\n(VO8\ntR.", "array of objects"),
         (b"cnumpy\ndtype\n(Vf8,O\ntR.", "array of type 'f8,O'"),
-        (b"cnumpy\ndtype\n(Vf8\nVx\nVx\nVx\nVx\nVx\ntR.", "6 arguments"),
-        (f"c{NP}\n_reconstruct\n(cnumpy\ndtype\n(I0\ntVb\ntR.".encode(), "of the kind"),
         (f"c{NP}\n_reconstruct\n(cnumpy\nndarray\n(I0\ntVb\ntR.".encode(), "without"),
     ],
 )
@@ -226,7 +209,7 @@ def test_every_cut_is_told(tmp_path, protocol):
 
 def test_a_cut_within_the_samples_is_told_at_once(tmp_path):
     data = pickle.dumps(ARRAY, 4)
-    with pytest.raises(ValueError, match="it is cut off: 24000 bytes are announced"):
+    with pytest.raises(ValueError, match="it is cut off.* 24000 bytes are announced"):
         read_pickle(write(tmp_path, data[:-8000]))
 
 
@@ -239,9 +222,7 @@ def test_random_damage_never_does_worse_than_an_error(tmp_path):
             damaged = np.frombuffer(data, np.uint8).copy()
             damaged[rng.integers(len(data), size=3)] = rng.integers(256, size=3)
             try:
-                got = read_pickle(write(tmp_path, damaged.tobytes()))
-                if isinstance(got, dict) and isinstance(got.get("data"), PickledArray):
-                    got["data"].open()
+                read_pickle(write(tmp_path, damaged.tobytes()))
             except ValueError:
                 n_refused += 1
     assert n_refused > 300
@@ -256,25 +237,26 @@ def test_claimed_sizes_ask_for_no_memory(tmp_path, shape):
             self.function, self.arguments, (state[0], shape, *state[2:]))}
     )  # fmt: skip
     path = dump(tmp_path / "a.pkl", content)
-    with pytest.raises(ValueError, match="takes|of the shape"):
+    with pytest.raises(ValueError, match="takes|whose shape"):
         read_pickle(path)
 
 
 @pytest.mark.parametrize("code", [b"T", b"B", b"X", b"\x8e", b"\x96", b"\x8d", b"\x8b"])
 def test_claimed_lengths_ask_for_no_memory(tmp_path, code):
     size = b"\xff\xff\xff\x7f" if code in b"TBX\x8b" else b"\xff" * 7 + b"\x7f"
-    with pytest.raises(ValueError, match="it is cut off: .* bytes are announced"):
+    with pytest.raises(ValueError, match="it is cut off.* bytes are announced"):
         read_pickle(write(tmp_path, code + size + b"."))
 
 
 def test_memo_places_far_out_ask_for_no_memory(tmp_path):
-    assert read_pickle(write(tmp_path, b"Nr\xff\xff\xff\x7f.")) is None
+    with pytest.raises(ValueError, match="numbers a part 2147483647"):
+        read_pickle(write(tmp_path, b"Nr\xff\xff\xff\x7f."))
 
 
 def test_nested_keys_are_refused(tmp_path):
     # The hash of n nested pairs takes 2**n steps.
     data = b")" + b"q\x00h\x00\x86" * 100
-    with pytest.raises(ValueError, match="a dict has tuple for a key"):
+    with pytest.raises(ValueError, match="its own parts again"):
         read_pickle(write(tmp_path, b"}" + data + b"Ns."))
 
 

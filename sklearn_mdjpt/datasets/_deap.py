@@ -22,7 +22,7 @@ from ._reading import (
     find_folder,
     read_all,
 )
-from ._unpickling import PickledArray, read_pickle
+from ._unpickling import read_pickle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -259,9 +259,9 @@ def _trial(video, label, ratings):
 
 
 def _read_python(path, subject, session, *, name_labels, baseline):
-    content = _open_python(path)
+    content = _open_python(path, samples=False)
     return _make_preprocessed(
-        path, content["data"].shape, content["labels"].shape, content["labels"].open,
+        path, content["data"].shape, content["labels"],
         _decode_python, subject, session, name_labels, baseline,
     )  # fmt: skip
 
@@ -274,15 +274,13 @@ def _read_matlab(path, subject, session, *, name_labels, baseline):
     if missing:
         raise ValueError(f"it lacks {list_some(missing)}; it has {list_some(shapes)}")
     return _make_preprocessed(
-        path, shapes["data"], shapes["labels"],
-        lambda: loadmat(path, variable_names=["labels"])["labels"],
+        path, shapes["data"], loadmat(path, variable_names=["labels"])["labels"],
         _decode_matlab, subject, session, name_labels, baseline,
     )  # fmt: skip
 
 
 def _make_preprocessed(
-    path, shape, labels_shape, open_labels, decode, subject, session, name_labels,
-    baseline,
+    path, shape, labels, decode, subject, session, name_labels, baseline
 ):  # fmt: skip
     n_before = round(_BASELINE_SECONDS * _PREPROCESSED_SFREQ)
     expected = (_N_VIDEOS, _N_PREPROCESSED_CHANNELS)
@@ -291,12 +289,12 @@ def _make_preprocessed(
             f"expected data of {expected[0]} videos x {expected[1]} channels x more "
             f"than {n_before} samples, found the shape {shape}"
         )
-    if labels_shape != (_N_VIDEOS, len(_RATINGS)):
+    if labels.shape != (_N_VIDEOS, len(_RATINGS)):
         raise ValueError(
             f"expected labels of the shape {(_N_VIDEOS, len(_RATINGS))}, found "
-            f"{labels_shape}"
+            f"{labels.shape}"
         )
-    ratings = np.asarray(open_labels(), float)
+    ratings = np.asarray(labels, float)
     trials = [
         _trial(video, label, row)
         for video, (label, row) in enumerate(
@@ -317,13 +315,13 @@ def _make_preprocessed(
     )
 
 
-def _open_python(path):
-    content = read_pickle(path)
+def _open_python(path, samples):
+    content = read_pickle(path, samples=samples)
     if not isinstance(content, dict):
         raise ValueError(
             f"expected a dict with 'data' and 'labels', found {type(content).__name__}"
         )
-    if not all(isinstance(content.get(n), PickledArray) for n in ("data", "labels")):
+    if not all(isinstance(content.get(n), np.ndarray) for n in ("data", "labels")):
         raise ValueError(
             f"expected arrays 'data' and 'labels', found {list_some(content)}"
         )
@@ -331,7 +329,7 @@ def _open_python(path):
 
 
 def _decode_python(path):
-    return _join_trials(_open_python(path)["data"].open())
+    return _join_trials(_open_python(path, samples=True)["data"])
 
 
 def _decode_matlab(path):

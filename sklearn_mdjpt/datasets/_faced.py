@@ -25,7 +25,7 @@ from ._reading import (
     make_recording,
     read_all,
 )
-from ._unpickling import PickledArray, read_pickle
+from ._unpickling import read_pickle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -226,7 +226,7 @@ def _trial(video, labels):
 
 
 def _read_processed(path, subject, session, *, labels):
-    n_times = _open_processed(path).shape[2]
+    n_times = _open_processed(path, samples=False).shape[2]
     scores = _read_scores(path.parent.parent / "Data" / path.stem / "After_remarks.mat")
     return make_recording(
         path,
@@ -239,9 +239,9 @@ def _read_processed(path, subject, session, *, labels):
     )
 
 
-def _open_processed(path):
-    array = read_pickle(path)
-    if not isinstance(array, PickledArray):
+def _open_processed(path, samples):
+    array = read_pickle(path, samples=samples)
+    if not isinstance(array, np.ndarray):
         raise ValueError(f"expected an array, found {type(array).__name__}")
     expected = (_N_VIDEOS, _N_PROCESSED_CHANNELS)
     if len(array.shape) != 3 or array.shape[:2] != expected or not array.shape[2]:
@@ -254,7 +254,7 @@ def _open_processed(path):
 
 def _decode_processed(path, videos):
     """Return the clips that are wanted, joined in time, in volts."""
-    data = _open_processed(path).open()  # (28, 32, n_times)
+    data = _open_processed(path, samples=True)  # (28, 32, n_times)
     n_times = data.shape[2]
     signal = np.empty((len(_CHANNELS), len(videos) * n_times), np.float32)
     for k, video in enumerate(videos):
