@@ -26,9 +26,9 @@ from .._validation import (
 from ..channels._channels import CANONICAL_CHANNELS
 from ..channels._montage import ChosenChannels, CommonChannels
 from ..encoder._callbacks import SharesLoggers, copy_callbacks
+from ..features import LDSSmoother, SubjectScaler
 from ..features._compose import WindowFeatures
 from ..features._entropy import DifferentialEntropy
-from ..features._smoothing import LDSSmoother, SubjectScaler
 from ..windows._inputs import as_windows, is_array
 from ..windows._reader import CanonicalReader
 from ..windows._recording import head_montage
@@ -703,7 +703,7 @@ def tangent_space(
     """
     from pyriemann.tangentspace import TangentSpace
 
-    from ..alignment._estimators import CovarianceAlignment, WindowCovariances
+    from ..alignment import CovarianceAlignment, WindowCovariances
 
     check_option(recentre, (True, False), "recentre")
     steps = [TangentSpace(metric=metric)]

@@ -26,8 +26,8 @@ from .._torch import (
 from .._validation import check_option, list_some
 from ..encoder._callbacks import SharesLoggers
 from ..encoder._estimator import MDJPTEncoder
+from ..features import LDSSmoother, RunningNormalizer
 from ..features._compose import WindowFeatures
-from ..features._smoothing import LDSSmoother, RunningNormalizer
 from ..windows._inputs import is_array
 from ..windows._metadata import KEYWORDS, keyword_dict, read_metadata
 from ._net import head_history, make_head_net

@@ -15,7 +15,7 @@ from ..classifier._estimator import MDJPTClassifier
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._pairs import pair_columns, uses_labels
 from ..encoder._saved import SavedEncoder, Seen
-from ..model_selection._splitters import LeakageWarning
+from ..model_selection import LeakageWarning
 from ._runs import computed_with
 
 if TYPE_CHECKING:
