@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Real
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -12,7 +11,16 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._grouping import check_groups, rows_of_groups
-from .._validation import as_id, check_labels, check_option, count_values, list_some
+from .._validation import (
+    as_id,
+    check_labels,
+    check_number,
+    check_option,
+    count_values,
+    list_some,
+    warn,
+)
+from ..windows._metadata import takes_metadata
 from ._spd import (
     EIGENVALUE_FLOOR,
     METRICS,
@@ -168,13 +176,9 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
         self.dispersion = dispersion
         self.eigenvalue_floor = eigenvalue_floor
 
+    @takes_metadata("domains", "sample_domain")
     def fit(
-        self,
-        X: ArrayLike,
-        y: ArrayLike | None = None,
-        *,
-        domains: ArrayLike | None = None,
-        sample_domain: ArrayLike | None = None,
+        self, X: ArrayLike, y: ArrayLike | None = None, **metadata: ArrayLike | None
     ) -> Self:
         """Learn the domains' means and the target.
 
@@ -200,16 +204,12 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
         """
         self._check_parameters()
         X = check_spd(X, self.eigenvalue_floor)
-        self._fit(X, _find_domains(len(X), y, domains, sample_domain))
+        self._fit(X, _find_domains(len(X), y, **metadata))
         return self
 
+    @takes_metadata("domains", "sample_domain")
     def fit_transform(
-        self,
-        X: ArrayLike,
-        y: ArrayLike | None = None,
-        *,
-        domains: ArrayLike | None = None,
-        sample_domain: ArrayLike | None = None,
+        self, X: ArrayLike, y: ArrayLike | None = None, **metadata: ArrayLike | None
     ) -> np.ndarray:
         """Equal ``fit(X, y, domains=d).transform(X, domains=d)``.
 
@@ -229,17 +229,12 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
         """
         self._check_parameters()
         X = check_spd(X, self.eigenvalue_floor)
-        names = _find_domains(len(X), y, domains, sample_domain)
+        names = _find_domains(len(X), y, **metadata)
         self._fit(X, names)
         return self._align(X, names)
 
-    def transform(
-        self,
-        X: ArrayLike,
-        *,
-        domains: ArrayLike | None = None,
-        sample_domain: ArrayLike | None = None,
-    ) -> np.ndarray:
+    @takes_metadata("domains", "sample_domain")
+    def transform(self, X: ArrayLike, **metadata: ArrayLike | None) -> np.ndarray:
         """Recentre matrices, each domain by its mean.
 
         Parameters
@@ -261,7 +256,7 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = check_spd(X, self.eigenvalue_floor)
-        return self._align(X, _find_domains(len(X), None, domains, sample_domain))
+        return self._align(X, _find_domains(len(X), None, **metadata))
 
     def __sklearn_tags__(self):
         """Say that X is 3-D and positive."""
@@ -274,20 +269,15 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
     def _check_parameters(self):
         check_option(self.metric, METRICS, "metric")
         check_option(self.unseen, ("transductive", "error"), "unseen")
-        check_floor(self.eigenvalue_floor)
+        check_number(self.eigenvalue_floor, "eigenvalue_floor", least=0, below=1)
         if not isinstance(self.target, str | Real):
             raise ValueError(
                 "target must be 'mean', 'identity' or the name of a domain, got "
                 f"{type(self.target).__name__}."
             )
-        number = isinstance(self.dispersion, Real) and self.dispersion is not True
-        number = number and np.isfinite(self.dispersion)
-        if self.dispersion is None or self.dispersion == "mean":
-            pass
-        elif not number or not self.dispersion > 0:
-            raise ValueError(
-                f"dispersion must be None, 'mean' or > 0, got {self.dispersion!r}."
-            )
+        if not (isinstance(self.dispersion, str) and self.dispersion == "mean"):
+            what = "dispersion, unless 'mean',"
+            check_number(self.dispersion, what, none=True, above=0)
         if self.dispersion is not None and self.metric != "riemann":
             raise ValueError(
                 "dispersion needs metric='riemann', in which rescaling keeps the mean; "
@@ -298,10 +288,9 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
         """Learn from checked matrices; attributes are set in the end, all at once."""
         whole = np.full(len(X), _ALL) if names is None else names
         if names is None and self.target == "mean":
-            warnings.warn(
+            warn(
                 "No domains were given: all of X is one, whose mean is the target, and "
-                "nothing is moved. Pass domains=.",
-                stacklevel=3,
+                "nothing is moved. Pass domains=."
             )
         rows = rows_by_domain(whole)
         means = {name: spd_mean(X[rows[name]], self.metric) for name in sorted(rows)}
@@ -330,7 +319,7 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
 
     def _align(self, X, names):
         aligned = np.empty_like(X)
-        for name, rows, M in self._domain_means(X, names, self.unseen):
+        for name, rows, M in self._means_of_rows(X, names):
             Z = congruence(recentring(M, self.target_), X[rows])
             if self._final_dispersion is not None:
                 now = self.dispersions_.get(name)
@@ -342,8 +331,8 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
             aligned[rows] = Z
         return aligned
 
-    def _domain_means(self, X, names, unseen):
-        """List (domain, rows, mean) of all domains in X, unseen ones by the policy."""
+    def _means_of_rows(self, X, names):
+        """Return (domain, rows, mean) of each domain; raise on a forbidden one."""
         if X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has matrices of {X.shape[1]} channels, but "
@@ -351,17 +340,16 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
             )
         if names is None:
             names = np.full(len(X), _NEW if self._by_domain else _ALL)
-            if self._by_domain and unseen == "transductive":
-                warnings.warn(
+            if self._by_domain and self.unseen == "transductive":
+                warn(
                     "fit was given domains, and transform is not: X is taken for one "
                     "new domain, which is wrong if it holds several. scikit-learn "
                     "drops keywords when it predicts; WindowFeatures and "
-                    "WindowAlignment take the domains from EEGWindows.",
-                    stacklevel=4,
+                    "WindowAlignment take the domains from EEGWindows."
                 )
         present = rows_by_domain(names)
         new = {name: k for name, k in present.items() if name not in self.means_}
-        if new and unseen == "error":
+        if new and self.unseen == "error":
             if list(new) == [_NEW]:
                 raise ValueError(
                     "fit was given domains, and transform is not: pass domains=, or "
@@ -372,10 +360,7 @@ class CovarianceAlignment(TransformerMixin, BaseEstimator):
                 f"{list_some(self.means_)}; set unseen='transductive' to recentre them "
                 "by their own means."
             )
-        _warn_of_singles(new)
-        for name, rows in present.items():
-            M = spd_mean(X[rows], self.metric) if name in new else self.means_[name]
-            yield name, rows, M
+        return domain_means(X, present, self.metric, self.means_)
 
 
 def given_domains(n_rows, domains, sample_domain):
@@ -401,26 +386,43 @@ def _find_domains(n_rows, y, domains, sample_domain):
         return None
     coded = [label.rsplit("/", 1) for label in labels]
     names = np.array([domain for domain, _ in coded], dtype=str)
-    warnings.warn(
+    warn(
         f"The labels in y are taken for 'domain/label', with domains "
         f"{list_some(dict.fromkeys(names), 4)}. Pass domains= to be sure; if these are "
-        "plain labels, take the slash out of them.",
-        stacklevel=3,
+        "plain labels, take the slash out of them."
     )
     return names
+
+
+def domain_means(X, rows_by_domain, metric, known):
+    """Return (domain, rows, mean) of each domain.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_matrices, n_channels, n_channels)
+        SPD matrices.
+    rows_by_domain : dict of str to ndarray of int
+        The domains, and their rows in X.
+    metric : str
+        Metric of the means.
+    known : dict of str to ndarray
+        Means that were learnt before; those of other domains come from X.
+
+    Returns
+    -------
+    list of (str, ndarray of int, ndarray of shape (n_channels, n_channels))
+    """
+    _warn_of_singles({d: rows for d, rows in rows_by_domain.items() if d not in known})
+    return [
+        (name, rows, known[name] if name in known else spd_mean(X[rows], metric))
+        for name, rows in rows_by_domain.items()
+    ]
 
 
 def _dispersion(X, M):
     """Mean squared affine-invariant distance from M; 0 if it is but rounding."""
     dispersion = float((distances(X, M, "riemann") ** 2).mean())
     return dispersion if dispersion > _NO_DISPERSION * len(M) else 0.0
-
-
-def check_floor(eigenvalue_floor):
-    if not isinstance(eigenvalue_floor, Real) or not 0 <= eigenvalue_floor < 1:
-        raise ValueError(
-            f"eigenvalue_floor must be in [0, 1), got {eigenvalue_floor!r}."
-        )
 
 
 def rows_by_domain(names):
@@ -434,8 +436,7 @@ def rows_by_domain(names):
 def _warn_of_singles(rows_by_domain):
     single = sorted(name for name, rows in rows_by_domain.items() if len(rows) == 1)
     if single:
-        warnings.warn(
+        warn(
             f"Domains of one matrix: {list_some(single)}. By its own mean it becomes "
-            "the target itself, and tells nothing any more.",
-            stacklevel=4,
+            "the target itself, and tells nothing any more."
         )

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from .._grouping import check_groups
-from .._validation import check_option, list_some
+from .._validation import check_number, check_option, list_some
 from ..channels._montage import SharedChannels
 from ..windows._inputs import check_finite, is_array
 from ..windows._windows import EEGWindows
-from ._covariance import check_floor, rows_by_domain
+from ._covariance import rows_by_domain
 from ._spd import (
     EIGENVALUE_FLOOR,
     METRICS,
@@ -108,7 +108,7 @@ def covariance_distance(
     <CovarianceDistance: between 2.4..., within 0.15..., ratio 1..., 2 domains>
     """
     check_option(metric, METRICS, "metric")
-    check_floor(eigenvalue_floor)
+    check_number(eigenvalue_floor, "eigenvalue_floor", least=0, below=1)
     if not is_array(X):
         X = as_windows_or_array(X)
         if domains is None or isinstance(domains, str):

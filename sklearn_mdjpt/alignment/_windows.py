@@ -15,9 +15,14 @@ from ..channels._channels import site_names
 from ..channels._montage import CommonChannels
 from ..windows._flaws import mix_channels
 from ..windows._inputs import as_windows, check_finite, check_window_array, is_array
-from ..windows._metadata import ReadsWindows
+from ..windows._metadata import ReadsWindows, takes_metadata
 from ..windows._windows import EEGWindows
-from ._covariance import CovarianceAlignment, given_domains
+from ._covariance import (
+    CovarianceAlignment,
+    domain_means,
+    given_domains,
+    rows_by_domain,
+)
 from ._spd import (
     EIGENVALUE_FLOOR,
     check_spd,
@@ -258,14 +263,8 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         self.channels = channels
         self.eigenvalue_floor = eigenvalue_floor
 
-    def fit(
-        self,
-        X: Windows,
-        y: object = None,
-        *,
-        domains: ArrayLike | None = None,
-        sample_domain: ArrayLike | None = None,
-    ) -> Self:
+    @takes_metadata("domains", "sample_domain")
+    def fit(self, X: Windows, y: object = None, **metadata: ArrayLike | None) -> Self:
         """Learn the mean covariance of each domain.
 
         Parameters
@@ -289,16 +288,12 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
             Windows that hold NaN or inf or are constant in every channel, domains that
             are not known, a target that is no domain of X.
         """
-        self._fit(X, domains, sample_domain)
+        self._fit(X, metadata)
         return self
 
+    @takes_metadata("domains", "sample_domain")
     def fit_transform(
-        self,
-        X: Windows,
-        y: object = None,
-        *,
-        domains: ArrayLike | None = None,
-        sample_domain: ArrayLike | None = None,
+        self, X: Windows, y: object = None, **metadata: ArrayLike | None
     ) -> EEGWindows | np.ndarray:
         """Equal ``fit(X, domains=d).transform(X, domains=d)``.
 
@@ -316,14 +311,11 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
             Aligned windows.
         """
-        return self._align(*self._fit(X, domains, sample_domain))
+        return self._align(*self._fit(X, metadata))
 
+    @takes_metadata("domains", "sample_domain")
     def transform(
-        self,
-        X: Windows,
-        *,
-        domains: ArrayLike | None = None,
-        sample_domain: ArrayLike | None = None,
+        self, X: Windows, **metadata: ArrayLike | None
     ) -> EEGWindows | np.ndarray:
         """Align windows, each domain by its mean covariance.
 
@@ -347,7 +339,7 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
             an error; a montage not seen in ``fit``, unless the target is the identity.
         """
         check_is_fitted(self)
-        X, names, given = self._check(X, domains, sample_domain)
+        X, names, given = self._check(X, metadata)
         if isinstance(X, EEGWindows) != (self._channels is not None):
             was, now = ("EEGWindows", "an array")[:: 1 if self._channels else -1]
             raise ValueError(f"fit was given {was}, transform is given {now}.")
@@ -358,7 +350,7 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
                 "aligned by something else than in fit."
             )
         check_finite(X, self._channels, constant=False)
-        return self._align(X, names, _by_montage(X, names, self._channels))
+        return self._align(X, _by_montage(X, names, self._channels))
 
     def __sklearn_tags__(self):
         """Say that X is 3-D (or `EEGWindows`)."""
@@ -367,20 +359,20 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    def _check(self, X, domains, sample_domain):
+    def _check(self, X, metadata):
         """Return X, its domains, and whether these were given by keyword."""
         X = as_windows_or_array(X)
-        names = given_domains(len(X), domains, sample_domain)
+        names = given_domains(len(X), **metadata)
         given = names is not None
         if not given and isinstance(X, EEGWindows):
             names = X.groups(self.domain)
         return X, names, given
 
-    def _fit(self, X, domains, sample_domain):
-        """Fit; return X, its domains and its covariances by montage."""
+    def _fit(self, X, metadata):
+        """Fit; return X as windows or array, and its parts by montage."""
         check_option(self.channels, ("auto", "canonical"), "channels")
         check_option(self.domain, ("subject", "session", "dataset"), "domain")
-        X, names, given = self._check(X, domains, sample_domain)
+        X, names, given = self._check(X, metadata)
         channels = _common_channels(X, self.channels)
         check_finite(X, channels, constant=False)
         parts = _by_montage(X, names, channels)
@@ -402,18 +394,15 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
         self.ch_names_ = channels.names if channels else None
         self.alignments_ = alignments
         self._given = given
-        return X, names, parts
+        return X, parts
 
-    def _align(self, X, names, parts):
+    def _align(self, X, parts):
         congruences, which = [], np.empty(len(X), int)  # and that of each window
         for montage, (rows, of_montage, matrices) in parts.items():
-            alignment = self._alignment(montage, matrices)
             matrices = check_spd(matrices, self.eigenvalue_floor)
-            for _, some, M in alignment._domain_means(
-                matrices, of_montage, self.unseen
-            ):
+            for some, A in self._congruences(montage, matrices, of_montage):
                 which[rows[some]] = len(congruences)
-                congruences.append(recentring(M, alignment.target_))
+                congruences.append(A)
         if not isinstance(X, EEGWindows):
             return _mix_array(X, congruences, which)
         mixes = []
@@ -427,26 +416,30 @@ class WindowAlignment(ReadsWindows, TransformerMixin, BaseEstimator):
                 mixes.append((rows[some], A if onto is None else onto @ A))
         return X._mixed(mixes, self._channels.names, keep_sites=not self._channels.maps)
 
-    def _alignment(self, montage, matrices):
-        """Return the alignment of a montage; a new one where none was fitted."""
-        if montage in self.alignments_:
-            return self.alignments_[montage]
+    def _congruences(self, montage, matrices, domains):
+        """Return (rows, matrix to apply) of each domain in windows of one montage."""
+        alignment = self.alignments_.get(montage)
+        if alignment is not None:
+            target, means = (
+                alignment.target_,
+                alignment._means_of_rows(matrices, domains),
+            )
+        else:
+            self._refuse_new_montage(montage)
+            # All domains of a montage that fit has not seen are unseen.
+            present = rows_by_domain(domains)
+            target = np.eye(len(montage))
+            means = domain_means(matrices, present, self.metric, known={})
+        return [(rows, recentring(M, target)) for _, rows, M in means]
+
+    def _refuse_new_montage(self, montage):
+        unseen = f"No window with the channels {list_some(montage)} was seen in fit"
         if self.target != "identity":
             raise ValueError(
-                f"No window with the channels {list_some(montage)} was seen in fit, so "
-                f"there is no target for it; set target='identity'."
+                f"{unseen}, so there is no target for it; set target='identity'."
             )
         if self.unseen == "error":
-            raise ValueError(
-                f"No window with the channels {list_some(montage)} was seen in fit, "
-                "and unseen='error'."
-            )
-        alignment = CovarianceAlignment(
-            self.metric, "identity", eigenvalue_floor=self.eigenvalue_floor
-        )
-        alignment.means_, alignment.target_ = {}, np.eye(len(montage))
-        alignment.n_features_in_, alignment._by_domain = len(montage), True
-        return alignment
+            raise ValueError(f"{unseen}, and unseen='error'.")
 
 
 def as_windows_or_array(X):

@@ -365,7 +365,7 @@ def _overlap(train, test, on_leak):
     levels = ["subject"]
     if all(windows.metadata["trial"].notna().all() for windows in (train, test)):
         levels.append("trial")
-    found, unsure = find_overlap(train, test, levels, on_leak, stacklevel=2)
+    found, unsure = find_overlap(train, test, levels, on_leak)
     return [*found, *["unknown"] * bool(unsure)]
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import numbers
-
 import numpy as np
 from scipy.linalg import solveh_banded
 
+from .._validation import check_number
 from ._steps import TimedStep
 
 
@@ -93,8 +91,7 @@ class LDSSmoother(TimedStep):
     def _check_parameters(self):
         values = self.get_params()
         for name, value in values.items():
-            if not _is_finite(value) or value <= 0:
-                raise ValueError(f"{name} must be positive and finite, got {value!r}.")
+            check_number(value, name, above=0)
         if float(max(values.values())) > 1e10 * float(min(values.values())):
             raise ValueError(
                 "The three variances must lie within a factor of 1e10 of each other, "
@@ -150,9 +147,3 @@ def _steps(times, lengths):
         is_whole = np.isclose(ratio, whole, rtol=0.01, atol=2e-3 / step)
         steps[start + 1 : stop] = np.where(is_whole, whole, ratio)
     return steps
-
-
-def _is_finite(value):
-    """Whether a parameter is a real number, neither NaN, infinite nor a bool."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)

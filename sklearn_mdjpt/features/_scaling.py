@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
-import warnings
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -12,7 +9,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._grouping import check_groups, combine_groups, rows_of_groups
-from .._validation import check_option, list_some
+from .._validation import check_number, check_option, list_some, warn
 from ._steps import READ, FeatureStep, TimedStep
 
 if TYPE_CHECKING:
@@ -179,11 +176,10 @@ class SubjectScaler(FeatureStep):
         if unseen and self.unseen == "error":
             self._raise_unseen(unseen)
         if None in unseen:
-            warnings.warn(
+            warn(
                 "fit was given subjects, and transform is not: X is taken for one "
                 "unseen subject, which is wrong if it holds several. scikit-learn "
-                "drops keywords when it predicts; WindowFeatures does not.",
-                stacklevel=2,
+                "drops keywords when it predicts; WindowFeatures does not."
             )
         if self.unseen == "transductive":
             self._warn_single(unseen)
@@ -207,11 +203,10 @@ class SubjectScaler(FeatureStep):
         single = [name for name, rows in by_subject.items() if len(rows) == 1]
         if single and self.with_mean:
             whose = "X, one subject" if None in single else list_some(single)
-            warnings.warn(
+            warn(
                 f"A single window is all there is of {whose}. Less its own mean, it is "
                 "zero. Give more windows of a subject at once, or use unseen='pooled' "
-                "for subjects that are not in fit.",
-                stacklevel=3,
+                "for subjects that are not in fit."
             )
 
     def _raise_unseen(self, unseen):
@@ -301,8 +296,7 @@ class RunningNormalizer(TimedStep):
         self.decay = decay
 
     def _check_parameters(self):
-        if not _is_finite(self.decay) or not 0 <= self.decay <= 1:
-            raise ValueError(f"decay must be a number from 0 to 1, got {self.decay!r}.")
+        check_number(self.decay, "decay", least=0, most=1)
 
     def _learn(self, x):
         mean, deviation = _mean_and_deviation(x)
@@ -348,9 +342,3 @@ def _statistics(x):
     mean, deviation = _mean_and_deviation(x)
     noise = _RESOLUTION[x.dtype] * np.abs(x).max(axis=0).astype(np.float64)
     return mean, np.where(deviation <= noise, 1.0, deviation)
-
-
-def _is_finite(value):
-    """Whether a parameter is a real number, neither NaN, infinite nor a bool."""
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)

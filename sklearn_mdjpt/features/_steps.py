@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,13 +10,17 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._grouping import check_groups, combine_groups, time_order
-from .._validation import check_onsets
+from .._validation import check_onsets, warn
+from ..windows._metadata import takes_metadata
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 # How X is read. Sums over rows in one memory order give the same digits for every X.
 READ = {"dtype": (np.float64, np.float32), "order": "C"}
+
+# What a step that runs in the order of time takes.
+TIMED = ("subjects", "sessions", "trials", "onsets")
 
 
 class FeatureStep(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -54,20 +57,10 @@ class FeatureStep(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 class TimedStep(FeatureStep):
     """A transformer that runs through sequences of windows in the order of time."""
 
-    __metadata_request__fit = __metadata_request__transform = dict.fromkeys(
-        ("subjects", "sessions", "trials", "onsets"), True
-    )
+    __metadata_request__fit = __metadata_request__transform = dict.fromkeys(TIMED, True)
 
-    def fit(
-        self,
-        X: ArrayLike,
-        y: object = None,
-        *,
-        subjects: ArrayLike | None = None,
-        sessions: ArrayLike | None = None,
-        trials: ArrayLike | None = None,
-        onsets: ArrayLike | None = None,
-    ) -> Self:
+    @takes_metadata(*TIMED)
+    def fit(self, X: ArrayLike, y: object = None, **metadata: ArrayLike | None) -> Self:
         """Check parameters and keywords; learn the fitted attributes, if there are any.
 
         Parameters
@@ -95,23 +88,15 @@ default=None
         """
         self._check_parameters()
         x = check_array(X, estimator=self, **READ)
-        ids = {"subjects": subjects, "sessions": sessions, "trials": trials}
-        _sequences(len(x), ids, onsets, apart=self._apart)
+        _sequences(len(x), **metadata, apart=self._apart)
         learnt = self._learn(x)
         validate_data(self, X, skip_check_array=True)  # a failed fit leaves no trace
         for name, value in learnt.items():
             setattr(self, name, value)
         return self
 
-    def transform(
-        self,
-        X: ArrayLike,
-        *,
-        subjects: ArrayLike | None = None,
-        sessions: ArrayLike | None = None,
-        trials: ArrayLike | None = None,
-        onsets: ArrayLike | None = None,
-    ) -> np.ndarray:
+    @takes_metadata(*TIMED)
+    def transform(self, X: ArrayLike, **metadata: ArrayLike | None) -> np.ndarray:
         """Run through the windows in the order of time.
 
         Parameters
@@ -141,41 +126,44 @@ default=None
         check_is_fitted(self)
         self._check_parameters()
         x = validate_data(self, X, reset=False, **READ)
-        ids = {"subjects": subjects, "sessions": sessions, "trials": trials}
         order, lengths, times = _sequences(
-            len(x), ids, onsets, apart=self._apart, warn=True
+            len(x), **metadata, apart=self._apart, warn_user=True
         )
         out = np.empty_like(x)
         out[order] = self._run(x[order].astype(np.float64), lengths, times)
         return out
 
 
-def _sequences(n_rows, ids, onsets, *, apart, warn=False):
+def _sequences(n_rows, *, onsets, apart, warn_user=False, **ids):
     """Return all rows, sequence by sequence in the order of time, and their numbers.
 
     Their onsets come third, None if they are not known.  Raises on bad metadata.
-    ``apart`` names the ids that tell sequences apart; ``warn`` says what is lacking.
+    ``apart`` names the ids that tell sequences apart; ``warn_user`` tells the user of
+    ids that are missing.
     """
     ids = {name: check_groups(value, n_rows, name) for name, value in ids.items()}
     groups = combine_groups(n_rows, *(ids[name] for name in apart))
     order = time_order(groups, trials=ids.get("trials"), onsets=onsets)
     lengths = np.bincount(groups)
-    if warn and "trials" in apart and ids["trials"] is None and len(lengths) < n_rows:
-        warnings.warn(
+    if (
+        warn_user
+        and "trials" in apart
+        and ids["trials"] is None
+        and len(lengths) < n_rows
+    ):
+        warn(
             "No trials were given: all windows of a subject and session, as far as "
             "known, are smoothed as one trial, across clips and their labels. Pass "
-            "trials=..., or use WindowFeatures on EEGWindows.",
-            stacklevel=4,
+            "trials=..., or use WindowFeatures on EEGWindows."
         )
-    if warn and onsets is not None:
+    if warn_user and onsets is not None:
         onsets = check_onsets(onsets, n_rows, "onsets")
         n_distinct = combine_groups(n_rows, *ids.values(), onsets).max() + 1
         if n_distinct < n_rows and not np.isnan(onsets).any():
-            warnings.warn(
+            warn(
                 f"{n_rows - n_distinct} of {n_rows} windows repeat the subject, "
                 "session, trial and onset of another, as far as these are given. Is "
-                "one missing? Such windows are taken in the order of the rows.",
-                stacklevel=4,
+                "one missing? Such windows are taken in the order of the rows."
             )
     if onsets is not None:
         times = check_onsets(onsets, n_rows, "onsets")[order]

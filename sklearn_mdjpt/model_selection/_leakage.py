@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from .._identity import plural, say_what_may_be_one
-from .._validation import check_ids, check_option, list_some
+from .._validation import check_ids, check_option, list_some, warn
 from ..windows._windows import EEGWindows
 
 if TYPE_CHECKING:
@@ -76,11 +75,11 @@ def assert_disjoint(
     """
     check_option(on_overlap, ("raise", "warn"), "on_overlap")
     levels = (by,) if isinstance(by, str) else tuple(by)
-    found, unsure = find_overlap(train, test, levels, on_overlap, stacklevel=3)
+    found, unsure = find_overlap(train, test, levels, on_overlap)
     return [level for level in levels if level in found or level in unsure]
 
 
-def find_overlap(train, test, levels, on_overlap, *, stacklevel):
+def find_overlap(train, test, levels, on_overlap):
     """Check what is on both sides; see `assert_disjoint`.
 
     Parameters
@@ -91,8 +90,6 @@ def find_overlap(train, test, levels, on_overlap, *, stacklevel):
         What must not be on both sides.
     on_overlap : {"raise", "warn"}
         What to do if something is.
-    stacklevel : int
-        Of the warnings.
 
     Returns
     -------
@@ -111,7 +108,7 @@ def find_overlap(train, test, levels, on_overlap, *, stacklevel):
             text, doubt = _shared(_names(train, level), _names(test, level), level), ""
         else:
             check_option(level, _LEVELS, "by")
-            text, doubt = _shared_windows(train, test, level, stacklevel + 1)
+            text, doubt = _shared_windows(train, test, level)
         if text:
             found.append(level)
             texts.append(text)
@@ -119,12 +116,12 @@ def find_overlap(train, test, levels, on_overlap, *, stacklevel):
             unsure.append(level)
             doubts.append(doubt)
     if doubts:
-        warnings.warn(" ".join(doubts), LeakageWarning, stacklevel=stacklevel)
+        warn(" ".join(doubts), LeakageWarning)
     if texts:
         message = f"{'; '.join(texts)}."
         if on_overlap == "raise":
             raise ValueError(message)
-        warnings.warn(message, LeakageWarning, stacklevel=stacklevel)
+        warn(message, LeakageWarning)
     return found, unsure
 
 
@@ -135,7 +132,7 @@ def _names(values, level):
     return names[pd.notna(names)].astype(str)
 
 
-def _shared_windows(train, test, level, stacklevel):
+def _shared_windows(train, test, level):
     """Say what two sets of windows share, and what they may share; "" if nothing."""
     if level == "window":
         n = _n_overlapping(train, test)
@@ -146,11 +143,10 @@ def _shared_windows(train, test, level, stacklevel):
     for part, name in ((train, "training"), (test, "test")):
         missing = part.metadata[needed].isna().sum()
         if missing:
-            warnings.warn(
+            warn(
                 f"{missing} of {len(part)} {name} windows have no {needed}: whether "
                 f"train and test share {plural(level)} cannot be checked.",
                 LeakageWarning,
-                stacklevel=stacklevel,
             )
             return "", ""
     text = _shared(train.groups(level), test.groups(level), level)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import warnings
 from itertools import combinations, product
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 
 from .._identity import plural, say_what_is_hidden
-from .._validation import check_ids, check_y, count_values, list_some
+from .._validation import (
+    check_ids,
+    check_number,
+    check_y,
+    count_values,
+    list_some,
+    warn,
+)
 from ..windows._windows import EEGWindows
 from ._leakage import LeakageWarning
 
@@ -288,7 +294,7 @@ class FewShotSubjects(_WindowSplitter):
             If there are fewer such splits than asked for, or the parameters or the
             groups cannot be used.
         """
-        _check_count("n_splits", self.n_splits)
+        check_number(self.n_splits, "n_splits", whole=True, least=1)
         subjects = _groups(X, groups, "subject")
         _warn_of_hidden(X, groups, "subject")
         names, codes = np.unique(subjects, return_inverse=True)
@@ -339,11 +345,7 @@ class FewShotSubjects(_WindowSplitter):
                     "one must be left to train on, and one to test on."
                 )
             return int(size)
-        if not isinstance(size, Real) or isinstance(size, bool) or not 0 < size < 1:
-            raise ValueError(
-                "train_size must be a share between 0 and 1 or a number of subjects, "
-                f"got {size!r}."
-            )
+        check_number(size, "train_size, unless an int,", above=0, below=1)
         return min(max(1, math.floor(size * n_subjects + 0.5)), n_subjects - 1)
 
 
@@ -498,7 +500,7 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
 
     def _deal_stimuli(self, names, strata, rng):
         """Deal the stimuli out to folds, class by class."""
-        _check_count("n_stimulus_splits", self.n_stimulus_splits, least=2)
+        check_number(self.n_stimulus_splits, "n_stimulus_splits", whole=True, least=2)
         if len(names) < self.n_stimulus_splits:
             raise ValueError(
                 f"n_stimulus_splits={self.n_stimulus_splits}, but there are "
@@ -575,7 +577,7 @@ def _class_codes(y, n_windows):
 def _folds(names, n_splits, rng, parameter):
     """Return folds of names, each by itself if ``n_splits`` is None."""
     if n_splits is not None:
-        _check_count(parameter, n_splits, least=2)
+        check_number(n_splits, parameter, whole=True, least=2)
     if len(names) < max(2, n_splits or 0):
         wanted = "leaving one out" if n_splits is None else f"{parameter}={n_splits}"
         raise ValueError(f"{wanted} needs more subjects: there are {len(names)}.")
@@ -618,14 +620,8 @@ def _warn_of_hidden(X, groups, *levels):
         return
     texts = [say_what_is_hidden(X.metadata, level) for level in levels]
     if any(texts):
-        warnings.warn(" ".join(filter(None, texts)), LeakageWarning, stacklevel=3)
+        warn(" ".join(filter(None, texts)), LeakageWarning)
 
 
 def _positions(test):
     return np.flatnonzero(~test), np.flatnonzero(test)
-
-
-def _check_count(name, value, least=1):
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise ValueError(f"{name} must be an int >= {least}, got {value!r}.")

@@ -1,5 +1,8 @@
 """Metadata of windows as the keywords that fit and transform take."""
 
+import functools
+import inspect
+
 import numpy as np
 
 from .._grouping import check_groups
@@ -26,6 +29,48 @@ DOMAINS = {
 
 class ReadsWindows:
     """Marks transformers that read the metadata from the windows themselves."""
+
+
+def takes_metadata(*names):
+    """Let a method that has ``**metadata`` take these keywords, and no others.
+
+    The method gets all of them by name, None where one was not passed.  Its signature
+    lists them: scikit-learn's routing, `WindowFeatures` and ``help`` read it there.
+
+    Parameters
+    ----------
+    *names : str
+        The keywords.
+
+    Returns
+    -------
+    callable
+        A decorator; the method raises TypeError on any other keyword.
+    """
+
+    def decorate(method):
+        signature = inspect.signature(method)
+        *others, rest = signature.parameters.values()
+        keywords = [
+            rest.replace(name=name, kind=rest.KEYWORD_ONLY, default=None)
+            for name in names
+        ]
+        signature = signature.replace(parameters=[*others, *keywords])
+
+        @functools.wraps(method)
+        def checked(*args, **kwargs):
+            unknown = [name for name in kwargs if name not in signature.parameters]
+            if unknown:
+                raise TypeError(
+                    f"{method.__qualname__}() got an unexpected keyword argument "
+                    f"{unknown[0]!r}; it takes {list_some(names)}."
+                )
+            return method(*args, **dict.fromkeys(names) | kwargs)
+
+        checked.__signature__ = signature
+        return checked
+
+    return decorate
 
 
 def keyword_dict(*values):
