@@ -329,11 +329,11 @@ def test_singular_matrices_are_refused_without_a_floor():
         ({"unseen": "skip"}, "unseen must be one of"),
         ({"target": "s9"}, r"a domain of X \(s0, s1, s2\); got 's9'"),
         ({"target": np.eye(5)}, "the name of a domain, got ndarray"),
-        ({"dispersion": -1}, "dispersion must be None, 'mean' or > 0, got -1"),
-        ({"dispersion": True}, "dispersion must be None, 'mean' or > 0, got True"),
-        ({"dispersion": np.inf}, "dispersion must be None, 'mean' or > 0, got inf"),
+        ({"dispersion": -1}, "dispersion.* > 0 or None, got -1"),
+        ({"dispersion": True}, "dispersion.* > 0 or None, got True"),
+        ({"dispersion": np.inf}, "dispersion.* > 0 or None, got inf"),
         ({"dispersion": 1.0, "metric": "euclid"}, "needs metric='riemann'"),
-        ({"eigenvalue_floor": 1.0}, r"eigenvalue_floor must be in \[0, 1\), got 1"),
+        ({"eigenvalue_floor": 1.0}, r"eigenvalue_floor must be .* < 1, got 1"),
     ],
 )
 def test_bad_parameters(parameters, message):

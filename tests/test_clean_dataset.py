@@ -357,7 +357,7 @@ def test_arguments_are_checked_before_any_work(data, tmp_path, monkeypatch):
     for X, parameters, error, message in [
         (data, {"l_freqs": 1}, TypeError, "no parameters l_freqs .*l_freq, h_freq"),
         (data, {"trials": 1}, TypeError, "no parameters trials"),
-        (data, {"l_freq": -1}, ValueError, "l_freq must be positive"),
+        (data, {"l_freq": -1}, ValueError, "l_freq must be .* > 0, got -1"),
         (data, {"on_error": "stop"}, ValueError, "on_error must be one of"),
         (arrays, {}, TypeError, "1 of 1 recordings of X are windows that"),
         (data[:0], {}, ValueError, "no windows"),

@@ -55,7 +55,7 @@ def test_constructors_inherited_methods_and_properties_are_looked_at():
     assert {
         "sklearn_mdjpt.encoder._estimator.MDJPTEncoder.__init__",
         "sklearn_mdjpt.encoder._estimator.MDJPTEncoder.load",
-        "sklearn_mdjpt.features._smoothing.LDSSmoother.transform",
+        "sklearn_mdjpt.features._lds.LDSSmoother.transform",
         "sklearn_mdjpt.windows._windows.EEGWindows.metadata",
     } <= set(SIGNATURES)
 

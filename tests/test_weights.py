@@ -25,8 +25,9 @@ import sklearn_mdjpt
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder
 from sklearn_mdjpt._io import _tensor_files as tensor_files
 from sklearn_mdjpt._io._tensor_files import decode_tensors, encode_tensors
-from sklearn_mdjpt.encoder import _estimator as encoder_module
+from sklearn_mdjpt.encoder import _files as files_module
 from sklearn_mdjpt.encoder import _weights as weights_module
+from sklearn_mdjpt.encoder._parameters import check_parameters, parameters_of
 from sklearn_mdjpt.encoder._saved import no_history
 from sklearn_mdjpt.encoder._weights import read_weights
 
@@ -636,7 +637,7 @@ def test_sizes_are_compared_before_anything_is_built(content, monkeypatch, tmp_p
             built.extend(self.parameters())
 
     monkeypatch.setattr(weights_module, "HybridEncoder", Network)
-    monkeypatch.setattr(encoder_module, "HybridEncoder", None)
+    monkeypatch.setattr(files_module, "HybridEncoder", None)
     path = tmp_path / "x.safetensors"
     sizes = {"hidden_dim": 4000, "latent_dim": 4000, "n_filters": 4000}
     path.write_bytes(with_entry(content, "config", **sizes))
@@ -650,10 +651,10 @@ def test_sizes_are_compared_before_anything_is_built(content, monkeypatch, tmp_p
 
 
 def test_parameters_in_files_are_those_of_the_estimator():
-    assert tuple(weights_module.PARAMETERS) == encoder_module._STORED
+    assert tuple(weights_module.PARAMETERS) == parameters_of("stored")
     for name, options in weights_module.PARAMETERS.items():
         for value in options:
-            MDJPTEncoder(**{name: value})._check_parameters()
+            check_parameters(MDJPTEncoder(**{name: value}))
 
 
 # Round trips ------------------------------------------------------------------------
@@ -726,7 +727,7 @@ def test_a_file_that_is_replaced_during_load_is_not_mixed_in(
         other.save(path)
         return found
 
-    monkeypatch.setattr(encoder_module, "read_weights", read_and_replace)
+    monkeypatch.setattr(files_module, "read_weights", read_and_replace)
     loaded = MDJPTEncoder.load(path)
     np.testing.assert_array_equal(loaded.transform(X), encoder.transform(X))
     loaded = MDJPTEncoder.load(path)

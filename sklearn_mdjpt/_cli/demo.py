@@ -12,8 +12,8 @@ from ..baselines._pipelines import differential_entropy
 from ..datasets import make_emotion_windows
 from ..encoder._estimator import MDJPTEncoder
 from ..evaluation import few_shot, pretrain, summary
+from ..features import LDSSmoother
 from ..features._compose import WindowFeatures
-from ..features._smoothing import LDSSmoother
 from ..plotting import plot_history, plot_scores
 
 _FIGURE, _TABLE = "mdjpt_demo.png", "mdjpt_demo.csv"

@@ -7,12 +7,9 @@ The pre-training loss that aligns datasets inside the encoder is another thing, 
 `sklearn_mdjpt.nn.cda_loss`.
 """
 
-from ._estimators import (
-    CovarianceAlignment,
-    WindowAlignment,
-    WindowCovariances,
-    covariance_distance,
-)
+from ._covariance import CovarianceAlignment
+from ._distance import covariance_distance
+from ._windows import WindowAlignment, WindowCovariances
 
 __all__ = [
     "CovarianceAlignment",

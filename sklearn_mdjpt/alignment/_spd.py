@@ -9,7 +9,6 @@ by orders of magnitude in their small eigenvalues, the gradient descent of pyrie
 
 import functools
 import threading
-import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -24,7 +23,7 @@ except ImportError:  # pyriemann < 0.12; to go when that is the oldest we suppor
     from pyriemann.utils.distance import distance
     from pyriemann.utils.mean import mean_euclid, mean_logeuclid
 
-from .._validation import check_numeric, list_some
+from .._validation import check_numeric, list_some, warn
 
 METRICS = ("riemann", "logeuclid", "euclid")
 EIGENVALUE_FLOOR = 1e-5
@@ -257,10 +256,9 @@ def mean_riemann(X):
         inverse = _compose(np.exp(-values), vectors) @ inverse
         before = gradient
     else:
-        warnings.warn(
+        warn(
             f"The affine-invariant mean of {len(X)} matrices has not converged.",
             ConvergenceWarning,
-            stacklevel=2,
         )
     return _symmetric(frame @ frame.T)
 

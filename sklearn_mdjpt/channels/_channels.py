@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import warnings
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from .._validation import check_ch_names, check_option, check_positions, list_some
+from .._validation import check_ch_names, check_option, check_positions, list_some, warn
 from ._electrodes import (
     FAR,
     biosemi_cap,
@@ -350,7 +349,7 @@ def channel_matrix(
     electrodes = find_electrodes(given, check_positions(positions, len(given)))
     remarks = electrodes.remarks + electrodes.misplaced
     for remark in remarks:
-        warnings.warn(remark, stacklevel=2)
+        warn(remark)
     column = {
         site: k for k, site in enumerate(electrodes.sites) if site in CANONICAL_CHANNELS
     }
@@ -366,10 +365,9 @@ def channel_matrix(
     extra = _located(names, electrodes)
     few = unknown_channels == "drop" and len(column) < _N_NEIGHBOURS and extra
     if few:
-        warnings.warn(
+        warn(
             f"Only {len(column)} of {len(given)} channels have a canonical name; "
-            f"mapping by electrode position with {list_some(extra)} as well.",
-            stacklevel=2,
+            f"mapping by electrode position with {list_some(extra)} as well."
         )
     if few or unknown_channels == "position":
         usable.update(extra)
@@ -383,10 +381,9 @@ def channel_matrix(
     if not few and 2 * len(usable) < len(given):
         what = "canonical name" if unknown_channels == "drop" else "known place"
         unused = _all_but([k for k, _ in usable.values()], given)
-        warnings.warn(
+        warn(
             f"Only {len(usable)} of {len(given)} channels have a {what}, and all 60 "
-            f"are made of these; left out: {list_some(unused)}.",
-            stacklevel=2,
+            f"are made of these; left out: {list_some(unused)}."
         )
     missing = [name for name in CANONICAL_CHANNELS if name not in column]
     if missing_channels == "error" and missing:
@@ -432,7 +429,7 @@ def electrode_positions(
     """
     electrodes = find_electrodes(ch_names, positions)
     for remark in electrodes.remarks:
-        warnings.warn(remark, stacklevel=2)
+        warn(remark)
     template = template_positions()
     places = electrodes.positions.copy()
     for k, site in enumerate(electrodes.sites):

@@ -1,10 +1,8 @@
 """The channels that windows of one or several montages have in common."""
 
-import warnings
-
 import numpy as np
 
-from .._validation import check_ch_names, list_some
+from .._validation import check_ch_names, list_some, warn
 from ._channels import (
     CANONICAL_CHANNELS,
     canonical_name,
@@ -103,12 +101,11 @@ def _warn_of_other_signals(source):
         if not np.isfinite(place).all() and canonical_name(name) not in _CEREBELLAR
     ]
     if nowhere and len(nowhere) < len(source.ch_names):
-        warnings.warn(
+        warn(
             f"Channels {list_some(nowhere)} have neither a 10-05 name nor a position: "
             "references or other signals (ECG, EOG) are no EEG, and may give away what "
             "is to be decoded. They are used all the same; channels='canonical' leaves "
-            "them out, and so does dropping them from the recordings.",
-            stacklevel=4,
+            "them out, and so does dropping them from the recordings."
         )
 
 

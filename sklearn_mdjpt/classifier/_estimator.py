@@ -32,7 +32,7 @@ from ..features import LDSSmoother, RunningNormalizer
 from ..features._compose import WindowFeatures
 from ..nn import MLPHead
 from ..windows._inputs import is_array
-from ..windows._metadata import KEYWORDS, check_keywords, read_metadata
+from ..windows._metadata import KEYWORDS, read_metadata, takes_metadata
 from ._net import (
     ClassifierNet,
     check_training_parameters,
@@ -205,6 +205,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @takes_metadata(*KEYWORDS)
     def fit(
         self,
         X: Windows,
@@ -243,17 +244,16 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         """
         # All input is checked before the encoder is fitted.
         self._check_parameters()
-        given = check_keywords(metadata, f"{type(self).__name__}.fit")
         device = resolve_device(self.device)
         seeds = [int(s) for s in seed_sequence(self.random_state).generate_state(4)]
         features = self._make_features(seeds[0])
         X, seen = self._check_X(X)
-        X, known = self._read_metadata(X, given, features.extractor)
+        X, known = self._read_metadata(X, metadata, features.extractor)
         classes, codes = check_labels(y, len(X), self)
         weights = class_weights(self.class_weight, classes, codes)
         train, valid, held_out = self._split(known, codes, seeds[1])
 
-        Z = _as_float32(features.fit_transform(X, y, **given))
+        Z = _as_float32(features.fit_transform(X, y, **metadata))
         settings = net_settings(self, weights, len(classes), seeds[3], device)
         if valid is not None:
             stopping = EarlyStopping(patience=self.patience, load_best=True)
@@ -284,6 +284,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         self.validation_subjects_ = held_out
         return self
 
+    @takes_metadata(*KEYWORDS)
     def predict(
         self,
         X: Windows,
@@ -306,6 +307,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         best = self.predict_proba(X, **metadata).argmax(axis=1)
         return self.classes_[best]
 
+    @takes_metadata(*KEYWORDS)
     def predict_proba(
         self,
         X: Windows,
@@ -326,10 +328,9 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
             Float64, in the order of ``classes_``; row i is window i.
         """
         check_is_fitted(self)
-        given = check_keywords(metadata, f"{type(self).__name__}.predict")
         if hasattr(self, "n_features_in_"):  # features were passed through
             X = validate_data(self, X, reset=False)
-        Z = torch.from_numpy(_as_float32(self.features_.transform(X, **given)))
+        Z = torch.from_numpy(_as_float32(self.features_.transform(X, **metadata)))
         # In double precision a row's numbers do not depend on the rows beside it.
         head = copy.deepcopy(self.module_).cpu().double()
         with (

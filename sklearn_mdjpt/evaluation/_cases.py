@@ -13,7 +13,7 @@ from .._identity import say_what_may_be_one
 from .._io._fingerprint import NotKnown, fingerprint
 from .._validation import check_option, check_y, list_some, warn
 from ..classifier._estimator import MDJPTClassifier
-from ..model_selection._splitters import LeakageWarning, find_overlap
+from ..model_selection._leakage import LeakageWarning, find_overlap
 from ..windows._windows import EEGWindows
 from ._class_scores import predict_classes
 from ._encoded import POSITION, encode, encoded_path, encodes_once, with_encoded
@@ -371,7 +371,7 @@ def _overlap(train, test, on_leak):
     levels = ["subject"]
     if all(windows.metadata["trial"].notna().all() for windows in (train, test)):
         levels.append("trial")
-    found, unsure = find_overlap(train, test, levels, on_leak, stacklevel=2)
+    found, unsure = find_overlap(train, test, levels, on_leak)
     return [*found, *["unknown"] * bool(unsure)]
 
 

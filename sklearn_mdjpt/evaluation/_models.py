@@ -20,7 +20,7 @@ from ..encoder._estimator import MDJPTEncoder
 from ..encoder._pairs import pair_columns, uses_labels
 from ..encoder._saved import Seen
 from ..encoder._weights import read_weights
-from ..model_selection._splitters import LeakageWarning
+from ..model_selection import LeakageWarning
 from ..windows._content import signals, without_made_up_names
 from ._jobs import computed_with
 

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from .._validation import check_option, list_some, warn
-from ..model_selection._splitters import FewShotSubjects, LeakageWarning
+from ..model_selection import FewShotSubjects, LeakageWarning
 from ._cases import (
     EXCLUDE,
     Case,

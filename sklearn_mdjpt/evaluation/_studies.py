@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from .._validation import list_some
-from ..model_selection._splitters import FewShotSubjects
+from ..model_selection import FewShotSubjects
 from ._cases import by_dataset, check_windows, run_cases
 from ._jobs import JobRunner
 from ._models import (

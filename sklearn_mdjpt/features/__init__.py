@@ -2,7 +2,8 @@
 
 from ._compose import WindowFeatures
 from ._entropy import DEFAULT_BANDS, DifferentialEntropy
-from ._smoothing import LDSSmoother, RunningNormalizer, SubjectScaler
+from ._lds import LDSSmoother
+from ._scaling import RunningNormalizer, SubjectScaler
 
 __all__ = [
     "DEFAULT_BANDS",

@@ -22,8 +22,8 @@ from ..windows._metadata import (
     DOMAINS,
     KEYWORDS,
     ReadsWindows,
-    keyword_dict,
     read_metadata,
+    takes_metadata,
 )
 from ..windows._windows import EEGWindows
 
@@ -123,17 +123,9 @@ class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstima
         self.steps = steps
         self.domain = domain
 
+    @takes_metadata(*KEYWORDS)
     def fit(
-        self,
-        X: Windows,
-        y: ArrayLike | None = None,
-        *,
-        subjects: ArrayLike | None = None,
-        datasets: ArrayLike | None = None,
-        sessions: ArrayLike | None = None,
-        trials: ArrayLike | None = None,
-        stimuli: ArrayLike | None = None,
-        onsets: ArrayLike | None = None,
+        self, X: Windows, y: ArrayLike | None = None, **metadata: ArrayLike | None
     ) -> Self:
         """Fit the extractor and the steps.
 
@@ -162,20 +154,12 @@ class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstima
         TypeError
             A step that is no transformer.
         """
-        self._fit(X, y, subjects, datasets, sessions, trials, stimuli, onsets)
+        self._fit(X, y, metadata)
         return self
 
+    @takes_metadata(*KEYWORDS)
     def fit_transform(
-        self,
-        X: Windows,
-        y: ArrayLike | None = None,
-        *,
-        subjects: ArrayLike | None = None,
-        datasets: ArrayLike | None = None,
-        sessions: ArrayLike | None = None,
-        trials: ArrayLike | None = None,
-        stimuli: ArrayLike | None = None,
-        onsets: ArrayLike | None = None,
+        self, X: Windows, y: ArrayLike | None = None, **metadata: ArrayLike | None
     ) -> np.ndarray:
         """Equal ``fit(X, y, ...).transform(X, ...)``, and extract features once.
 
@@ -194,19 +178,10 @@ class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstima
         ndarray of shape (n_windows, n_features_out)
             Row i is window i.
         """
-        return self._fit(X, y, subjects, datasets, sessions, trials, stimuli, onsets)
+        return self._fit(X, y, metadata)
 
-    def transform(
-        self,
-        X: Windows,
-        *,
-        subjects: ArrayLike | None = None,
-        datasets: ArrayLike | None = None,
-        sessions: ArrayLike | None = None,
-        trials: ArrayLike | None = None,
-        stimuli: ArrayLike | None = None,
-        onsets: ArrayLike | None = None,
-    ) -> np.ndarray:
+    @takes_metadata(*KEYWORDS)
+    def transform(self, X: Windows, **metadata: ArrayLike | None) -> np.ndarray:
         """Return the features of windows.
 
         Parameters
@@ -229,16 +204,13 @@ class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstima
             not; else as in `fit`.
         """
         check_is_fitted(self)
-        given = keyword_dict(subjects, datasets, sessions, trials, stimuli, onsets)
-        return self._run(X, given, self.extractor_, self.steps_, fit=False)[0]
+        return self._run(X, metadata, self.extractor_, self.steps_, fit=False)[0]
 
-    def _fit(self, X, y, *keywords):
+    def _fit(self, X, y, metadata):
         check_option(self.domain, tuple(DOMAINS), "domain")
         steps = [(name, clone(step)) for name, step in self._checked_steps()]
         extractor = clone(self.extractor)
-        Z, shapes, known = self._run(
-            X, keyword_dict(*keywords), extractor, steps, fit=True, y=y
-        )
+        Z, shapes, known = self._run(X, metadata, extractor, steps, fit=True, y=y)
         self.extractor_, self.steps_ = extractor, steps
         self._shapes, self._known = shapes, known
         self.n_features_out_ = Z.shape[1]

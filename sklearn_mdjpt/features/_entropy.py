@@ -10,7 +10,6 @@ a window can be read from its coefficients.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Literal, Self
@@ -28,6 +27,7 @@ from .._validation import (
     list_some,
     merge_rates,
     show_rates,
+    warn,
 )
 from ..channels._montage import CommonChannels
 from ..windows._flaws import mix_channels
@@ -318,10 +318,9 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
             name for name, is_flat in zip(names, flat, strict=True) if is_flat
         )
         n_windows = below.any(axis=(1, 2)).sum()
-        warnings.warn(
+        warn(
             f"Next to no signal in channels {listed} ({n_windows} of {len(below)} "
-            f"windows): their variance is set to {VARIANCE_FLOOR:g} V^2.",
-            stacklevel=3,
+            f"windows): their variance is set to {VARIANCE_FLOOR:g} V^2."
         )
 
 
@@ -346,11 +345,10 @@ def _warn_of_units(X, variance):
     factor = np.median(np.take(sizes, order[border:])) / np.median(
         np.take(sizes, order[:border])
     )
-    warnings.warn(
+    warn(
         f"Different units? Amplitudes of {list_some(high, 4)} are {factor:.2g} times "
         f"those of {list_some(low, 4)}, which moves entropies by {np.log(factor):.3g}. "
-        "Bring all to volts where windows are made (microvolts times 1e-6).",
-        stacklevel=3,
+        "Bring all to volts where windows are made (microvolts times 1e-6)."
     )
 
 

@@ -5,13 +5,12 @@ With `EEGWindows` they read from X whose windows they are, so that ``groups`` ca
 left out, as inside a nested search, which scikit-learn hands no groups.
 """
 
+from ._leakage import LeakageWarning, assert_disjoint
 from ._splitters import (
     FewShotSubjects,
-    LeakageWarning,
     LeaveOneDatasetOut,
     LeaveSubjectsAndStimuliOut,
     LeaveSubjectsOut,
-    assert_disjoint,
 )
 
 __all__ = [

@@ -1,12 +1,11 @@
-"""Splitters by person, dataset and stimulus, and the warning of leaks."""
+"""Splitters by person, dataset and stimulus."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from itertools import combinations, product
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Literal
+from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,25 +13,28 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 
-from .._identity import plural, say_what_is_hidden, say_what_may_be_one
-from .._validation import check_ids, check_option, check_y, count_values, list_some
+from .._identity import plural, say_what_is_hidden
+from .._validation import (
+    check_ids,
+    check_number,
+    check_y,
+    count_values,
+    list_some,
+    warn,
+)
 from ..windows._windows import EEGWindows
+from ._leakage import LeakageWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import ArrayLike
 
     from .._typing import RandomState
 
-_LEVELS = ("dataset", "subject", "session", "trial", "stimulus", "window")
 # Up to this many ways to choose training subjects are listed and drawn from; of more,
 # some are drawn until they fit.
 _MOST_LISTED = 10_000
-
-
-class LeakageWarning(UserWarning):
-    """Training and test are not apart, or it cannot be known whether they are."""
 
 
 class _WindowSplitter(BaseCrossValidator):
@@ -292,7 +294,7 @@ class FewShotSubjects(_WindowSplitter):
             If there are fewer such splits than asked for, or the parameters or the
             groups cannot be used.
         """
-        _check_count("n_splits", self.n_splits)
+        check_number(self.n_splits, "n_splits", whole=True, least=1)
         subjects = _groups(X, groups, "subject")
         _warn_of_hidden(X, groups, "subject")
         names, codes = np.unique(subjects, return_inverse=True)
@@ -343,11 +345,7 @@ class FewShotSubjects(_WindowSplitter):
                     "one must be left to train on, and one to test on."
                 )
             return int(size)
-        if not isinstance(size, Real) or isinstance(size, bool) or not 0 < size < 1:
-            raise ValueError(
-                "train_size must be a share between 0 and 1 or a number of subjects, "
-                f"got {size!r}."
-            )
+        check_number(size, "train_size, unless an int,", above=0, below=1)
         return min(max(1, math.floor(size * n_subjects + 0.5)), n_subjects - 1)
 
 
@@ -502,7 +500,7 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
 
     def _deal_stimuli(self, names, strata, rng):
         """Deal the stimuli out to folds, class by class."""
-        _check_count("n_stimulus_splits", self.n_stimulus_splits, least=2)
+        check_number(self.n_stimulus_splits, "n_stimulus_splits", whole=True, least=2)
         if len(names) < self.n_stimulus_splits:
             raise ValueError(
                 f"n_stimulus_splits={self.n_stimulus_splits}, but there are "
@@ -514,168 +512,6 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
             names[np.sort(order[k :: self.n_stimulus_splits])]
             for k in range(self.n_stimulus_splits)
         ]
-
-
-def assert_disjoint(
-    train: EEGWindows | ArrayLike,
-    test: EEGWindows | ArrayLike,
-    *,
-    by: str | Sequence[str] = ("subject", "trial"),
-    on_overlap: Literal["raise", "warn"] = "raise",
-) -> list[str]:
-    """Check that training and test windows share no subject, trial, ...
-
-    Parameters
-    ----------
-    train, test : EEGWindows, or array-like of group names
-        The two sets. Of arrays the values themselves are compared.
-    by : str or sequence of str, default=("subject", "trial")
-        What must not be on both sides: "dataset", "subject", "session", "trial",
-        "stimulus", or "window" (windows that share samples of a recording). Of arrays
-        it is what their values are called.
-    on_overlap : {"raise", "warn"}, default="raise"
-        What to do if something is.
-
-    Returns
-    -------
-    list of str
-        What is on both sides (with ``on_overlap="warn"``), or may be.
-
-    Raises
-    ------
-    ValueError
-        If something is on both sides.
-
-    Warns
-    -----
-    LeakageWarning
-        With ``on_overlap="warn"``; and where it cannot be known, as some windows have
-        no such id, as windows made without ``dataset`` have an id that windows of
-        another dataset have, too, or as ids differ in zeros or capitals only.
-
-    Examples
-    --------
-    >>> from sklearn_mdjpt.datasets import make_emotion_windows
-    >>> from sklearn_mdjpt.model_selection import assert_disjoint
-    >>> X = make_emotion_windows(1, n_subjects=2, n_stimuli=3, random_state=0)
-    >>> assert_disjoint(X[:18], X[18:])
-    []
-    >>> assert_disjoint(X[::2], X[1::2], by="subject")
-    Traceback (most recent call last):
-    ...
-    ValueError: 2 subjects are in both train and test: SimA/01, SimA/02.
-    """
-    check_option(on_overlap, ("raise", "warn"), "on_overlap")
-    levels = (by,) if isinstance(by, str) else tuple(by)
-    found, unsure = find_overlap(train, test, levels, on_overlap, stacklevel=3)
-    return [level for level in levels if level in found or level in unsure]
-
-
-def find_overlap(train, test, levels, on_overlap, *, stacklevel):
-    """Check what is on both sides; see `assert_disjoint`.
-
-    Parameters
-    ----------
-    train, test : EEGWindows, or array-like of group names
-        The two sets.
-    levels : sequence of str
-        What must not be on both sides.
-    on_overlap : {"raise", "warn"}
-        What to do if something is.
-    stacklevel : int
-        Of the warnings.
-
-    Returns
-    -------
-    found, unsure : list of str
-        Levels of which something is on both sides, and of which something may be.
-    """
-    windows = [isinstance(part, EEGWindows) for part in (train, test)]
-    if any(windows) and not all(windows):
-        raise TypeError(
-            "train and test must both be EEGWindows or both be arrays, got "
-            f"{type(train).__name__} and {type(test).__name__}."
-        )
-    found, unsure, texts, doubts = [], [], [], []
-    for level in levels:
-        if not all(windows):
-            text, doubt = _shared(_names(train, level), _names(test, level), level), ""
-        else:
-            check_option(level, _LEVELS, "by")
-            text, doubt = _shared_windows(train, test, level, stacklevel + 1)
-        if text:
-            found.append(level)
-            texts.append(text)
-        if doubt:
-            unsure.append(level)
-            doubts.append(doubt)
-    if doubts:
-        warnings.warn(" ".join(doubts), LeakageWarning, stacklevel=stacklevel)
-    if texts:
-        message = f"{'; '.join(texts)}."
-        if on_overlap == "raise":
-            raise ValueError(message)
-        warnings.warn(message, LeakageWarning, stacklevel=stacklevel)
-    return found, unsure
-
-
-def _names(values, level):
-    """Return the names in an array, without those that are missing."""
-    values = np.ravel(np.asarray(values, dtype=object))
-    names = check_ids(values, len(values), level)
-    return names[pd.notna(names)].astype(str)
-
-
-def _shared_windows(train, test, level, stacklevel):
-    """Say what two sets of windows share, and what they may share; "" if nothing."""
-    if level == "window":
-        n = _n_overlapping(train, test)
-        text = f"{n} training windows share samples with test windows" if n else ""
-        return text, ""
-    unnamed = level == "session"  # who has a subject has a session
-    needed = "subject" if unnamed else level
-    for part, name in ((train, "training"), (test, "test")):
-        missing = part.metadata[needed].isna().sum()
-        if missing:
-            warnings.warn(
-                f"{missing} of {len(part)} {name} windows have no {needed}: whether "
-                f"train and test share {plural(level)} cannot be checked.",
-                LeakageWarning,
-                stacklevel=stacklevel,
-            )
-            return "", ""
-    text = _shared(train.groups(level), test.groups(level), level)
-    return text, say_what_may_be_one(train.metadata, test.metadata, level)
-
-
-def _shared(train, test, level):
-    both = np.intersect1d(train, test)
-    if not len(both):
-        return ""
-    name = level if len(both) == 1 else plural(level)
-    verb = "is" if len(both) == 1 else "are"
-    return f"{len(both)} {name} {verb} in both train and test: {list_some(both, 3)}"
-
-
-def _n_overlapping(train, test):
-    """Count training windows that share samples with a test window."""
-    tested = {id(source): (starts, n) for source, _, starts, n in test.blocks()}
-    count = 0
-    for source, _, starts, n_times in train.blocks():
-        if id(source) not in tested:
-            continue
-        others, lengths = tested[id(source)]
-        if not source.is_continuous:  # windows by their place in a stack
-            count += int(np.isin(starts, others).sum())
-            continue
-        order = np.argsort(others)
-        # The test windows that begin before a training window ends: does the one of
-        # them that ends last end after it begins?
-        stops = np.maximum.accumulate((others + lengths)[order])
-        before = np.searchsorted(others[order], starts + n_times, side="left")
-        latest = np.where(before > 0, stops[np.maximum(before - 1, 0)], -1)
-        count += int((latest > starts).sum())
-    return count
 
 
 def _draw_subjects(pools, sizes, has, n_splits, rng):
@@ -741,7 +577,7 @@ def _class_codes(y, n_windows):
 def _folds(names, n_splits, rng, parameter):
     """Return folds of names, each by itself if ``n_splits`` is None."""
     if n_splits is not None:
-        _check_count(parameter, n_splits, least=2)
+        check_number(n_splits, parameter, whole=True, least=2)
     if len(names) < max(2, n_splits or 0):
         wanted = "leaving one out" if n_splits is None else f"{parameter}={n_splits}"
         raise ValueError(f"{wanted} needs more subjects: there are {len(names)}.")
@@ -784,14 +620,8 @@ def _warn_of_hidden(X, groups, *levels):
         return
     texts = [say_what_is_hidden(X.metadata, level) for level in levels]
     if any(texts):
-        warnings.warn(" ".join(filter(None, texts)), LeakageWarning, stacklevel=3)
+        warn(" ".join(filter(None, texts)), LeakageWarning)
 
 
 def _positions(test):
     return np.flatnonzero(~test), np.flatnonzero(test)
-
-
-def _check_count(name, value, least=1):
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise ValueError(f"{name} must be an int >= {least}, got {value!r}.")

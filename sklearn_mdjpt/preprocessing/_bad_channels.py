@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -11,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._io._pickles import VersionedPickle
-from .._validation import check_ch_names, check_positions, list_some
+from .._validation import check_ch_names, check_number, check_positions, list_some
 from ..channels._channels import canonical_name, electrode_positions, spelt_names
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def find_bad_channels(
         raise ValueError(f"x must have shape (n_channels, n_times), got {x.shape}.")
     ch_names = check_ch_names(ch_names, len(x))
     rules = check_rules(amplitude_rules)
-    check_share(flat, "flat", none=True)
+    check_number(flat, "flat", none=True, least=0, most=1)
     check_finite(x, ch_names)
     magnitude = np.abs(x)
 
@@ -183,7 +182,7 @@ def nearest_channels(bads, ch_names, *, positions=None, n_neighbours=N_NEIGHBOUR
     -------
     dict of str to list of str
     """
-    check_count(n_neighbours, "n_neighbours")
+    check_number(n_neighbours, "n_neighbours", whole=True, least=1)
     positions = check_positions(positions, len(ch_names))
     unknown = [name for name in bads if name not in ch_names]
     if unknown:
@@ -289,8 +288,8 @@ class BadChannelInterpolator(VersionedPickle, TransformerMixin, BaseEstimator):
             Itself.
         """
         check_rules(self.amplitude_rules)
-        check_share(self.flat, "flat", none=True)
-        check_count(self.n_neighbours, "n_neighbours")
+        check_number(self.flat, "flat", none=True, least=0, most=1)
+        check_number(self.n_neighbours, "n_neighbours", whole=True, least=1)
         X = _check_trials(X)
         names = check_ch_names(self.ch_names, X.shape[1])
         check_positions(self.positions, len(names))
@@ -375,21 +374,6 @@ def check_rules(rules):
                 f"{rule!r} among them."
             )
     return [(float(factor), float(share)) for factor, share in rules]
-
-
-def check_share(value, name, *, none=False):
-    """Raise unless a number lies from 0 to 1."""
-    if none and value is None:
-        return
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not 0 <= value <= 1:
-        raise ValueError(f"{name} must be a number from 0 to 1, got {value!r}.")
-
-
-def check_count(value, name):
-    """Raise unless a number is a positive whole one."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}.")
 
 
 def check_finite(x, ch_names):

@@ -15,7 +15,7 @@ import pandas as pd
 
 from .._io._files import locked, sync_folder, write_file
 from .._io._fingerprint import fingerprint
-from .._validation import check_option, check_path, home_hint, join_ids, list_some
+from .._validation import check_option, check_path, home_hint, join_ids, list_some, warn
 from ..windows._content import SignalOf
 from ..windows._marks import matching_pieces
 from ..windows._recording import Recording
@@ -150,15 +150,12 @@ def clean_dataset(
                 )
     for message, where in said.items():
         some = list_some(names[k] for k in sorted(where))
-        warnings.warn(f"{some}: {message}", stacklevel=2)
+        warn(f"{some}: {message}")
     if failed:
         some = "; ".join(f"{names[k]}: {failed[k]}" for k in failed)
         if not done:
             raise ValueError(f"No recording could be cleaned. {some}")
-        warnings.warn(
-            f"{len(failed)} of {len(blocks)} recordings are left out. {some}",
-            stacklevel=2,
-        )
+        warn(f"{len(failed)} of {len(blocks)} recordings are left out. {some}")
     paths = {k: folder / result for k, result in done.items()}
     return _cleaned_windows(X, blocks, paths)
 

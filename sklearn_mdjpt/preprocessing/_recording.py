@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from .. import __version__
-from .._validation import check_installed, check_option, list_some
+from .._validation import check_installed, check_number, check_option, list_some, warn
 from ..channels._channels import REFERENCES, electrode_positions, spelt_names
 from ..windows._edf_gaps import refuse_gaps
 from ..windows._marks import (
@@ -30,10 +29,8 @@ from ._bad_channels import (
     FLAT,
     N_NEIGHBOURS,
     SPARED,
-    check_count,
     check_finite,
     check_rules,
-    check_share,
     find_bad_channels,
     nearest_channels,
 )
@@ -246,12 +243,8 @@ def check_parameters(**parameters):
         )
     p = defaults | parameters
     for name in ("l_freq", "h_freq", "sfreq"):
-        if name == "sfreq" and p[name] is None:
-            continue
-        number = isinstance(p[name], Real) and not isinstance(p[name], bool)
-        if not number or not 0 < p[name] < np.inf:
-            raise ValueError(f"{name} must be positive (hertz), got {p[name]!r}.")
-        p[name] = float(p[name])
+        check_number(p[name], name, none=name == "sfreq", above=0)
+        p[name] = None if p[name] is None else float(p[name])
     if p["l_freq"] >= p["h_freq"]:
         raise ValueError(
             f"l_freq must be below h_freq, got {p['l_freq']:g} and {p['h_freq']:g} Hz."
@@ -262,10 +255,10 @@ def check_parameters(**parameters):
             f"{p['h_freq']:g} Hz; it must exceed twice that."
         )
     p["amplitude_rules"] = [list(rule) for rule in check_rules(p["amplitude_rules"])]
-    check_share(p["flat"], "flat", none=True)
-    check_share(p["threshold"], "threshold")
+    check_number(p["flat"], "flat", none=True, least=0, most=1)
+    check_number(p["threshold"], "threshold", least=0, most=1)
     for name in ("n_neighbours", "max_ica_samples", "max_ica_iter"):
-        check_count(p[name], name)
+        check_number(p[name], name, whole=True, least=1)
     for name in ("spare", "remove"):
         if isinstance(p[name], str):
             raise ValueError(f"{name} must be a sequence of str, got {p[name]!r}.")
@@ -273,13 +266,9 @@ def check_parameters(**parameters):
     for label in p["remove"]:
         check_option(label, _LABELS, "An entry of remove")
     check_option(p["ica"], ("infomax", "picard", None), "ica")
-    seed = p["random_state"]
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
-        raise ValueError(
-            f"random_state must be a non-negative integer, got {seed!r}: the same "
-            "recording is to give the same result."
-        )
-    p["random_state"] = int(seed)
+    # No None: the same recording is to give the same result.
+    check_number(p["random_state"], "random_state", whole=True, least=0)
+    p["random_state"] = int(p["random_state"])
     if p["ica"] is not None:
         check_installed("mne_icalabel", _NEEDED_BY, 'pip install "sklearn_mdjpt[ica]"')
     if p["ica"] == "picard":
@@ -342,7 +331,7 @@ class _Cleaning:
 
     def warn(self, message):
         self.warnings.append(message)
-        warnings.warn(message, stacklevel=4)
+        warn(message)
 
     # Filters ------------------------------------------------------------------------
 

@@ -1,5 +1,8 @@
 """Metadata of windows as the keywords that fit and transform take."""
 
+import functools
+import inspect
+
 import numpy as np
 
 from .._grouping import check_groups
@@ -28,26 +31,46 @@ class ReadsWindows:
     """Marks transformers that read the metadata from the windows themselves."""
 
 
-def keyword_dict(*values):
-    """Return values of all keywords by name, in the order of `KEYWORDS`."""
-    return dict(zip(KEYWORDS, values, strict=True))
+def takes_metadata(*names):
+    """Let a method that has ``**metadata`` take these keywords, and no others.
 
+    The method gets all of them by name, None where one was not passed.  Its signature
+    lists them: scikit-learn's routing, `WindowFeatures` and ``help`` read it there.
 
-def check_keywords(metadata, function):
-    """Return values of all keywords by name, None for those that were not passed.
+    Parameters
+    ----------
+    *names : str
+        The keywords.
 
-    Raises
-    ------
-    TypeError
-        If there is a keyword that is not in `KEYWORDS`; ``function`` is its name.
+    Returns
+    -------
+    callable
+        A decorator; the method raises TypeError on any other keyword.
     """
-    unknown = [name for name in metadata if name not in KEYWORDS]
-    if unknown:
-        raise TypeError(
-            f"{function}() got the unknown keyword {list_some(unknown)}; expected "
-            f"{', '.join(KEYWORDS)}."
-        )
-    return dict.fromkeys(KEYWORDS) | metadata
+
+    def decorate(method):
+        signature = inspect.signature(method)
+        *others, rest = signature.parameters.values()
+        keywords = [
+            rest.replace(name=name, kind=rest.KEYWORD_ONLY, default=None)
+            for name in names
+        ]
+        signature = signature.replace(parameters=[*others, *keywords])
+
+        @functools.wraps(method)
+        def checked(*args, **kwargs):
+            unknown = [name for name in kwargs if name not in signature.parameters]
+            if unknown:
+                raise TypeError(
+                    f"{method.__qualname__}() got an unexpected keyword argument "
+                    f"{unknown[0]!r}; it takes {list_some(names)}."
+                )
+            return method(*args, **dict.fromkeys(names) | kwargs)
+
+        checked.__signature__ = signature
+        return checked
+
+    return decorate
 
 
 def read_metadata(X, names, given, *, extractor, domain="subject"):

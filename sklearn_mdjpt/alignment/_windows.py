@@ -1,0 +1,549 @@
+"""WindowCovariances and WindowAlignment: covariances of windows, and recentring."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._grouping import rows_of_groups
+from .._io._pickles import VersionedPickle
+from .._validation import check_option, list_some
+from ..channels._channels import site_names
+from ..channels._montage import CommonChannels
+from ..windows._flaws import mix_channels
+from ..windows._inputs import as_windows, check_finite, check_window_array, is_array
+from ..windows._metadata import ReadsWindows, takes_metadata
+from ..windows._windows import EEGWindows
+from ._covariance import (
+    CovarianceAlignment,
+    domain_means,
+    given_domains,
+    rows_by_domain,
+)
+from ._spd import (
+    EIGENVALUE_FLOOR,
+    check_spd,
+    on_one_thread,
+    recentring,
+    window_covariances,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike
+
+    from ..windows._inputs import Windows
+
+# fmt: off
+_ESTIMATORS = (
+    "scm", "oas", "lwf", "sch", "cov", "corr", "hub", "mcd", "stu", "tyl",
+)
+# fmt: on
+_BLOCK_SAMPLES = 2**18  # float64 samples in work at once: 2 MB, in the cache
+
+
+class WindowCovariances(VersionedPickle, TransformerMixin, BaseEstimator):
+    """Covariance matrix of the channels in each window.
+
+    `pyriemann.estimation.Covariances` for windows that may be `EEGWindows`.
+
+    Parameters
+    ----------
+    estimator : str or callable, default="scm"
+        Of pyriemann: "scm" (sample covariance), "oas", "lwf" and "sch" (shrunk), "cov",
+        "corr", "hub", "mcd", "stu", "tyl".
+    channels : {"auto", "canonical"}, default="auto"
+        "auto": the channels that all windows of X share, the 60 canonical ones where X
+        has several montages. "canonical": always the 60. Channels that a montage lacks
+        are means of their neighbours, so the matrices are singular; estimators that
+        shrink, and `CovarianceAlignment`, make them positive definite.
+
+    Attributes
+    ----------
+    ch_names_ : tuple of str or None
+        Channels of the matrices; None after a fit on arrays.
+    n_channels_ : int
+        Number of channels.
+
+    See Also
+    --------
+    CovarianceAlignment : Recentres the matrices.
+    DifferentialEntropy : Power by channel and band.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_mdjpt import WindowCovariances
+    >>> X = 1e-5 * np.random.default_rng(0).standard_normal((6, 2, 1000))
+    >>> WindowCovariances().fit_transform(X).shape
+    (6, 2, 2)
+    """
+
+    def __init__(
+        self,
+        estimator: str | Callable[..., Any] = "scm",
+        channels: Literal["auto", "canonical"] = "auto",
+    ) -> None:
+        self.estimator = estimator
+        self.channels = channels
+
+    def fit(self, X: Windows, y: object = None) -> Self:
+        """Learn which channels X has.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs or array-like (n_windows, n_channels, n_times)
+            Windows in any unit.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        WindowCovariances
+            The transformer itself.
+        """
+        check_option(self.channels, ("auto", "canonical"), "channels")
+        if not callable(self.estimator):
+            check_option(self.estimator, _ESTIMATORS, "estimator")
+        X = as_windows_or_array(X)
+        channels = _common_channels(X, self.channels)
+        check_finite(X, channels, constant=False)
+        self._channels = channels
+        self.ch_names_ = self._channels.names if self._channels else None
+        self.n_channels_ = len(self._channels.names) if self._channels else X.shape[1]
+        return self
+
+    def transform(self, X: Windows) -> np.ndarray:
+        """Return the covariance of each window.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs or array-like (n_windows, n_channels, n_times)
+            Windows; the mean of each channel is taken out.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_channels, n_channels)
+            Float64, in the square of the windows' unit.
+
+        Raises
+        ------
+        ValueError
+            If the channels differ from those in ``fit``, or a window holds NaN or inf.
+        """
+        check_is_fitted(self)
+        X = as_windows_or_array(X)
+        check_finite(X, self._channels, constant=False)
+        C = self.n_channels_
+        if not isinstance(X, EEGWindows):
+            if X.shape[1] != C:
+                raise ValueError(
+                    f"X has {X.shape[1]} channels, but WindowCovariances was fitted "
+                    f"with {C}."
+                )
+            return _checked(_array_covariances(X, None, self.estimator))
+        matrices = np.empty((len(X), C, C))
+        for source, rows, starts, n_times in X.blocks():
+            mapping = self._channels.matrix(source) if self._channels else None
+            if mapping is None and source.n_channels != C:
+                raise ValueError(
+                    f"X has {source.n_channels} channels, but WindowCovariances was "
+                    f"fitted with {C}."
+                )
+            matrices[rows] = source_covariances(
+                source, starts, n_times, mapping, self.estimator
+            )
+        return _checked(matrices)
+
+    def __sklearn_tags__(self):
+        """Say that X is 3-D (or `EEGWindows`)."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class WindowAlignment(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstimator):
+    r"""Recentre the covariance of signals, domain by domain.
+
+    What `CovarianceAlignment` does to matrices, done to the signals that they come
+    from: with the mean :math:`M_d` of the covariances of domain :math:`d`'s windows and
+    the target :math:`G`, a window becomes
+
+    .. math::
+
+        x \mapsto A_d x, \qquad A_d = G^{1/2} M_d^{-1/2}.
+
+    By default it is Euclidean alignment [1]_: all channels of a domain become
+    uncorrelated, of variance 1. Each montage is aligned in the space of those of its
+    channels that the output is made of; where X holds several, the aligned signals then
+    go onto the 60 canonical channels, of which an ECG, say, is no part.
+
+    Parameters
+    ----------
+    metric : {"euclid", "riemann", "logeuclid"}, default="euclid"
+        Metric of the means. With "euclid" the mean covariance of aligned windows is the
+        target. The others' means are of the covariances with small eigenvalues raised
+        (see ``eigenvalue_floor``), which signals cannot follow: windows that are nearly
+        singular then come out with other means, and large variances.
+    target : {"identity", "mean"} or name of a domain, default="identity"
+        "identity": signals become uncorrelated and lose their unit; all montages have
+        it in common. "mean": the mean of the domains' means of the same
+        montage, which keeps unit and channels' character but leaves montages apart. A
+        domain: its mean; X must then have one montage.
+    unseen : {"transductive", "error"}, default="transductive"
+        Domains not seen in ``fit``: aligned by the mean covariance of their own
+        windows in X, or an error.
+    domain : {"subject", "session", "dataset"}, default="subject"
+        What is a domain in `EEGWindows`, unless ``domains`` says otherwise.
+    channels : {"auto", "canonical"}, default="auto"
+        Channels of the output: "auto" those that all windows of X share, the 60
+        canonical ones where X has several montages; "canonical" always the 60.
+    eigenvalue_floor : float, default=1e-5
+        As for `CovarianceAlignment`, applied to each window's covariance. What has no
+        signal (a constant channel, the direction that an average reference takes out)
+        stays without: there the mean covariance misses the target.
+
+    Attributes
+    ----------
+    alignments_ : dict of tuple of str to CovarianceAlignment
+        The alignment of each montage, its channels in alphabetical order (for arrays,
+        the key is None).
+    ch_names_ : tuple of str or None
+        Channels of the output; None after a fit on arrays.
+
+    See Also
+    --------
+    CovarianceAlignment : The same on matrices; its Notes hold here too.
+    MDJPTEncoder : Can take the aligned windows.
+
+    Notes
+    -----
+    `EEGWindows` come out as `EEGWindows`, with the same metadata: recordings are
+    copied in single precision, once for each domain in them. Arrays come out as arrays.
+
+    Covariances are those of whole windows, unfiltered and centred. Each domain, with
+    "riemann" and "logeuclid" each window, should have many more samples than channels.
+
+    References
+    ----------
+    .. [1] He H, Wu D. Transfer learning for brain-computer interfaces: a Euclidean
+       space data alignment approach. IEEE Trans Biomed Eng 2020, 67(2),
+       doi:10.1109/TBME.2019.2913914.
+
+    Examples
+    --------
+    >>> from sklearn_mdjpt import WindowAlignment
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> X = make_emotion_windows(2, n_subjects=2, n_stimuli=3, random_state=0)
+    >>> WindowAlignment().fit_transform(X)
+    <EEGWindows: 72 windows of 5 s, 2 datasets (...), 4 subjects, 60 channels at ...>
+    """
+
+    __metadata_request__fit = {"domains": True, "sample_domain": True}
+    __metadata_request__transform = {"domains": True, "sample_domain": True}
+
+    def __init__(
+        self,
+        metric: Literal["euclid", "riemann", "logeuclid"] = "euclid",
+        target: str = "identity",
+        unseen: Literal["transductive", "error"] = "transductive",
+        domain: Literal["subject", "session", "dataset"] = "subject",
+        channels: Literal["auto", "canonical"] = "auto",
+        eigenvalue_floor: float = EIGENVALUE_FLOOR,
+    ) -> None:
+        self.metric = metric
+        self.target = target
+        self.unseen = unseen
+        self.domain = domain
+        self.channels = channels
+        self.eigenvalue_floor = eigenvalue_floor
+
+    @takes_metadata("domains", "sample_domain")
+    def fit(self, X: Windows, y: object = None, **metadata: ArrayLike | None) -> Self:
+        """Learn the mean covariance of each domain.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs or array-like (n_windows, n_channels, n_times)
+            Windows in any unit.
+        y : None
+            Ignored.
+        domains, sample_domain : array-like of shape (n_windows,), default=None
+            Domain of each window, under one of two names. None: see ``domain``; arrays
+            are one domain.
+
+        Returns
+        -------
+        WindowAlignment
+            The transformer itself.
+
+        Raises
+        ------
+        ValueError
+            Windows that hold NaN or inf or are constant in every channel, domains that
+            are not known, a target that is no domain of X.
+        """
+        self._fit(X, metadata)
+        return self
+
+    @takes_metadata("domains", "sample_domain")
+    def fit_transform(
+        self, X: Windows, y: object = None, **metadata: ArrayLike | None
+    ) -> EEGWindows | np.ndarray:
+        """Equal ``fit(X, domains=d).transform(X, domains=d)``.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs or array-like (n_windows, n_channels, n_times)
+            As for `fit`.
+        y : None
+            Ignored.
+        domains, sample_domain : array-like of shape (n_windows,), default=None
+            As for `fit`.
+
+        Returns
+        -------
+        EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+            Aligned windows.
+        """
+        return self._align(*self._fit(X, metadata))
+
+    @takes_metadata("domains", "sample_domain")
+    def transform(
+        self, X: Windows, **metadata: ArrayLike | None
+    ) -> EEGWindows | np.ndarray:
+        """Align windows, each domain by its mean covariance.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs or array-like (n_windows, n_channels, n_times)
+            Windows; an array after a fit on an array, with as many channels.
+        domains, sample_domain : array-like of shape (n_windows,), default=None
+            As for `fit`. Where an array's domains were given in ``fit`` and are not
+            given now, X is taken for one unseen domain.
+
+        Returns
+        -------
+        EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+            Aligned windows.
+
+        Raises
+        ------
+        ValueError
+            As for `fit`; other channels than in ``fit``; unseen domains, where they are
+            an error; a montage not seen in ``fit``, unless the target is the identity.
+        """
+        check_is_fitted(self)
+        X, names, given = self._check(X, metadata)
+        if isinstance(X, EEGWindows) != (self._channels is not None):
+            was, now = ("EEGWindows", "an array")[:: 1 if self._channels else -1]
+            raise ValueError(f"fit was given {was}, transform is given {now}.")
+        if isinstance(X, EEGWindows) and given != self._given:
+            raise ValueError(
+                f"fit was given {'domains' if self._given else 'no domains'}, and "
+                f"transform {'none' if self._given else 'some'}: windows would be "
+                "aligned by something else than in fit."
+            )
+        check_finite(X, self._channels, constant=False)
+        return self._align(X, _by_montage(X, names, self._channels))
+
+    def __sklearn_tags__(self):
+        """Say that X is 3-D (or `EEGWindows`)."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _check(self, X, metadata):
+        """Return X, its domains, and whether these were given by keyword."""
+        X = as_windows_or_array(X)
+        names = given_domains(len(X), **metadata)
+        given = names is not None
+        if not given and isinstance(X, EEGWindows):
+            names = X.groups(self.domain)
+        return X, names, given
+
+    def _fit(self, X, metadata):
+        """Fit; return X as windows or array, and its parts by montage."""
+        check_option(self.channels, ("auto", "canonical"), "channels")
+        check_option(self.domain, ("subject", "session", "dataset"), "domain")
+        X, names, given = self._check(X, metadata)
+        channels = _common_channels(X, self.channels)
+        check_finite(X, channels, constant=False)
+        parts = _by_montage(X, names, channels)
+        if len(parts) > 1 and self.target not in ("identity", "mean"):
+            raise ValueError(
+                f"X has {len(parts)} montages, which cannot share the target "
+                f"{self.target!r}, a domain of one of them; use 'identity' or 'mean'."
+            )
+        alignments = {}
+        for montage, (_, of_montage, matrices) in parts.items():
+            alignment = CovarianceAlignment(
+                self.metric,
+                self.target,
+                self.unseen,
+                eigenvalue_floor=self.eigenvalue_floor,
+            )
+            alignments[montage] = alignment.fit(matrices, domains=of_montage)
+        self._channels = channels
+        self.ch_names_ = channels.names if channels else None
+        self.alignments_ = alignments
+        self._given = given
+        return X, parts
+
+    def _align(self, X, parts):
+        congruences, which = [], np.empty(len(X), int)  # and that of each window
+        for montage, (rows, of_montage, matrices) in parts.items():
+            matrices = check_spd(matrices, self.eigenvalue_floor)
+            for some, A in self._congruences(montage, matrices, of_montage):
+                which[rows[some]] = len(congruences)
+                congruences.append(A)
+        if not isinstance(X, EEGWindows):
+            return _mix_array(X, congruences, which)
+        mixes = []
+        for source, rows, _, _ in X.blocks():
+            onto = self._channels.matrix(source)
+            order = _alphabetical(source, self._channels)
+            codes, used = pd.factorize(which[rows])
+            for k, some in zip(used, rows_of_groups(codes), strict=True):
+                A = np.zeros((source.n_channels, source.n_channels))
+                A[np.ix_(order, order)] = congruences[k]
+                mixes.append((rows[some], A if onto is None else onto @ A))
+        return X._mixed(mixes, self._channels.names, keep_sites=not self._channels.maps)
+
+    def _congruences(self, montage, matrices, domains):
+        """Return (rows, matrix to apply) of each domain in windows of one montage."""
+        alignment = self.alignments_.get(montage)
+        if alignment is not None:
+            target, means = (
+                alignment.target_,
+                alignment._means_of_rows(matrices, domains),
+            )
+        else:
+            self._refuse_new_montage(montage)
+            # All domains of a montage that fit has not seen are unseen.
+            present = rows_by_domain(domains)
+            target = np.eye(len(montage))
+            means = domain_means(matrices, present, self.metric, known={})
+        return [(rows, recentring(M, target)) for _, rows, M in means]
+
+    def _refuse_new_montage(self, montage):
+        unseen = f"No window with the channels {list_some(montage)} was seen in fit"
+        if self.target != "identity":
+            raise ValueError(
+                f"{unseen}, so there is no target for it; set target='identity'."
+            )
+        if self.unseen == "error":
+            raise ValueError(f"{unseen}, and unseen='error'.")
+
+
+def as_windows_or_array(X):
+    """Return X as EEGWindows or a numeric 3-D array."""
+    X = check_window_array(X) if is_array(X) else as_windows(X)
+    if not len(X):
+        raise ValueError("X has no windows; at least one is expected.")
+    return X
+
+
+def _common_channels(X, channels):
+    if isinstance(X, EEGWindows):
+        return CommonChannels(X, channels)
+    if channels == "canonical":
+        raise ValueError(
+            "channels='canonical' needs channel names: pass EEGWindows "
+            "(EEGWindows.from_arrays) instead of an array."
+        )
+    return None
+
+
+def source_covariances(source, starts, n_times, matrix, estimator="scm"):
+    """Covariances of a recording's windows, its channels mapped by a matrix."""
+    out = None
+    for length in np.unique(n_times):
+        places = np.flatnonzero(n_times == length)
+        step = max(1, _BLOCK_SAMPLES // (source.n_channels * int(length)))
+        for first in range(0, len(places), step):
+            some = places[first : first + step]
+            windows = source.windows(starts[some], length)
+            part = _array_covariances(windows, matrix, estimator)
+            if out is None:
+                out = np.empty((len(starts), *part.shape[1:]))
+            out[some] = part
+    return out
+
+
+@on_one_thread
+def _array_covariances(X, matrix, estimator):
+    """Covariances (n_windows, n_channels, n_channels) of a 3-D array, in blocks."""
+    n_channels = X.shape[1] if matrix is None else len(matrix)
+    out = np.empty((len(X), n_channels, n_channels))
+    step = max(1, _BLOCK_SAMPLES // (n_channels * X.shape[2]))
+    for first in range(0, len(X), step):
+        x = X[first : first + step].astype(float)
+        out[first : first + step] = window_covariances(
+            x if matrix is None else mix_channels(matrix, x), estimator
+        )
+    return out
+
+
+def _checked(matrices):
+    bad = np.flatnonzero(~np.isfinite(matrices).all(axis=(1, 2)))
+    if len(bad):
+        raise ValueError(
+            f"The estimator gives no finite covariance for windows {list_some(bad)}; a "
+            "constant channel can be the reason."
+        )
+    return matrices
+
+
+def _alphabetical(source, channels):
+    """Order by name of those of a recording's channels that are used."""
+    picks = channels.picks(source)
+    names = site_names(source.ch_names)
+    return picks[np.argsort([names[k] for k in picks])]
+
+
+def _by_montage(X, names, channels):
+    """Rows, domains and covariances of each montage, channels in alphabetical order.
+
+    Channels that ``channels`` does not use are left out.
+    """
+    if not isinstance(X, EEGWindows):
+        matrices = _array_covariances(X, None, "scm")
+        return {None: (np.arange(len(X)), names, matrices)}
+    parts = {}
+    for source, rows, starts, n_times in X.blocks():
+        order = _alphabetical(source, channels)
+        montage = tuple(site_names(source.ch_names)[i] for i in order)
+        if len(order) < source.n_channels:
+            choice = np.eye(source.n_channels)[order]
+            matrices = source_covariances(source, starts, n_times, choice)
+        else:
+            matrices = source_covariances(source, starts, n_times, None)
+            matrices = matrices[:, order][:, :, order]
+        all_rows, all_matrices = parts.setdefault(montage, ([], []))
+        all_rows.append(rows)
+        all_matrices.append(matrices)
+    joined = {}
+    for montage, (rows, matrices) in parts.items():
+        rows = np.concatenate(rows)
+        joined[montage] = rows, names[rows], np.concatenate(matrices)
+    return joined
+
+
+@on_one_thread
+def _mix_array(X, matrices, which):
+    """Apply to each window one of the matrices; keeps single precision."""
+    out = np.empty(X.shape, np.float32 if X.dtype == np.float32 else float)
+    step = max(1, _BLOCK_SAMPLES // X[0].size)
+    for A, rows in zip(matrices, rows_of_groups(which), strict=True):
+        for first in range(0, len(rows), step):
+            some = rows[first : first + step]
+            out[some] = A @ X[some].astype(float)
+    return out
