@@ -484,7 +484,7 @@ def test_unknown_keywords_raise(blobs):
         model.fit(X, y, subject=y)
     model.fit(X, y)
     for method in (model.predict, model.predict_proba):
-        with pytest.raises(TypeError, match="unknown keyword trial;"):
+        with pytest.raises(TypeError, match="keyword argument 'trial';"):
             method(X, trial=y)
 
 
