@@ -76,6 +76,66 @@ def isa_loss(
     return F.cross_entropy(logits, partner, reduction=reduction)
 
 
+def group_isa_loss(
+    z: torch.Tensor,
+    subjects: ArrayLike,
+    moments: ArrayLike,
+    temperature: float = 0.07,
+    reduction: Literal["mean", "sum"] = "mean",
+) -> torch.Tensor:
+    r"""Inter-subject alignment of any number of subjects at once.
+
+    What `isa_loss` is to two subjects [1]_: each window is drawn to what every other
+    subject had at the same moment, and away from all windows of other moments.  With
+    s the cosine similarity, :math:`P_q` the windows of subject q at the moment of
+    window i, and Q all windows of other moments, whoever they are of,
+
+    .. math::
+        \ell_i = \frac{1}{K_i} \sum_{q} \frac{1}{|P_q|} \sum_{p \in P_q} -\log
+                 \frac{\exp(s(z_i, z_p) / \tau)}
+                      {\sum_{j \in P_q \cup Q} \exp(s(z_i, z_j) / \tau)}
+
+    where q runs over the :math:`K_i` other subjects who have a window at that moment.
+    So one positive competes with the negatives, not with the other positives.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n_windows, n_dims)
+        Projections.
+    subjects : array-like of int, shape (n_windows,)
+        Subject of each window; at least two in all.
+    moments : array-like of int, shape (n_windows,)
+        What each window was recorded at: the same number means the same moment of the
+        same stimulus.  A subject may lack some, and have several windows at one.
+    temperature : float, default=0.07
+        As in `isa_loss`.
+    reduction : {"mean", "sum"}, default="mean"
+        Over the windows that have a positive; the others are negatives only.
+
+    Returns
+    -------
+    Tensor of shape ()
+        The loss; a gradient goes through it.  For two subjects with one window at each
+        moment it is `isa_loss`.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, there is one subject only, no two of them share a moment, or
+        an option is unknown.
+
+    See Also
+    --------
+    label_isa_loss : The same with labels instead of moments: supervised.
+
+    References
+    ----------
+    .. [1] Zhang et al. (2025). Multi-dataset Joint Pre-training of Emotional EEG
+       Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
+    """
+    return _align_subjects(z, subjects, moments, "moment", temperature, reduction)
+
+
 def label_isa_loss(
     z: torch.Tensor,
     subjects: ArrayLike,
@@ -83,12 +143,13 @@ def label_isa_loss(
     temperature: float = 0.07,
     reduction: Literal["mean", "sum"] = "mean",
 ) -> torch.Tensor:
-    r"""Alignment of two subjects by label, for data without shared stimuli.
+    r"""Alignment of subjects by label, for data without shared stimuli.
 
-    Supervised, unlike the paper's loss [1]_, which `isa_loss` is.  The positives P of
-    a window are the other subject's windows of the same label, the negatives Q both
-    subjects' windows of other labels; its own subject's windows of the same label take
-    no part.
+    Supervised, unlike the paper's loss [1]_, which `isa_loss` is.  The formula is that
+    of `group_isa_loss`, with labels instead of moments: the positives :math:`P_q` of a
+    window are the windows of another subject q with its label, the negatives Q all
+    subjects' windows of other labels; its own subject's windows of its label take no
+    part.  For two subjects
 
     .. math::
         \ell_i = -\frac{1}{|P|} \sum_{p \in P} \log
@@ -100,7 +161,7 @@ def label_isa_loss(
     z : Tensor of shape (n_windows, n_dims)
         Projections.
     subjects : array-like of int, shape (n_windows,)
-        Subject of each window; two in all.
+        Subject of each window; at least two in all.
     labels : array-like of int, shape (n_windows,)
         Label of each window.
     temperature : float, default=0.07
@@ -116,39 +177,56 @@ def label_isa_loss(
     Raises
     ------
     ValueError
-        If shapes differ, there are not two subjects, they have no label in common,
-        or an option is unknown.
+        If shapes differ, there is one subject only, they have no label in common, or
+        an option is unknown.
 
     References
     ----------
     .. [1] Zhang et al. (2025). Multi-dataset Joint Pre-training of Emotional EEG
        Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
     """
+    return _align_subjects(z, subjects, labels, "label", temperature, reduction)
+
+
+def _align_subjects(z, subjects, kinds, what, temperature, reduction):
+    """Return the loss of `group_isa_loss`; ``what`` names ``kinds`` in messages."""
     if z.ndim != 2:
         raise ValueError(
             f"z must have shape (n_windows, n_dims), got {tuple(z.shape)}."
         )
-    labels = torch.as_tensor(labels, device=z.device)
-    if labels.shape != z.shape[:1]:
+    kinds = torch.as_tensor(kinds, device=z.device)
+    if kinds.shape != z.shape[:1]:
         raise ValueError(
-            f"labels must have shape ({len(z)},), got {tuple(labels.shape)}."
+            f"{what}s must have shape ({len(z)},), got {tuple(kinds.shape)}."
         )
     _check_nt_xent(temperature, reduction)
     subjects, counts = group_rows(subjects, len(z), z.device)
-    if len(counts) != 2:
-        raise ValueError(f"Expected windows of two subjects, got {len(counts)}.")
-    same_label = labels[:, None] == labels
-    positive = same_label & (subjects[:, None] != subjects)
-    n_positives = positive.sum(1)
-    used = n_positives > 0
+    if len(counts) < 2:
+        raise ValueError(
+            f"Expected windows of two subjects or more, got {len(counts)}."
+        )
+    same_kind = kinds[:, None] == kinds
+    positive = same_kind & (subjects[:, None] != subjects)
+    used = positive.any(1)
     if not used.any():
-        raise ValueError("The two subjects have no label in common.")
-    left_out = same_label & ~positive
-    logits = (_similarities(z) / temperature).masked_fill(left_out, -torch.inf)
-    # Rows without a positive may be left out entirely, where log_softmax is NaN; and
-    # -inf times 0 is NaN as well: hence selection, not multiplication.
-    log_prob = logits[used].log_softmax(1).masked_fill(~positive[used], 0.0)
-    losses = -log_prob.sum(1) / n_positives[used]
+        raise ValueError(f"No two subjects have a {what} in common.")
+    logits = (_similarities(z) / temperature)[used]
+    negative, positive = ~same_kind[used], positive[used]
+    total, n_partners = 0.0, 0
+    for subject in range(len(counts)):
+        mine = positive & (subjects == subject)
+        n_mine = mine.sum(1)
+        has = n_mine > 0
+        if not has.any():
+            continue
+        # Selection, not multiplication: -inf times 0 is NaN, and so is log_softmax of
+        # a row in which all is left out.
+        left_out = ~(mine | negative)[has]
+        log_prob = logits[has].masked_fill(left_out, -torch.inf).log_softmax(1)
+        log_prob = log_prob.masked_fill(~mine[has], 0.0).sum(1) / n_mine[has]
+        total = total - torch.zeros_like(logits[:, 0]).index_put((has,), log_prob)
+        n_partners = n_partners + has
+    losses = total / n_partners
     return losses.mean() if reduction == "mean" else losses.sum()
 
 
