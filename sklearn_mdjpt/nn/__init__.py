@@ -13,15 +13,17 @@ from .losses import (
     centroid_dispersion,
     centroid_distances,
     covariance_centroids,
+    group_isa_loss,
     isa_loss,
     label_isa_loss,
 )
 from .norm import NormStatistics
 from .released import released_shapes, released_to_state_dict
-from .samplers import LabelPairSampler, PairBatch, StimulusPairSampler
+from .samplers import GroupBatch, LabelPairSampler, PairBatch, StimulusPairSampler
 
 __all__ = [
     "EncoderOutput",
+    "GroupBatch",
     "HybridEncoder",
     "LabelPairSampler",
     "MLPHead",
@@ -33,6 +35,7 @@ __all__ = [
     "centroid_distances",
     "covariance_centroids",
     "encoder_cost",
+    "group_isa_loss",
     "isa_loss",
     "label_isa_loss",
     "released_shapes",

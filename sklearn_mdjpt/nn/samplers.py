@@ -1,7 +1,8 @@
-"""Which windows a batch of joint pre-training holds: two subjects of each dataset."""
+"""Which windows a batch of joint pre-training holds: some subjects of each dataset."""
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -38,14 +39,41 @@ class PairBatch(NamedTuple):
     labels_b: np.ndarray | None = None
 
 
+class GroupBatch(NamedTuple):
+    """Windows of several subjects of one dataset.
+
+    Attributes
+    ----------
+    dataset : object
+        Name of the dataset, as given.
+    rows : ndarray of int, shape (n_windows,)
+        Positions in X, subject by subject.
+    subjects : ndarray of int, shape (n_windows,)
+        0, 1, ...: whose window each one is.
+    kinds : ndarray of int, shape (n_windows,)
+        The moment of each window, counted within the batch, or for pairs by label the
+        code of its label.
+    """
+
+    dataset: object
+    rows: np.ndarray
+    subjects: np.ndarray
+    kinds: np.ndarray
+
+
 class _PairSampler:
     """Deal out each dataset's pairs of subjects like a deck of cards.
 
-    Subclasses fill the deck: ``_usable_pairs`` says which subjects can be paired,
-    ``_draw_pair`` which of their windows are taken.
+    Subclasses fill the deck: ``usable_pairs`` of their index says which subjects can
+    be paired, ``draw`` and ``draw_group`` which of their windows are taken.
     """
 
-    def __init__(self, datasets, rng, **columns):
+    def __init__(self, datasets, rng, n_subjects=2, **columns):
+        if not isinstance(n_subjects, Integral) or n_subjects < 2:
+            raise ValueError(
+                f"n_subjects must be an integer of at least 2, got {n_subjects!r}."
+            )
+        self.n_subjects = int(n_subjects)
         self.rng = np.random.default_rng(rng)
         n_windows = len(datasets)
         for name, column in columns.items():
@@ -69,12 +97,12 @@ class _PairSampler:
             self.datasets.append(name)
             self._decks[name] = _Deck(windows, pairs, self.rng)
 
-    def draw(self) -> list[PairBatch]:
-        """Draw a batch: the next pair of subjects of each usable dataset.
+    def draw(self) -> list[PairBatch] | list[GroupBatch]:
+        """Draw a batch: the next subjects of each usable dataset.
 
         Returns
         -------
-        list of PairBatch
+        list of PairBatch, or of GroupBatch if ``n_subjects`` is more than 2
             In the order of ``datasets``.
 
         Raises
@@ -86,10 +114,22 @@ class _PairSampler:
             raise ValueError(
                 f"No dataset has two subjects that can be paired: {self.left_out}."
             )
-        return [
-            PairBatch(name, *deck.windows.draw(*deck.deal(self.rng), self.rng))
-            for name, deck in self._decks.items()
-        ]
+        return [self._draw(name, deck) for name, deck in self._decks.items()]
+
+    def _draw(self, name, deck):
+        pair = deck.deal(self.rng)
+        if self.n_subjects == 2:
+            return PairBatch(name, *deck.windows.draw(*pair, self.rng))
+        group = deck.join(pair, self.n_subjects, self.rng)
+        rows, kinds = deck.windows.draw_group(group, self.rng)
+        # Who has none of the moments takes no part.
+        counts = [len(mine) for mine in rows if len(mine)]
+        return GroupBatch(
+            name,
+            np.concatenate(rows),
+            np.repeat(np.arange(len(counts)), counts),
+            np.concatenate(kinds),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the sampler stands, in JSON's types.
@@ -148,6 +188,10 @@ class StimulusPairSampler(_PairSampler):
     used, so that there are negatives.  Of several windows of a subject at the same
     moment (a stimulus seen twice), one is drawn.
 
+    With more than two subjects, others join the drawn pair, at random among those who
+    could be paired with one of the two; who could be with both comes first.  For each
+    stimulus the moment is one that most of the group have, and at least two.
+
     Parameters
     ----------
     datasets, subjects, sessions, stimuli : array-like of shape (n_windows,)
@@ -162,6 +206,8 @@ class StimulusPairSampler(_PairSampler):
         Windows whose "onset" is no time but their number in the trial.  They are
         partners of each other only: seconds and counts are never compared.  None: all
         are seconds.
+    n_subjects : int, default=2
+        Subjects of each dataset in a batch; a dataset that has fewer gives all.
     aligned : bool, default=True
         Whether partners are of the same moment.  False pairs any windows of the same
         stimulus (the paper's ablation): onsets do not count, and two subjects have to
@@ -180,7 +226,7 @@ class StimulusPairSampler(_PairSampler):
     Raises
     ------
     ValueError
-        If the arguments differ in length.
+        If the arguments differ in length, or ``n_subjects`` is less than 2.
 
     Examples
     --------
@@ -203,6 +249,7 @@ class StimulusPairSampler(_PairSampler):
         onsets: ArrayLike,
         *,
         counted: ArrayLike | None = None,
+        n_subjects: int = 2,
         aligned: bool = True,
         rng: int | np.random.Generator,
     ) -> None:
@@ -214,6 +261,7 @@ class StimulusPairSampler(_PairSampler):
         super().__init__(
             datasets,
             rng,
+            n_subjects,
             subjects=_column(subjects),
             sessions=_column(sessions),
             stimuli=_column(stimuli),
@@ -239,6 +287,10 @@ class LabelPairSampler(_PairSampler):
     n_windows : int, default=16
         Windows of each subject, as evenly spread over the shared labels as its windows
         allow; a subject with fewer windows of these labels gives all of them.
+    n_subjects : int, default=2
+        Subjects of each dataset in a batch; a dataset that has fewer gives all.  More
+        than two are drawn as by `StimulusPairSampler`, and labels are those that at
+        least two of them have.
     rng : int or numpy.random.Generator
         Seed, or a generator to draw from.
 
@@ -254,7 +306,8 @@ class LabelPairSampler(_PairSampler):
     Raises
     ------
     ValueError
-        If the arguments differ in length, or ``n_windows`` is less than 2.
+        If the arguments differ in length, or ``n_windows`` or ``n_subjects`` is less
+        than 2.
     """
 
     def __init__(
@@ -264,6 +317,7 @@ class LabelPairSampler(_PairSampler):
         labels: ArrayLike,
         *,
         n_windows: int = 16,
+        n_subjects: int = 2,
         rng: int | np.random.Generator,
     ) -> None:
         if n_windows < 2:
@@ -272,7 +326,9 @@ class LabelPairSampler(_PairSampler):
             )
         self.n_windows = n_windows
         codes, self.labels = _encode(labels)
-        super().__init__(datasets, rng, subjects=_column(subjects), labels=codes)
+        super().__init__(
+            datasets, rng, n_subjects, subjects=_column(subjects), labels=codes
+        )
 
     def _index(self, rows, subjects, labels):
         return _LabelIndex(rows, subjects, labels, self.n_windows)
@@ -295,6 +351,18 @@ class _Deck:
         pair = self.pairs[self.order[self.position]]
         self.position += 1
         return pair
+
+    def join(self, pair, n_subjects, rng):
+        """Return the pair with others who can be paired with one of the two."""
+        a, b = pair
+        ties = np.zeros(1 + self.pairs.max(), dtype=np.int64)
+        for one in pair:
+            for first, second in ((0, 1), (1, 0)):
+                np.add.at(ties, self.pairs[self.pairs[:, first] == one, second], 1)
+        ties[[a, b]] = 0
+        others = rng.permutation(np.flatnonzero(ties))
+        others = others[np.argsort(-ties[others], kind="stable")]
+        return [a, b, *others[: n_subjects - 2]]
 
 
 class _StimulusIndex:
@@ -329,30 +397,63 @@ class _StimulusIndex:
 
     def draw(self, a, b, rng):
         """Return partner rows of subjects ``a`` and ``b``."""
-        a, b = self.slices[a], self.slices[b]
-        places_a, places_b = self.place[a], self.place[b]
-        rows_a, rows_b = self.rows[a], self.rows[b]
-        shared = np.intersect1d(places_a, places_b)
+        members, session = self._meet(a, b, rng)
+        shared = np.intersect1d(*(places for places, _ in members))
+        if session is not None:
+            shared = shared[shared // self.n_keys == session]
+        chosen = self._choose(rng.permutation(shared))
+        return tuple(
+            _one_row_each(places, rows, chosen, rng) for places, rows in members
+        )
+
+    def draw_group(self, subjects, rng):
+        """Return rows and moments of each subject; the first two can be paired."""
+        members, session = self._meet(*subjects[:2], rng)
+        by_key = session is None
+        members += [self._places(subject, by_key) for subject in subjects[2:]]
+        places = np.concatenate([np.unique(places) for places, _ in members])
+        if not by_key:
+            places = places[places // self.n_keys == session]
+        shared, counts = np.unique(places, return_counts=True)
+        shared, counts = shared[counts > 1], counts[counts > 1]
+        # The place that most of them have comes first, a random one of several.
+        order = rng.permutation(len(shared))
+        order = order[np.argsort(-counts[order], kind="stable")]
+        chosen = self._choose(shared[order])
+        rows, moments = [], []
+        for places, mine in members:
+            has = np.flatnonzero(np.isin(chosen, places))
+            rows.append(_one_row_each(places, mine, chosen[has], rng))
+            moments.append(has)
+        return rows, moments
+
+    def _meet(self, a, b, rng):
+        """Return places and rows of two subjects, and a session that they share.
+
+        If they have none in which they share enough, keys alone count: they are the
+        places then, and the session is None.
+        """
+        members = [self._places(subject, False) for subject in (a, b)]
+        shared = np.intersect1d(*(places for places, _ in members))
         sessions, counts = np.unique(shared // self.n_keys, return_counts=True)
         sessions = sessions[counts > 1]
         if len(sessions):
-            shared = shared[shared // self.n_keys == rng.choice(sessions)]
-        else:
-            # The two have no session in which they share enough: keys alone count.
-            order_a = np.argsort(self.key[a], kind="stable")
-            order_b = np.argsort(self.key[b], kind="stable")
-            places_a, rows_a = self.key[a][order_a], rows_a[order_a]
-            places_b, rows_b = self.key[b][order_b], rows_b[order_b]
-            shared = np.intersect1d(places_a, places_b)
-        shared = rng.permutation(shared)
+            return members, rng.choice(sessions)
+        return [self._places(subject, True) for subject in (a, b)], None
+
+    def _places(self, subject, by_key):
+        """Return the places of a subject's windows, ascending, and their rows."""
+        mine = self.slices[subject]
+        if not by_key:
+            return self.place[mine], self.rows[mine]
+        order = np.argsort(self.key[mine], kind="stable")
+        return self.key[mine][order], self.rows[mine][order]
+
+    def _choose(self, shared):
+        """Return the first place of each stimulus; of a single one, several."""
         stimuli = self.key_stimulus[shared % self.n_keys]
-        # In shuffled order, the first place of each stimulus is a random one.
         _, first = np.unique(stimuli, return_index=True)
-        chosen = shared[first] if len(first) > 1 else shared[:_MAX_ONSETS]
-        return (
-            _one_row_each(places_a, rows_a, chosen, rng),
-            _one_row_each(places_b, rows_b, chosen, rng),
-        )
+        return shared[first] if len(first) > 1 else shared[:_MAX_ONSETS]
 
 
 class _LabelIndex:
@@ -386,6 +487,21 @@ class _LabelIndex:
         rows_a, labels_a = self._spread(a, shared, rng)
         rows_b, labels_b = self._spread(b, shared, rng)
         return rows_a, rows_b, labels_a, labels_b
+
+    def draw_group(self, subjects, rng):
+        """Return rows and labels of each subject; the first two can be paired."""
+        members = [self.by_label[subject] for subject in subjects]
+        labels = np.concatenate([list(by_label) for by_label in members])
+        labels, counts = np.unique(labels, return_counts=True)
+        shared = rng.permutation(labels[counts > 1])[: self.n_windows]
+        drawn = []
+        for by_label in members:
+            mine = shared[np.isin(shared, list(by_label))]
+            none = np.zeros(0, np.int64)
+            drawn.append(
+                self._spread(by_label, mine, rng) if len(mine) else (none, none)
+            )
+        return [rows for rows, _ in drawn], [labels for _, labels in drawn]
 
     def _spread(self, by_label, labels, rng):
         counts = _even_counts([len(by_label[i]) for i in labels], self.n_windows)
