@@ -8,6 +8,7 @@ from sklearn_mdjpt.nn import (
     cda_loss,
     centroid_dispersion,
     covariance_centroids,
+    group_isa_loss,
     isa_loss,
     label_isa_loss,
 )
@@ -110,6 +111,70 @@ def test_label_isa_loss_oracle():
     total = label_isa_loss(z, subjects, labels, reduction="sum")
     np.testing.assert_allclose(mean, expected.mean(), rtol=1e-12)
     np.testing.assert_allclose(total, expected.sum(), rtol=1e-12)
+
+
+def group_oracle(z, subjects, moments, temperature):
+    """Loss of each window that has a positive, by the formula."""
+    n = len(z)
+    e = [[np.exp(cosine(a, b) / temperature) for b in z] for a in z]
+    losses = []
+    for i in range(n):
+        negatives = sum(e[i][j] for j in range(n) if moments[j] != moments[i])
+        terms = []
+        for q in set(subjects) - {subjects[i]}:
+            mine = [
+                e[i][j]
+                for j in range(n)
+                if subjects[j] == q and moments[j] == moments[i]
+            ]
+            if mine:
+                total = sum(mine) + negatives
+                terms.append(np.mean([-np.log(x / total) for x in mine]))
+        if terms:
+            losses.append(np.mean(terms))
+    return np.array(losses)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "moments"),
+    [
+        ([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], [0, 1, 2] * 4),
+        # Some lack moments, one has two windows at one, one shares nothing.
+        ([0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4], [0, 1, 2, 0, 1, 1, 2, 2, 0, 2, 5, 9]),
+    ],
+)
+def test_group_isa_loss_oracle(subjects, moments):
+    z = randn(12, 5)
+    expected = group_oracle(z.numpy(), subjects, moments, 0.3)
+    mean = group_isa_loss(z, subjects, moments, 0.3)
+    total = group_isa_loss(z, subjects, moments, 0.3, reduction="sum")
+    np.testing.assert_allclose(mean, expected.mean(), rtol=1e-12)
+    np.testing.assert_allclose(total, expected.sum(), rtol=1e-12)
+
+
+def test_group_isa_loss_of_two_subjects_is_isa_loss_gradient_included():
+    z = randn(14, 5).requires_grad_()
+    pair = isa_loss(*z.chunk(2), temperature=0.2)
+    group = group_isa_loss(z, [0] * 7 + [1] * 7, [*range(7)] * 2, 0.2)
+    np.testing.assert_allclose(group.item(), pair.item(), rtol=1e-13)
+    expected, found = (torch.autograd.grad(loss, z)[0] for loss in (pair, group))
+    np.testing.assert_allclose(found, expected, atol=1e-14)
+
+
+def test_group_isa_loss_knows_no_order_and_no_names():
+    z, subjects, moments = randn(12, 4), np.repeat([0, 1, 2], 4), np.tile(range(4), 3)
+    expected = group_isa_loss(z, subjects, moments)
+    order = np.random.default_rng(0).permutation(12)
+    found = group_isa_loss(z[order], 7 - subjects[order], 10 * moments[order] - 3)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_group_isa_loss_is_low_where_moments_are_told_apart():
+    directions = torch.eye(4, dtype=torch.float64)
+    subjects, moments = np.repeat(range(5), 4), np.tile(range(4), 5)
+    aligned = group_isa_loss(directions.repeat(5, 1), subjects, moments)
+    people = group_isa_loss(directions[subjects % 4], subjects, moments)
+    assert aligned < 1e-5 < 1 < people
 
 
 def test_label_isa_loss_with_labels_all_different_is_isa_loss():
@@ -231,8 +296,16 @@ def test_dispersion_is_accurate_for_centroids_that_nearly_agree():
         (lambda: label_isa_loss(randn(3), [0, 1, 1], [0, 0, 0]), "z must have"),
         (lambda: label_isa_loss(randn(2, 3), [0, 1], [0]), r"labels .*\(2,\)"),
         (lambda: label_isa_loss(randn(2, 3), [0], [0, 0]), r"subjects .*\(2,\)"),
-        (lambda: label_isa_loss(randn(2, 3), [0, 0], [0, 1]), "two subjects, got 1"),
-        (lambda: label_isa_loss(randn(2, 3), [0, 1], [0, 1]), "no label in common"),
+        (
+            lambda: label_isa_loss(randn(2, 3), [0, 0], [0, 1]),
+            "two subjects or more, got 1",
+        ),
+        (lambda: group_isa_loss(randn(2, 3), [0, 1], [0]), r"moments .*\(2,\)"),
+        (lambda: group_isa_loss(randn(2, 3), [0, 1], [0, 1]), "two .* a moment"),
+        (
+            lambda: label_isa_loss(randn(2, 3), [0, 1], [0, 1]),
+            "No two subjects .* label",
+        ),
         (lambda: cda_loss(randn(3, 2, 5), [0, 1, 1]), r"got \(3, 2, 5\)"),
         (lambda: cda_loss(randn(3, 2, 5, 0), [0, 1, 1]), r"got \(3, 2, 5, 0\)"),
         (lambda: cda_loss(randn(3, 2, 4, 5), [0, 1]), r"subjects .*got \(2,\)"),

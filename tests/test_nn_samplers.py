@@ -7,7 +7,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sklearn_mdjpt.nn import LabelPairSampler, PairBatch, StimulusPairSampler
+from sklearn_mdjpt.nn import (
+    GroupBatch,
+    LabelPairSampler,
+    PairBatch,
+    StimulusPairSampler,
+)
 from sklearn_mdjpt.nn.samplers import _even_counts
 
 
@@ -423,3 +428,107 @@ def test_a_hundred_thousand_windows():
     a, b = grid[:, batch.rows_a], grid[:, batch.rows_b]
     assert len(set(a[0])) == len(set(b[0])) == 1 and a[0, 0] != b[0, 0]
     np.testing.assert_array_equal(a[1:], b[1:])
+
+
+# More than two subjects -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_subjects", [3, 6, 20])
+def test_groups_share_moments(n_subjects):
+    table = make_table(n_windows=900)
+    sampler = StimulusPairSampler(**table, n_subjects=n_subjects, rng=0)
+    seen = set()
+    for _ in range(30):
+        for batch in sampler.draw():
+            assert isinstance(batch, GroupBatch)
+            rows, subjects, kinds = batch.rows, batch.subjects, batch.kinds
+            assert (table["datasets"][rows] == batch.dataset).all()
+            # Numbers are subjects, one to one; nobody has a moment twice.
+            names = table["subjects"][rows]
+            pairs = set(zip(subjects.tolist(), names, strict=True))
+            n_drawn = len(set(subjects.tolist()))
+            assert len(pairs) == n_drawn == len(set(names)) <= min(n_subjects, 6)
+            assert set(subjects.tolist()) == set(range(n_drawn))
+            assert len(set(zip(subjects, kinds, strict=True))) == len(rows)
+            found = [moment(table, row) for row in rows]
+            assert len(set(zip(kinds.tolist(), found, strict=True))) == len(set(found))
+            counts = Counter(kinds.tolist())
+            assert min(counts.values()) >= 2 and len(counts) >= 2
+            assert len({stimulus for stimulus, _ in found}) == len(counts)
+            sessions = {str(s) for s in table["sessions"][rows]}
+            assert len(sessions) == 1
+            seen |= {n_drawn}
+    assert max(seen) == min(n_subjects, 6)
+
+
+def test_two_subjects_are_drawn_as_ever():
+    table = make_table()
+    pairs, same = (
+        StimulusPairSampler(**table, rng=3, **options)
+        for options in ({}, {"n_subjects": 2})
+    )
+    for _ in range(20):
+        assert flat(pairs.draw()) == flat(same.draw())
+
+
+def test_people_who_share_nothing_are_not_joined():
+    """Two halves of a dataset saw other clips: a group is of one half."""
+    subjects = np.repeat([f"s{i}" for i in range(8)], 3)
+    stimuli = np.concatenate([["a", "b", "c"] * 4, ["d", "e", "f"] * 4])
+    sampler = StimulusPairSampler(
+        ["D"] * 24, subjects, [1] * 24, stimuli, [0.0] * 24, n_subjects=8, rng=0
+    )
+    halves = set()
+    for _ in range(30):
+        [batch] = sampler.draw()
+        half = {int(name[1]) // 4 for name in subjects[batch.rows]}
+        assert len(half) == 1 and len(batch.rows) == 12
+        halves |= half
+    assert halves == {0, 1}
+
+
+def test_people_who_share_some_clips_bring_these():
+    """The chain 0-1-2 of overlapping clips: all that two have is drawn."""
+    subjects = ["s0"] * 3 + ["s1"] * 4 + ["s2"] * 3
+    stimuli = ["a", "b", "x"] + ["a", "b", "c", "d"] + ["c", "d", "y"]
+    sampler = StimulusPairSampler(
+        ["D"] * 10, subjects, [1] * 10, stimuli, [0.0] * 10, n_subjects=3, rng=0
+    )
+    [batch] = sampler.draw()
+    assert sorted(batch.rows.tolist()) == [0, 1, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("n_subjects", [3, 5])
+def test_groups_by_label(n_subjects):
+    table = make_table()
+    labels = table["stimuli"]
+    sampler = LabelPairSampler(
+        table["datasets"], table["subjects"], labels, n_windows=8,
+        n_subjects=n_subjects, rng=0,
+    )  # fmt: skip
+    for _ in range(20):
+        for batch in sampler.draw():
+            assert len(set(batch.subjects.tolist())) == n_subjects
+            found = [sampler.labels[k] for k in batch.kinds]
+            assert found == labels[batch.rows].tolist()
+            assert max(Counter(batch.subjects.tolist()).values()) <= 8
+
+
+def test_a_sampler_of_groups_goes_on_where_it_stood():
+    table = make_table()
+    first, second = (
+        StimulusPairSampler(**table, n_subjects=4, rng=seed) for seed in (0, 1)
+    )
+    for _ in range(7):
+        first.draw()
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    for _ in range(10):
+        for a, b in zip(first.draw(), second.draw(), strict=True):
+            np.testing.assert_array_equal(a.rows, b.rows)
+            np.testing.assert_array_equal(a.kinds, b.kinds)
+
+
+@pytest.mark.parametrize("n_subjects", [1, 2.5, "2", None])
+def test_numbers_of_subjects_that_make_no_group(n_subjects):
+    with pytest.raises(ValueError, match="n_subjects must be an integer of at least 2"):
+        StimulusPairSampler(**make_table(), n_subjects=n_subjects, rng=0)
