@@ -129,6 +129,12 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
         What makes two windows of two subjects positives: the same moment of the same
         stimulus; any two moments of the same stimulus (the paper's ablation, to show
         what the moment is worth); or the same label, which is supervised pre-training.
+    subjects_per_batch : int, default=2
+        Subjects of each dataset in a training batch; a dataset that has fewer gives
+        all.  2 is the paper's.  With more each window is drawn to all others of its
+        moment and away from everybody's windows of other moments
+        (`sklearn_mdjpt.nn.group_isa_loss`): a batch takes longer in proportion, and
+        fewer are needed.
     max_epochs, batches_per_epoch : int, default=20, 1024
         Length of the training.  ``max_epochs=0`` leaves the initial weights, and
         needs no pairs.
@@ -136,7 +142,8 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
         Of Adam.
     batch_size : int, default=64
         Windows encoded at once in ``transform``; changes memory, and numbers no more
-        than rounding does.  A training batch holds two subjects of each dataset.
+        than rounding does.  For a training batch see
+        ``subjects_per_batch``.
     chunk_size : int, default=16
         Most windows of a training batch whose activations are held at once; the others
         are computed again for the gradient.  Training a batch of 78 windows then grows
@@ -303,6 +310,7 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
         cda_weight: float = 0.02,
         cda_scale: Literal["trace", "none"] = "trace",
         pairing: Literal["stimulus", "stimulus-any-onset", "label"] = "stimulus",
+        subjects_per_batch: int = 2,
         max_epochs: int = 20,
         batches_per_epoch: int = 1024,
         lr: float = 5e-4,
@@ -343,6 +351,7 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
         self.cda_weight = cda_weight
         self.cda_scale = cda_scale
         self.pairing = pairing
+        self.subjects_per_batch = subjects_per_batch
         self.max_epochs = max_epochs
         self.batches_per_epoch = batches_per_epoch
         self.lr = lr

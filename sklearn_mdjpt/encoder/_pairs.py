@@ -67,7 +67,9 @@ def uses_labels(columns, pairing):
     return pairing == "label" or columns["stimulus"].isna().all()
 
 
-def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
+def make_sampler(
+    columns, lengths, y, *, pairing, known_labels, sfreq, rng, n_subjects=2
+):
     """Decide how windows are paired, and say so where it is not what was asked for.
 
     Parameters
@@ -86,6 +88,8 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
         Rate of ``lengths``, for messages.
     rng : numpy.random.Generator
         For the sampler.
+    n_subjects : int, default=2
+        Subjects of each dataset in a batch.
 
     Returns
     -------
@@ -117,7 +121,7 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
             moments, counted = find_moments(columns, datasets)
         sampler = StimulusPairSampler(
             datasets, subjects, columns["session"], stimuli, moments,
-            counted=counted, aligned=aligned, rng=rng,
+            counted=counted, aligned=aligned, n_subjects=n_subjects, rng=rng,
         )  # fmt: skip
         why = "no two subjects share two stimuli"
         advice = "Check stimuli and onsets, or set pairing='label' (supervised)."
@@ -167,7 +171,11 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
         subjects[order] = [f"half {half}" for half in halves]
     if notes:
         warnings.warn(" ".join(notes), stacklevel=4)
-    sampler = LabelPairSampler(datasets, subjects, labels, rng=rng)
+    if not known_subjects:
+        n_subjects = 2  # the two halves
+    sampler = LabelPairSampler(
+        datasets, subjects, labels, n_subjects=n_subjects, rng=rng
+    )
     _report_left_out(
         sampler,
         columns,
@@ -263,7 +271,9 @@ class PairBatches(torch.utils.data.IterableDataset):
         self._process, self._n_processes = 0, 1
 
     @classmethod
-    def of_windows(cls, reader, windows, columns, y, *, pairing, rng, n_batches):
+    def of_windows(
+        cls, reader, windows, columns, y, *, pairing, rng, n_batches, n_subjects=2
+    ):
         """Make batches of what `make_sampler` finds to be paired in windows."""
         sampler, datasets, one_subject = make_sampler(
             columns,
@@ -273,6 +283,7 @@ class PairBatches(torch.utils.data.IterableDataset):
             known_labels=windows.y,
             sfreq=reader.sfreq,
             rng=rng,
+            n_subjects=n_subjects,
         )
         return cls(reader, sampler, columns, datasets, n_batches, one_subject)
 
@@ -284,9 +295,9 @@ class PairBatches(torch.utils.data.IterableDataset):
         process, n_processes : int
             Which of how many.
         by_subject : bool
-            Whether the two subjects of a pair may go to two processes.  Statistics are
-            those of a subject's windows; where they are those of both subjects, a pair
-            stays together.
+            Whether the subjects of a dataset may go to several processes.  Statistics
+            are those of a subject's windows; where they are those of all subjects, a
+            dataset stays together.
 
         Raises
         ------
@@ -294,7 +305,9 @@ class PairBatches(torch.utils.data.IterableDataset):
             If there are more processes than pieces.
         """
         self._by_subject = by_subject and not self.one_subject
-        n_pieces = len(self.sampler.datasets) * (1 + self._by_subject)
+        n_pieces = len(self.sampler.datasets)
+        if self._by_subject:
+            n_pieces *= self.sampler.n_subjects
         if n_processes > n_pieces:
             what = "subjects of a batch" if self._by_subject else "datasets"
             raise ValueError(
@@ -334,13 +347,14 @@ class PairBatches(torch.utils.data.IterableDataset):
         """Rows, of those of each pair, that this process encodes."""
         pieces, costs = [], []
         for k, pair in enumerate(pairs):
-            n_a, n_b = len(pair.rows_a), len(pair.rows_b)
+            rows = np.arange(len(pair.rows))
+            # Windows lie subject by subject.
             cuts = (
-                [(0, n_a), (n_a, n_a + n_b)] if self._by_subject else [(0, n_a + n_b)]
+                np.flatnonzero(np.diff(pair.subjects)) + 1 if self._by_subject else []
             )
-            for start, stop in cuts:
-                pieces.append((k, np.arange(start, stop)))
-                costs.append((stop - start) * self.reader.n_times[pair.rows_a[0]])
+            for piece in np.split(rows, cuts):
+                pieces.append((k, piece))
+                costs.append(len(piece) * self.reader.n_times[pair.rows[0]])
         owners = deal_out(costs, self._n_processes)
         mine = [[np.zeros(0, np.int64)] for _ in pairs]
         for (k, rows), owner in zip(pieces, owners, strict=True):
@@ -349,12 +363,8 @@ class PairBatches(torch.utils.data.IterableDataset):
         return [np.concatenate(rows) for rows in mine]
 
     def _part(self, pair, mine):
-        rows = np.concatenate([pair.rows_a, pair.rows_b])
-        sides = torch.zeros(len(rows), dtype=torch.long)
-        sides[len(pair.rows_a) :] = 1
-        labels = None
-        if pair.labels_a is not None:
-            labels = torch.as_tensor(np.concatenate([pair.labels_a, pair.labels_b]))
+        rows, kinds = pair.rows, pair.kinds
+        sides = torch.as_tensor(pair.subjects, dtype=torch.long)
         read = rows if mine is None else rows[mine]
         if len(read):
             windows = self.reader.read(read)
@@ -365,7 +375,7 @@ class PairBatches(torch.utils.data.IterableDataset):
             windows=torch.from_numpy(windows),
             sides=sides,
             subjects=torch.zeros_like(sides) if self.one_subject else sides,
-            labels=labels,
+            kinds=None if kinds is None else torch.as_tensor(kinds),
             rows=None if mine is None else torch.from_numpy(mine),
         )
 
@@ -379,7 +389,7 @@ class Batch:
         What is encoded.
     batches : PairBatches
         Where it comes from.
-    pairs : list of PairBatch
+    pairs : list of PairBatch or GroupBatch
         What was drawn.
     """
 
@@ -399,10 +409,8 @@ class Batch:
         """Say in words whose windows these are, and which of them look broken."""
         columns, texts = self._batches.columns, []
         for pair, part in zip(self._pairs, self.parts, strict=True):
-            names = []
-            for rows in (pair.rows_a, pair.rows_b):
-                names += dict.fromkeys(map(str, columns["subject"].iloc[rows]))
-            rows = np.concatenate([pair.rows_a, pair.rows_b])
+            rows = pair.rows
+            names = map(str, columns["subject"].iloc[rows])
             stimuli = dict.fromkeys(map(str, columns["stimulus"].iloc[rows].dropna()))
             text = f"dataset {pair.dataset}, subjects {list_some(dict.fromkeys(names))}"
             if stimuli:

@@ -108,6 +108,7 @@ PARAMETERS = {
         ("cda_weight", _NOT_NEGATIVE, "training"),
         ("cda_scale", _option("trace", "none"), "training"),
         ("pairing", _option(*_PAIRINGS), "training"),
+        ("subjects_per_batch", _number(whole=True, least=2), "training"),
         ("max_epochs", _number(whole=True, least=0), "training"),
         ("batches_per_epoch", _COUNT, "training"),
         ("lr", _POSITIVE, "training"),

@@ -107,6 +107,7 @@ def pretrain(
     batches = PairBatches.of_windows(
         reader, windows, columns, y, pairing=encoder.pairing,
         rng=np.random.default_rng(seed), n_batches=encoder.batches_per_epoch,
+        n_subjects=encoder.subjects_per_batch,
     )  # fmt: skip
     batches.share(peers.rank, peers.size, by_subject=module.subject_norm != "train")
     net = _make_net(encoder, module, device=device, run=run, seed=seed, peers=peers)

@@ -85,10 +85,7 @@ def isa_of_guessing(
 
 
 def _guess(pair):
-    n_a, n_b = len(pair.rows_a), len(pair.rows_b)
-    equal = torch.ones(n_a + n_b, 1, dtype=torch.float64)
-    if pair.labels_a is None:
-        return float(isa_loss(equal[:n_a], equal[n_a:]))
-    sides = torch.arange(n_a + n_b) >= n_a
-    labels = torch.as_tensor(np.concatenate([pair.labels_a, pair.labels_b]))
-    return float(label_isa_loss(equal, sides.long(), labels))
+    equal = torch.ones(len(pair.rows), 1, dtype=torch.float64)
+    if pair.kinds is None:
+        return float(isa_loss(*equal.chunk(2)))
+    return float(label_isa_loss(equal, pair.subjects, pair.kinds))

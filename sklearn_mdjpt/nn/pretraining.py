@@ -9,26 +9,27 @@ from .gather import gather_rows
 from .losses import (
     centroid_dispersion,
     covariance_centroids,
+    group_isa_loss,
     isa_loss,
-    label_isa_loss,
 )
 
 
 class DatasetPart(NamedTuple):
-    """Windows of two subjects of one dataset, one part of a batch.
+    """Windows of some subjects of one dataset, one part of a batch.
 
     Attributes
     ----------
     windows : Tensor of shape (n_windows, n_chans, n_times)
-        The first subject's windows, then the second's.  Without labels row i of the
-        first half and row i of the second are partners.  With ``rows``: only these.
+        Subject by subject.  Without kinds there are two, and row i of the first half
+        and row i of the second are partners.  With ``rows``: only these.
     sides : Tensor of int, shape (n_windows,)
-        0 for the first subject, 1 for the second.
+        0 for the first subject, 1 for the second, and so on.
     subjects : Tensor of int, shape (n_windows,)
         Whose statistics z-score a window.  Equal to ``sides`` except where the two
         sides are halves of one subject.
-    labels : Tensor of int, shape (n_windows,), or None
-        Labels where pairs are made by label.
+    kinds : Tensor of int, shape (n_windows,), or None
+        Moments of more than two subjects, or labels where pairs are made by label:
+        windows of two subjects and of one kind are partners.
     rows : Tensor of int, shape (n_rows,), or None
         Where several processes share the part: the windows that this one encodes, all
         or none of a subject.  None: all windows.
@@ -37,7 +38,7 @@ class DatasetPart(NamedTuple):
     windows: torch.Tensor
     sides: torch.Tensor
     subjects: torch.Tensor
-    labels: torch.Tensor | None = None
+    kinds: torch.Tensor | None = None
     rows: torch.Tensor | None = None
 
     def to(self, device):
@@ -137,7 +138,7 @@ class JointLoss(nn.Module):
         return gather_rows(own, places, len(everyone))
 
     def _isa(self, projection, part):
-        if part.labels is not None:
-            return label_isa_loss(projection, part.sides, part.labels, self.temperature)
+        if part.kinds is not None:
+            return group_isa_loss(projection, part.sides, part.kinds, self.temperature)
         za, zb = projection.chunk(2)
         return isa_loss(za, zb, self.temperature)

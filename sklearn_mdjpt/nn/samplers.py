@@ -38,6 +38,23 @@ class PairBatch(NamedTuple):
     labels_a: np.ndarray | None = None
     labels_b: np.ndarray | None = None
 
+    @property
+    def rows(self) -> np.ndarray:
+        """Positions in X, subject by subject, as of `GroupBatch`."""
+        return np.concatenate([self.rows_a, self.rows_b])
+
+    @property
+    def subjects(self) -> np.ndarray:
+        """0 for the first subject's windows, 1 for the second's."""
+        return np.repeat([0, 1], [len(self.rows_a), len(self.rows_b)])
+
+    @property
+    def kinds(self) -> np.ndarray | None:
+        """Codes of the labels; None where row i of one is partner of row i."""
+        if self.labels_a is None:
+            return None
+        return np.concatenate([self.labels_a, self.labels_b])
+
 
 class GroupBatch(NamedTuple):
     """Windows of several subjects of one dataset.
