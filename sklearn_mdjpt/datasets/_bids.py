@@ -80,13 +80,14 @@ def read_bids(
         Which events are trials, by the column ``trial_type``.  None: all that have a
         duration and are no marks.
     label, stimulus : str, dict, callable or None, default="trial_type", None
-        What labels and stimuli are.  A str is a column of ``events.tsv``, whose text
-        is taken.  A dict has a name, or None, for each ``trial_type``.  A callable gets
-        the event's row (a Series with numbers where a column holds nothing else) and
-        returns the name or None.  None: there is none.  A stimulus is to be equal
-        across subjects exactly when the clip is.  What is missing stays missing: a
-        callable finds ``pd.NA`` in cells that hold nothing, and a rule that needs such
-        a cell gives no name, with a warning; ``pd.isna(event["valence"])`` asks.
+        Rules that name the label and the stimulus of a trial.  A str is a column of
+        ``events.tsv``, whose text is the name.  A dict has a name, or None, for each
+        ``trial_type``.  A callable gets the event's row (a Series with numbers where a
+        column holds nothing else) and returns the name or None.  None: trials have no
+        name.  Two subjects' stimuli must have one name exactly when they saw one clip.
+        A callable finds ``pd.NA`` in cells that hold nothing.  A rule that needs such
+        a cell gives no name, with a warning; ``pd.isna(event["valence"])`` asks for
+        it.
     duration : float, default=None
         Length in seconds of trials whose event has none (n/a or 0).
     dataset : str, default=None
@@ -100,9 +101,9 @@ def read_bids(
     stride_seconds : float, default=2.0
         Step between windows of a trial in seconds.
     on_error : {"raise", "skip"}, default="raise"
-        What a recording that cannot be read, or whose events cannot, does.  "skip"
-        leaves it out with one warning that names all such files; for that, all files
-        are read to their end at once.
+        What happens to a recording that cannot be read, or whose events cannot be
+        read.  "skip" leaves it out, with one warning that names all such files.  To
+        find them, it reads all files to their end at once.
 
     Returns
     -------
@@ -336,15 +337,15 @@ def _find(root, *, subjects=None, sessions=None, tasks=None):
         there = {getattr(entities, entity) for entities in found.values()} - {None}
         absent = [name for name in names if name not in there]
         if absent:
-            others = " and ".join(
+            others = [
                 f"{other}s {list_some(chosen)}"
                 for other, chosen in wanted.items()
                 if other != entity
-            )
+            ]
+            of = f" of {' and '.join(others)}" if others else ""
             raise FileNotFoundError(
                 f"No EEG recording of {entity} {list_some(absent)} in {str(root)!r}: "
-                f"the {entity}s{' of ' * bool(others)}{others} there are "
-                f"{list_some(sorted(there)) or 'none'}."
+                f"the {entity}s{of} there are {list_some(sorted(there)) or 'none'}."
             )
         found = {
             path: entities

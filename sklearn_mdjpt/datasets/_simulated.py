@@ -394,11 +394,11 @@ class _Model(NamedTuple):
         n_most = len(_NAMED_EMOTIONS)
         check_number(self.n_emotions, "n_emotions", whole=True, least=2, most=n_most)
         check_number(self.n_sources, "n_sources", whole=True, least=4, most=10_000)
-        for name, value in self._asdict().items():
-            check_number(value, name, least=0)
         check_number(self.trial_seconds, "trial_seconds", above=0)
         check_number(window_seconds, "window_seconds", above=0)
         check_number(stride_seconds, "stride_seconds", above=0)
+        for name, value in self._asdict().items():
+            check_number(value, name, least=0)
         if self.trial_seconds < window_seconds:
             raise ValueError(
                 f"A trial must hold a window: trial_seconds={self.trial_seconds} is "
@@ -418,7 +418,7 @@ class _Site:
         self.ch_names = _resolve_montage(montage)
         self.sfreq = float(check_number(sfreq, "sfreqs", least=_MIN_SFREQ))
         named = {"average": (), "mastoids": ("M1", "M2")}
-        self.ref_names = named.get(reference, (reference,))
+        self.ref_names = named.get(str(reference), (reference,))
         _check_electrodes("references", self.ref_names)
         present = {name.upper() for name in self.ch_names}
         inside = [name for name in self.ref_names if str(name).upper() in present]
@@ -516,7 +516,7 @@ def _draw_stimuli(make_rng, owner, n_stimuli, model):
     n_emotions = model.n_emotions
     if n_emotions > 3:
         emotions = list(_NAMED_EMOTIONS.items())[:n_emotions]
-    else:
+    else:  # two are the first and the last of the three
         emotions = list(_VALENCE_CLASSES.items())[:: 4 - n_emotions]
     slow = _harmonics(0.0, _LATENT_MAX_FREQ, model.trial_seconds)
     fast = _harmonics(*_EVOKED_BAND, model.trial_seconds)
