@@ -225,6 +225,7 @@ def _read_subject(subject, rest_path, task_path):
             f"{task_path} must have the channels and the rate of {rest_path}: got "
             f"{task_names} at {task_sfreq:g} Hz, expected {names} at {sfreq:g} Hz."
         )
+    length = _TRIAL_SECONDS
     return Recording(
         np.concatenate([rest, task], axis=1).astype(np.float32),
         names,
@@ -234,12 +235,12 @@ def _read_subject(subject, rest_path, task_path):
         session="1",
         trials=[
             {
-                "start": i * _TRIAL_SECONDS,
-                "stop": (i + 1) * _TRIAL_SECONDS,
-                "trial": label,
-                "label": label,
+                "start": k * length,
+                "stop": (k + 1) * length,
+                "trial": name,
+                "label": name,
             }
-            for i, label in enumerate(_CONDITIONS.values())
+            for k, name in enumerate(_CONDITIONS.values())
         ],
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfftfreq
 from sklearn.utils import check_random_state
 
-from .._validation import check_number
+from .._validation import check_ch_names, check_number
 from ..channels._channels import CANONICAL_CHANNELS, template_positions
 from ..windows._recording import Recording
 from ..windows._windows import EEGWindows
@@ -845,14 +845,10 @@ def _resolve_montage(montage):
                 "a list of channel names."
             )
         return MONTAGES[montage]
-    names = tuple(montage)
+    names = check_ch_names(montage)
     if len(names) < 2:
         raise ValueError(f"A montage needs two channels or more, got {list(names)}.")
     _check_electrodes("montages", names)
-    upper = [name.upper() for name in names]
-    doubled = sorted({name for name in upper if upper.count(name) > 1})
-    if doubled:
-        raise ValueError(f"A montage names channels twice: {doubled}.")
     return names
 
 
