@@ -463,7 +463,7 @@ class _Distortion(NamedTuple):
     rotation: np.ndarray  # rotation vector of the cap, radians
     field: tuple  # random smooth function over the sources
     field_scale: float  # its SD, log amplitude
-    rhythm_log_power: np.ndarray  # (n_oscillators,)
+    rhythm_log_power: np.ndarray  # (n_rhythms,)
     exponent: float  # added to the 1/f exponent
     alpha_peak: float = 0.0  # added to the peak frequency, hertz
     reliability: float = 1.0  # of the response to emotion
@@ -472,7 +472,11 @@ class _Distortion(NamedTuple):
 
     @classmethod
     def draw(cls, rng, scale, *, gain, degrees, field, power):
-        """Draw a distortion; `scale` multiplies draws that do not depend on it."""
+        """Draw a distortion; `scale` multiplies draws that do not depend on it.
+
+        At scale 1 the SD of the log gain is `gain`, of the cap's rotation `degrees`, of
+        the sources' log amplitude `field` and of the rhythms' log power `power`.
+        """
         return cls(
             log_gain=gain * scale * rng.standard_normal(),
             rotation=np.deg2rad(degrees) * scale * rng.standard_normal(3),
@@ -507,7 +511,7 @@ class _Stimulus(NamedTuple):
     valence: float
     arousal: float
     intensity: np.ndarray  # complex coefficients, (1, n_harmonics)
-    latent: np.ndarray  # (n_oscillators, n_harmonics)
+    latent: np.ndarray  # (n_rhythms, n_harmonics)
     evoked: np.ndarray  # (n_evoked, n_harmonics)
 
 
@@ -628,7 +632,7 @@ def _drive(rng, stimuli, sfreq, reliability, model):
         stimulus = stimuli[q]
         start = pause + i * period
         deviation = model.trial_variability * rng.standard_normal(_N_RHYTHMS)
-        # The ramps lie in the breaks: a trial is driven over its whole length.
+        # The ramps lie in the breaks: the stimulus drives all of its trial.
         inside = times > start - _RAMP_SECONDS
         inside &= times < start + length + _RAMP_SECONDS
         local = times[inside] - start
@@ -682,10 +686,10 @@ def _project(site, shift, subject, model):
         + subject.field_scale * _evaluate_field(subject.field, sources)
     )
     strength = strength * _background_scale(model.n_sources)
-    levels = [
-        model.alpha_level if osc.level is None else osc.level for osc in _OSCILLATORS
-    ]
-    levels *= np.exp((shift.rhythm_log_power + subject.rhythm_log_power) / 2)
+    levels = np.array(
+        [model.alpha_level if osc.level is None else osc.level for osc in _OSCILLATORS]
+    )
+    levels = levels * np.exp((shift.rhythm_log_power + subject.rhythm_log_power) / 2)
     response = _EVOKED_LEVEL * model.stimulus_strength
     return np.hstack(
         [
