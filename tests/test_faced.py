@@ -162,7 +162,7 @@ def test_several_processes_read_the_same(published):
 
 
 def test_subjects(published):
-    with pytest.raises(FileNotFoundError, match=r"of subjects 5: .*sub000.pkl .* 0, 7"):
+    with pytest.raises(FileNotFoundError, match=r"of subjects 5: .*sub000.pkl.* 0, 7"):
         read_faced(published, subjects=[0, 5])
     for wrong in (123, -1, "a", True):
         with pytest.raises(ValueError, match="subjects must be numbers from 0 to 122"):
@@ -182,7 +182,7 @@ def test_nothing_there(tmp_path, published):
     with pytest.raises(FileNotFoundError, match="No folder 'Processed_data' of FACED"):
         read_faced(tmp_path)
     (tmp_path / "Processed_data").mkdir()
-    with pytest.raises(FileNotFoundError, match="No recording found.*sub000.pkl"):
+    with pytest.raises(FileNotFoundError, match="No recording.*sub000.pkl"):
         read_faced(tmp_path)
     with pytest.raises(FileNotFoundError, match="No folder 'Data' of FACED"):
         read_faced(published, source="raw")
@@ -191,10 +191,10 @@ def test_nothing_there(tmp_path, published):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (np.zeros((27, 32, 10)), r"28 clips x 32 channels x samples.*\(27, 32, 10\)"),
-        (np.zeros((28, 30, 10)), r"found the shape \(28, 30, 10\)"),
-        (np.zeros((28, 32)), r"found the shape \(28, 32\)"),
-        (np.zeros((28, 32, 0)), r"found the shape \(28, 32, 0\)"),
+        (np.zeros((27, 32, 10)), r"\(27, 32, 10\), expected \(28, 32, n_times\)"),
+        (np.zeros((28, 30, 10)), r"has shape \(28, 30, 10\)"),
+        (np.zeros((28, 32)), r"has shape \(28, 32\)"),
+        (np.zeros((28, 32, 0)), r"has shape \(28, 32, 0\)"),
         ({"data": np.zeros(3)}, "expected an array, found dict"),
         (Evil(eval, "1"), "it names 'builtins.eval'"),
     ],
@@ -429,7 +429,7 @@ def test_events_that_make_no_sense(tmp_path):
     for wrong, message in (
         (no_end, r"begins at 2 s \(code 101\) has the codes"),
         (no_name, r"begins at 2 s \(code 101\) has the codes 201 before"),
-        (twice, f"the clips {events[4][1]} begin more than once"),
+        (twice, f"the clip {events[4][1]} begins more than once"),
         (events[:4], "no clip begins in it"),
     ):
         write_events(folder, wrong)

@@ -8,14 +8,15 @@ samples of three bytes.
 """
 
 import os
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import numpy as np
 
-from .._io._signals import naming
+from .._io._signals import DecodedSignal, naming
 from .._validation import list_some
 from ..windows._edf_gaps import refuse_gaps
+from ..windows._recording import Recording
 
 _SAMPLE_BYTES = 3
 _CHUNK_SECONDS = 60
@@ -140,7 +141,7 @@ def read_bdf_header(path):
         available = os.fstat(file.fileno()).st_size - header.n_bytes
     n_there = available // header.record_bytes
     if n_records == -1:  # the recording was never closed
-        return BdfHeader(**_fields(header) | {"n_records": n_there})
+        return replace(header, n_records=n_there)
     with naming(path):
         if n_there < n_records:
             raise ValueError(
@@ -175,6 +176,34 @@ def read_bdf_codes(path, header, place):
             parts.append(file.read(n_bytes))
     samples = np.frombuffer(b"".join(parts), np.uint8).reshape(-1, _SAMPLE_BYTES)
     return samples.astype(np.int64) @ [1, 2**8, 2**16]
+
+
+def make_bdf_recording(path, header, places, ch_names, *, factors=1.0, **others):
+    """Make the recording of some channels of a file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    header : BdfHeader
+        As read from it.
+    places : sequence of int
+        The channels, which have one rate.
+    ch_names : sequence of str
+        Their names in the recording.
+    factors : float or sequence of float, default=1.0
+        As for `decode_bdf`.
+    **others
+        As for `Recording`.
+
+    Returns
+    -------
+    Recording
+    """
+    labels = tuple(header.labels[place] for place in places)
+    decode = partial(decode_bdf, labels=labels, factors=factors)
+    signal = DecodedSignal(path, (len(places), header.n_times(places[0])), decode)
+    return Recording(signal, ch_names, header.sfreq(places[0]), **others)
 
 
 def decode_bdf(path, labels, factors=1.0):
@@ -217,7 +246,3 @@ def _number(cell, kind):
         raise ValueError(
             f"its header has {text!r} where a number was expected"
         ) from None
-
-
-def _fields(header):
-    return {name: getattr(header, name) for name in header.__dataclass_fields__}
