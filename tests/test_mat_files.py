@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from sklearn_mdjpt.datasets._mat_files import list_variables, read_variable
+from sklearn_mdjpt.datasets._mat_files import list_variables, read_variables
 
 VARIABLES = {
     "a": np.arange(6.0).reshape(2, 3),
@@ -24,8 +24,9 @@ def test_numeric_variables(tmp_path, compressed):
     savemat(path, VARIABLES | OTHERS, do_compression=compressed)
     shapes = {name: values.shape for name, values in VARIABLES.items()}
     assert list(list_variables(path).items()) == list(shapes.items())
-    for name, values in VARIABLES.items():
-        np.testing.assert_array_equal(read_variable(path, name), values)
+    found = read_variables(path, list(VARIABLES)[::-1])
+    for values, expected in zip(found, list(VARIABLES.values())[::-1], strict=True):
+        np.testing.assert_array_equal(values, expected)
     with pytest.raises(
         ValueError, match=r"text, x; it has a \(double\), .*text \(char"
     ):
@@ -36,7 +37,7 @@ def test_complex_numbers_are_refused(tmp_path):
     path = tmp_path / "file.mat"
     savemat(path, {"wave": np.array([[1 + 2j]])})
     with pytest.raises(ValueError, match="'wave' holds complex128"):
-        read_variable(path, "wave")
+        next(read_variables(path, ["wave"]))
 
 
 def write_big_endian(path, shape, values):
@@ -56,7 +57,7 @@ def test_big_endian(tmp_path):
     values = np.arange(6.0).reshape(2, 3)
     path = write_big_endian(tmp_path / "file.mat", (2, 3), values)
     assert list_variables(path) == {"x": (2, 3)}
-    np.testing.assert_array_equal(read_variable(path, "x"), values)
+    np.testing.assert_array_equal(next(read_variables(path, ["x"])), values)
 
 
 def test_claimed_sizes_ask_for_no_memory(tmp_path):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from .._validation import check_number, check_option, list_some
 from ._bdf import make_bdf_recording, read_bdf_codes, read_bdf_header
-from ._mat_files import list_variables, read_variable
+from ._mat_files import list_variables, read_variables
 from ._reading import (
     check_numbers,
     check_shape,
@@ -224,7 +224,7 @@ def _trial(video, label, ratings):
 def _read_preprocessed(path, subject, session, *, name_labels, baseline):
     if path.suffix.lower() == ".mat":
         shape = list_variables(path, needed=("data", "labels"))["data"]
-        ratings, read = read_variable(path, "labels"), _read_matlab
+        (ratings,), read = read_variables(path, ["labels"]), _read_matlab
     else:
         content = _open_python(path, samples=False)
         shape, ratings, read = content["data"].shape, content["labels"], _read_python
@@ -253,7 +253,7 @@ def _read_preprocessed(path, subject, session, *, name_labels, baseline):
 
 
 def _read_matlab(path):
-    return read_variable(path, "data")
+    return next(read_variables(path, ["data"]))
 
 
 def _read_python(path):

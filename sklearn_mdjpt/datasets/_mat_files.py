@@ -1,9 +1,10 @@
 """MATLAB files of version 5 (5 to 7.2): SciPy reads them, this module checks them.
 
-SciPy reads the whole variables of a file that is cut off and says nothing of the rest.
+SciPy reads the first variables of a file that is cut off and says nothing of the rest.
 So the lengths of all elements, which stand in front of each one, are added up first.
 """
 
+import io
 import math
 import re
 import struct
@@ -19,8 +20,8 @@ _MAX_EXPANSION = 1032
 def list_variables(path, needed=()):
     """List the variables of real numbers in a file; only their headers are read.
 
-    Complex numbers, whose headers SciPy does not tell apart, are listed as well;
-    `read_variable` refuses them.
+    Complex numbers, which SciPy's list does not tell apart, are listed as well;
+    `read_variables` refuses them.
 
     Parameters
     ----------
@@ -42,7 +43,8 @@ def list_variables(path, needed=()):
     """
     from scipy.io import whosmat
 
-    n_bytes = _check_whole(path)
+    _, spans = _find_elements(path)
+    n_bytes = spans[-1][1] if spans else 0
     found = whosmat(path)
     shapes = {
         name: shape
@@ -64,23 +66,40 @@ def list_variables(path, needed=()):
     return shapes
 
 
-def read_variable(path, name):
-    """Return the values of one of the variables that `list_variables` lists."""
+def read_variables(path, names):
+    """Yield the values of some of the variables that `list_variables` lists.
+
+    Each is read from its own bytes, and alone in memory: SciPy would go through all
+    variables in front of it, whose first 128 KiB it decompresses.
+    """
+    from scipy.io import whosmat
+
+    header, spans = _find_elements(path)
+    listed = [name for name, *_ in whosmat(path)]
+    spans = dict(zip(listed, spans, strict=True))
+    for name in names:
+        yield _read_element(path, header, *spans[name], name)
+
+
+def _read_element(path, header, start, stop, name):
     from scipy.io import loadmat
 
-    values = loadmat(path, variable_names=[name])[name]
+    with Path(path).open("rb") as file:
+        file.seek(start)
+        alone = io.BytesIO(header + file.read(stop - start))
+    values = loadmat(alone)[name]
     if np.iscomplexobj(values):
         raise ValueError(f"variable {name!r} holds {values.dtype}, not real numbers")
     return values
 
 
-def _check_whole(path):
-    """Return the size of a file in bytes; raise unless all of its elements end in it.
+def _find_elements(path):
+    """Return the header of a file, and first byte and last + 1 of each element.
 
     After the header come the elements, each with a tag of two numbers, its type and
-    its length.
+    its length.  Raises if the last one does not end in the file.
     """
-    n_bytes, end = Path(path).stat().st_size, _HEADER_BYTES
+    n_bytes, end, spans = Path(path).stat().st_size, _HEADER_BYTES, []
     with Path(path).open("rb") as file:
         header = file.read(_HEADER_BYTES)
         if b"HDF" in header[:8] or header.startswith(b"MATLAB 7.3"):
@@ -97,7 +116,8 @@ def _check_whole(path):
         while end < n_bytes:
             file.seek(end)
             tag = file.read(_TAG_BYTES).ljust(_TAG_BYTES, b"\0")
-            end += _TAG_BYTES + struct.unpack(order + "II", tag)[1]
+            start, end = end, end + _TAG_BYTES + struct.unpack(order + "II", tag)[1]
+            spans.append((start, end))
     if end > n_bytes:
         raise ValueError(f"it is cut off: {n_bytes} bytes, expected at least {end}")
-    return n_bytes
+    return header, spans

@@ -394,9 +394,14 @@ def join_trials(
 def _decode_trials(path, read, lengths, n_channels):
     """Return the trials of a file, joined in time, in volts."""
     signal = np.empty((n_channels, sum(lengths)), np.float32)
-    stop = 0
-    for samples, length in zip(read(path), lengths, strict=True):
+    trials, stop = iter(read(path)), 0
+    for length in lengths:
         start, stop = stop, stop + length
-        part = signal[:, start:stop]
-        np.multiply(samples[:n_channels], MICROVOLT, out=part, casting="same_kind")
+        # Nothing keeps a trial while the next one is read.
+        np.multiply(
+            next(trials)[:n_channels],
+            MICROVOLT,
+            out=signal[:, start:stop],
+            casting="same_kind",
+        )
     return signal

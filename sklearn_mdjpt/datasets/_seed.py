@@ -21,7 +21,7 @@ from .._validation import check_option, list_some, warn
 from ..windows._marks import annotation_marks, is_mark
 from ..windows._recording import Recording
 from ._cnt_files import channel_places, open_cnt, read_channels
-from ._mat_files import list_variables, read_variable
+from ._mat_files import list_variables, read_variables
 from ._reading import (
     check_numbers,
     check_shape,
@@ -456,8 +456,8 @@ def _check_labels(folder, dataset):
     with naming(path):
         if path.suffix == ".mat":  # one list for all sessions
             list_variables(path, needed=["label"])
-            codes = read_variable(path, "label").ravel().tolist()
-            found = dict.fromkeys(dataset.labels, codes)
+            (codes,) = read_variables(path, ["label"])
+            found = dict.fromkeys(dataset.labels, codes.ravel().tolist())
         else:
             text = path.read_text(encoding="utf-8", errors="replace")
             lists = re.findall(r"session(\d)_label\s*=\s*\[([^\]]*)\]", text)
@@ -559,18 +559,13 @@ def _read_mat(path, dataset, session, whose):
         check_shape(name, shapes[name], (len(CHANNELS), None))
     return join_trials(
         path,
-        partial(_read_variables, names=wanted),
+        partial(read_variables, names=wanted),
         [shapes[name][1] for name in wanted],
         trials,
         ch_names=CHANNELS,
         sfreq=_MAT_SFREQ,
         **whose,
     )
-
-
-def _read_variables(path, names):
-    # One after the other: a session takes a multiple of a trial's memory.
-    return (read_variable(path, name) for name in names)
 
 
 def _read_cnt(path, trials, times, whose):
