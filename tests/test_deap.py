@@ -184,7 +184,9 @@ def test_pickled_and_saved_windows(published, tmp_path):
 
 
 def test_subjects(published):
-    with pytest.raises(FileNotFoundError, match=r"subjects 5: .*s01.dat.* 1, 10, 32"):
+    with pytest.raises(
+        FileNotFoundError, match=r"subjects 5: .*'s.subject}.dat' .* 1, 10, 32"
+    ):
         read_deap(published, subjects=[1, 5])
     with pytest.raises(ValueError, match="subjects must be numbers from 1 to 32"):
         read_deap(published, subjects=0)

@@ -162,7 +162,9 @@ def test_several_processes_read_the_same(published):
 
 
 def test_subjects(published):
-    with pytest.raises(FileNotFoundError, match=r"of subjects 5: .*sub000.pkl.* 0, 7"):
+    with pytest.raises(
+        FileNotFoundError, match=r"of subjects 5: .*'sub.subject}.pkl' .* 0, 7"
+    ):
         read_faced(published, subjects=[0, 5])
     for wrong in (123, -1, "a", True):
         with pytest.raises(ValueError, match="subjects must be numbers from 0 to 122"):
@@ -182,7 +184,7 @@ def test_nothing_there(tmp_path, published):
     with pytest.raises(FileNotFoundError, match="No folder 'Processed_data' of FACED"):
         read_faced(tmp_path)
     (tmp_path / "Processed_data").mkdir()
-    with pytest.raises(FileNotFoundError, match="No recording.*sub000.pkl"):
+    with pytest.raises(FileNotFoundError, match="No recording.*'sub.subject}.pkl'"):
         read_faced(tmp_path)
     with pytest.raises(FileNotFoundError, match="No folder 'Data' of FACED"):
         read_faced(published, source="raw")

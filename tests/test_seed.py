@@ -219,7 +219,7 @@ def test_several_files_for_a_session(one_subject):
     ):
         read_seed(one_subject)
     os.rename(folder / "01_20131030.mat", folder / "1_20140101.mat")
-    with pytest.raises(ValueError, match="Subject 1 has files of 4 dates"):
+    with pytest.raises(ValueError, match="4 files for subject 1, session 1 in"):
         read_seed(one_subject)
     write_mat(folder / "2_20140404.mat", 2, 1, 15)
     assert len(read_seed(one_subject, subjects=2, **ONE_SECOND).recordings) == 1
@@ -243,7 +243,9 @@ def test_folder_is_missing_or_empty(tmp_path):
     (tmp_path / "eeg_raw_data").mkdir()
     with pytest.raises(FileNotFoundError, match="it holds eeg_raw_data"):
         read_seed(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"1/1_20160518.mat.*holds nothing"):
+    with pytest.raises(
+        FileNotFoundError, match=r"session}/.subject}_.date}.mat.*holds nothing"
+    ):
         read_seed_iv(tmp_path)
     with pytest.raises(FileNotFoundError, match="'SEED_RAW_EEG'"):
         read_seed(tmp_path, source="raw")
@@ -816,11 +818,15 @@ def test_seed_vii_raw_timed_by_another_clock(tmp_path):
 
 def test_raw_names_of_the_other_dataset(tmp_path):
     write_vii_raw(tmp_path, "2_20221115_4")
-    with pytest.raises(FileNotFoundError, match="1_1_20180804.cnt.*holds 2_20221115_4"):
+    with pytest.raises(
+        FileNotFoundError, match="subject}_.session}_.date}.cnt.*holds 2_20221115_4"
+    ):
         read_seed_v(tmp_path)
     os.rename(
         tmp_path / "EEG_raw" / "2_20221115_4.cnt",
         tmp_path / "EEG_raw" / "2_1_20180804.cnt",
     )
-    with pytest.raises(FileNotFoundError, match="1_20221001_1.cnt.*holds 2_1_20180804"):
+    with pytest.raises(
+        FileNotFoundError, match="subject}_.date}_.session}.cnt.*holds 2_1_20180804"
+    ):
         read_seed_vii(tmp_path, source="raw")

@@ -11,16 +11,7 @@ import pandas as pd
 from .._validation import check_number, check_option, list_some
 from ._bdf import make_bdf_recording, read_bdf_codes, read_bdf_header
 from ._mat_files import list_variables, read_variables
-from ._reading import (
-    check_numbers,
-    check_shape,
-    choose,
-    find_folder,
-    join_trials,
-    list_files,
-    read_all,
-    read_table,
-)
+from ._reading import check_shape, find_files, join_trials, read_all, read_table
 from ._unpickling import read_pickle
 
 if TYPE_CHECKING:
@@ -29,7 +20,6 @@ if TYPE_CHECKING:
     from .._typing import PathLike
     from ..windows._windows import EEGWindows
 
-_SUBJECTS = range(1, 33)
 _N_VIDEOS = 40
 _N_PREPROCESSED_CHANNELS = 40
 _PREPROCESSED_SFREQ = 128.0
@@ -43,11 +33,15 @@ _CHANNELS = (
 )  # fmt: skip
 _RATINGS = ["valence", "arousal", "dominance", "liking"]
 _LOWEST, _HIGHEST = 1, 9
-# Folders that are looked for, and the suffix of the files in each.
-_PREPROCESSED = {"data_preprocessed_python": ".dat", "data_preprocessed_matlab": ".mat"}
-_RAW = {"data_original": ".bdf"}
+_FILES = {
+    "preprocessed": [
+        "data_preprocessed_python/s{subject}.dat",
+        "data_preprocessed_matlab/s{subject}.mat",
+    ],
+    "raw": ["data_original/s{subject}.bdf"],
+}
 
-_FIXATION, _MUSIC, _AFTER = 3, 4, 5
+_MUSIC, _AFTER = 4, 5
 # Amplifiers of the later subjects set the upper byte of the codes.
 _FIRST_WITH_OFFSET, _OFFSET = 24, 1703680
 # Some of the raw files have no name for the channel of the codes.
@@ -153,12 +147,9 @@ def read_deap(
         check_number(
             threshold, "threshold, unless 'median',", least=_LOWEST, most=_HIGHEST
         )
-    wanted = check_numbers(subjects, _SUBJECTS, "subjects")
-    suffixes = _RAW if source == "raw" else _PREPROCESSED
-    folder = find_folder(root, "DEAP", *suffixes)
-    suffix = suffixes[folder.resolve().name]
-    files = list_files(folder, rf"s(?P<subject>\d\d)\{suffix}", _SUBJECTS)
-    files = choose(files, wanted, None, folder=folder, example=f"s01{suffix}")
+    folder, files = find_files(
+        root, "DEAP", _FILES[source], subjects=subjects, known_subjects=range(1, 33)
+    )
     read = _read_preprocessed
     if source == "raw":
         places = [folder.parent / "metadata_csv", folder.parent, folder]

@@ -14,13 +14,10 @@ from ._bdf import UNITS_KNOWN_TO_MNE, make_bdf_recording, read_bdf_header
 from ._emotions import EMOTIONS, common_word
 from ._reading import (
     MICROVOLT,
-    check_numbers,
     check_shape,
-    choose,
     contents,
-    find_folder,
+    find_files,
     join_trials,
-    list_files,
     read_all,
     read_table,
 )
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from .._typing import PathLike
     from ..windows._windows import EEGWindows
 
-_SUBJECTS = range(123)
 _PROCESSED_SFREQ = 250.0
 _N_PROCESSED_CHANNELS = 32
 # Of the files in Processed_data, which end with A2 and A1; the order is not that of the
@@ -154,13 +150,12 @@ def read_faced(
     """
     check_option(source, ("preprocessed", "raw"), "source")
     check_option(n_classes, (9, 3, 2), "n_classes")
-    wanted = check_numbers(subjects, _SUBJECTS, "subjects")
     is_raw = source == "raw"
-    folder = find_folder(root, "FACED", "Data" if is_raw else "Processed_data")
     # Raw recordings lie in a folder for each subject.
-    suffix, example = (r"", "sub000/data.bdf") if is_raw else (r"\.pkl", "sub000.pkl")
-    files = list_files(folder, r"sub(?P<subject>\d{3})" + suffix, _SUBJECTS)
-    files = choose(files, wanted, None, folder=folder, example=example)
+    template = "Data/sub{subject}" if is_raw else "Processed_data/sub{subject}.pkl"
+    folder, files = find_files(
+        root, "FACED", [template], subjects=subjects, known_subjects=range(123)
+    )
     read = partial(_read_processed, labels=_labels(n_classes))
     if is_raw:
         files = {key: path / "data.bdf" for key, path in files.items()}

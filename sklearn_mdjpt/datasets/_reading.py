@@ -35,124 +35,70 @@ def check_root(root, expected):
     return root
 
 
-def find_folder(root, dataset, *names):
-    """Return the folder that a release of a dataset keeps its recordings in.
-
-    Parameters
-    ----------
-    root : str or path-like
-        That folder, the one that holds it, or the parent of that one.
-    dataset : str
-        Name of the dataset, for messages.
-    *names : str
-        Names that the folder may have; the first one that is found counts.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    FileNotFoundError
-        If no folder has such a name.
-    ValueError
-        If several folders have it.
-    """
-    listed = " or ".join(map(repr, names))
-    root = check_root(root, f"the folder that holds {listed} of {dataset}")
-    for name in names:
-        if (root / name).is_dir():
-            return root / name
-        if root.resolve().name == name:
-            return root
-        inner = sorted(path for path in root.glob(f"*/{name}") if path.is_dir())
-        if len(inner) > 1:
-            raise ValueError(
-                f"Several folders below {str(root)!r} hold {name!r}: "
-                f"{list_some(path.parent.name for path in inner)}; give one of them."
-            )
-        if inner:
-            return inner[0]
-    raise FileNotFoundError(
-        f"No folder {listed} of {dataset} in {str(root)!r} or one level below; it "
-        f"holds {contents(root)}."
-    )
-
-
 def contents(folder):
     """Return the names of what is in a folder, for a message."""
     names = sorted(path.name for path in Path(folder).iterdir())
     return list_some(names) if names else "nothing"
 
 
-def list_files(folder, pattern, subjects, sessions=(1,)):
-    """List the files of a release; warn of files with other names.
+def find_files(
+    root,
+    dataset,
+    templates,
+    *,
+    subjects,
+    known_subjects,
+    sessions=None,
+    known_sessions=(1,),
+    dates=None,
+):
+    """Find the files of the subjects and sessions that are wanted.
+
+    Warns of further files with other names than those of the release.
 
     Parameters
     ----------
-    folder : Path
-        Where to look.
-    pattern : str
-        Regular expression of a path below the folder, in any case.  Its group
-        "subject" is a number, and so is "session" if there is one; without it each
-        file stands for all sessions.
-    subjects, sessions : sequence of int
-        All numbers that the dataset has; None: any number.
+    root : str or path-like
+        The folder with the recordings, the one that holds it, or the parent of that
+        one.
+    dataset : str
+        Name of the dataset, for messages.
+    templates : sequence of str
+        Paths of the files from that folder on, such as "EEG/{subject}_{date}.mat", with
+        "{subject}", "{session}" and "{date}" for numbers.  The first one whose folder
+        is there counts.  Without a session (or a date for `dates`) a file stands for
+        all sessions.
+    subjects, sessions : int, sequence of int or None
+        Numbers of those that are wanted; None: all that are there.
+    known_subjects, known_sessions : sequence of int
+        All numbers that the dataset has.
+    dates : dict of int to tuple of int, default=None
+        Published days of a subject's sessions, to tell the session where the name of a
+        file does not.
 
     Returns
     -------
-    dict of (int, int) to list of Path
-        The files of each subject and session.
-    """
-    files, foreign = {}, []
-    suffix = Path(pattern).suffix
-    for path in sorted(folder.glob(re.sub("[^/]+", "*", pattern))):
-        name = path.relative_to(folder).as_posix()
-        if path.name.startswith(".") or path.name.lower() == "label.mat":
-            continue  # a leftover of a file manager, or no recording
-        match = re.fullmatch(pattern, name, re.IGNORECASE)
-        found = match.groupdict() if match else {"subject": -1}
-        named = [int(found["session"])] if "session" in found else sessions
-        is_known = sessions is None or set(named) <= set(sessions)
-        if int(found["subject"]) in subjects and is_known:
-            for session in named:
-                files.setdefault((int(found["subject"]), session), []).append(path)
-        elif suffix and path.suffix.lower() == suffix:
-            foreign.append(name)
-    if foreign and files:
-        warn(
-            f"{len(foreign)} files in {str(folder)!r} are left out: their names are "
-            f"not those of the release: {list_some(foreign)}."
-        )
-    return files
-
-
-def choose(files, subjects, sessions, *, folder, example):
-    """Choose the files that are wanted.
-
-    Parameters
-    ----------
-    files : dict of (int, int) to list of Path
-        As `list_files` returns them.
-    subjects, sessions : list of int or None
-        As `check_numbers` returns them.
     folder : Path
-        Where the files were looked for, for messages.
-    example : str
-        Name of such a file, for messages.
-
-    Returns
-    -------
-    dict of (int, int) to Path
-        In the order of the subjects asked for, or of their numbers.
+        The folder with the recordings.
+    files : dict of (int, int) to Path
+        The file of each subject and session, in the order of the subjects asked for,
+        or of their numbers.
 
     Raises
     ------
     FileNotFoundError
-        If a subject that was asked for has no file, or nobody has.
+        If there is no such folder, a subject that was asked for has no file, or nobody
+        has.
     ValueError
-        If there are several files for one session.
+        If a number is unknown, or there are several folders, or several files for one
+        session.
     """
+    subjects = _check_numbers(subjects, known_subjects, "subjects")
+    sessions = _check_numbers(sessions, known_sessions, "sessions")
+    folder, template = _find_folder(root, dataset, templates)
+    files = _list_files(folder, template, known_subjects, known_sessions)
+    if dates and "{session}" not in template:
+        files = _number_sessions(files, dates, known_sessions)
     found = {
         key: files[key]
         for key in sorted(files)
@@ -164,64 +110,94 @@ def choose(files, subjects, sessions, *, folder, example):
         whose = f" of subjects {list_some(absent)}" if absent else ""
         which = f" in sessions {list_some(sessions)}" if sessions else ""
         raise FileNotFoundError(
-            f"No recording{whose}{which}: looked for {example!r} and the like in "
-            f"{str(folder)!r}, which holds {contents(folder)}; found subjects "
+            f"No recording{whose}{which}: looked for '{template}' in {str(folder)!r}, "
+            f"which holds {contents(folder)}; found subjects "
             f"{list_some(there) or 'none'}."
         )
-    chosen = {}
-    for wanted in subjects or there:
-        for (subject, session), paths in found.items():
-            if subject != wanted:
-                continue
-            if len(paths) > 1:
-                raise ValueError(
-                    f"{len(paths)} files for subject {subject}, session {session} in "
-                    f"{str(folder)!r}: {list_some(path.name for path in paths)}; "
-                    "expected one. Move the others away."
-                )
-            chosen[subject, session] = paths[0]
-    return chosen
-
-
-def read_table(places, name, needed):
-    """Return a table of a release, with the names of its columns in lower case.
-
-    Parameters
-    ----------
-    places : sequence of Path
-        Folders in which to look.
-    name : str
-        Name of the file, with values parted by commas.
-    needed : sequence of str
-        Columns that must be there.
-
-    Returns
-    -------
-    DataFrame
-    """
-    path = next((place / name for place in places if (place / name).is_file()), None)
-    if path is None:
-        raise FileNotFoundError(
-            f"No {name!r} in {list_some(repr(str(place)) for place in places)}, "
-            f"which raw recordings need; {str(places[0])!r} holds "
-            f"{contents(places[0])}."
-        )
-    with naming(path):
-        table = pd.read_csv(path, encoding="utf-8-sig")
-        table.columns = [column.strip().lower() for column in table.columns]
-        missing = [column for column in needed if column not in table]
-        if missing:
+    chosen = {
+        key: found[key] for s in subjects or there for key in found if key[0] == s
+    }
+    for (subject, session), paths in chosen.items():
+        if len(paths) > 1:
             raise ValueError(
-                f"it lacks the columns {list_some(missing)}; it has "
-                f"{list_some(table.columns)}"
+                f"{len(paths)} files for subject {subject}, session {session} in "
+                f"{str(folder)!r}: {list_some(path.name for path in paths)}; expected "
+                "one. Move the others away."
             )
-    return table
+    return folder, {key: paths[0] for key, paths in chosen.items()}
 
 
-# Checks
+def _find_folder(root, dataset, templates):
+    """Return the first folder that is there, and the rest of its template."""
+    names = " or ".join(repr(template.partition("/")[0]) for template in templates)
+    root = check_root(root, f"the folder that holds {names} of {dataset}")
+    for template in templates:
+        name, _, rest = template.partition("/")
+        if (root / name).is_dir():
+            return root / name, rest
+        if root.resolve().name == name:
+            return root, rest
+        inner = sorted(path for path in root.glob(f"*/{name}") if path.is_dir())
+        if len(inner) > 1:
+            raise ValueError(
+                f"Several folders below {str(root)!r} hold {name!r}: "
+                f"{list_some(path.parent.name for path in inner)}; give one of them."
+            )
+        if inner:
+            return inner[0], rest
+    raise FileNotFoundError(
+        f"No folder {names} of {dataset} in {str(root)!r} or one level below; it "
+        f"holds {contents(root)}."
+    )
 
 
-def check_numbers(values, known, name):
+def _list_files(folder, template, known_subjects, known_sessions):
+    """Return the files of each subject and session (or date)."""
+    numbers = {"subject": r"\d+", "session": r"\d", "date": r"\d{8}"}
+    parts = {name: f"(?P<{name}>{digits})" for name, digits in numbers.items()}
+    pattern = template.replace(".", r"\.").format(**parts)
+    files, foreign = {}, []
+    for path in sorted(folder.glob(re.sub("[^/]+", "*", template))):
+        if path.name.startswith(".") or path.name.lower() == "label.mat":
+            continue  # a leftover of a file manager, or no recording
+        name = path.relative_to(folder).as_posix()
+        match = re.fullmatch(pattern, name, re.IGNORECASE)
+        found = {k: int(v) for k, v in match.groupdict().items()} if match else {}
+        named = known_sessions
+        if "session" in found:
+            named = {found["session"]}.intersection(known_sessions)
+        elif "date" in found:
+            named = [found["date"]]
+        if found.get("subject") in known_subjects and named:
+            for session in named:
+                files.setdefault((found["subject"], session), []).append(path)
+        elif path.suffix and path.suffix.lower() == Path(template).suffix:
+            foreign.append(name)
+    if foreign and files:
+        warn(
+            f"{len(foreign)} files in {str(folder)!r} are left out: their names are "
+            f"not those of the release: {list_some(foreign)}."
+        )
+    return files
+
+
+def _number_sessions(files, dates, known_sessions):
+    """Replace the dates in the names of files by numbers of sessions."""
+    numbered = {}
+    for subject in {subject for subject, _ in files}:
+        by_day = {day: files[s, day] for s, day in sorted(files) if s == subject}
+        # Published dates tell the session even where one of the files is absent.
+        is_published = set(by_day) <= set(dates[subject])
+        days = dates[subject] if is_published else list(by_day)
+        for session, day in zip(known_sessions, days, strict=False):
+            if len(days) > len(known_sessions):  # nobody knows which are the sessions
+                numbered[subject, session] = sum(by_day.values(), [])
+            elif day in by_day:
+                numbered[subject, session] = by_day[day]
+    return numbered
+
+
+def _check_numbers(values, known, name):
     """Return the numbers of the subjects or sessions that are wanted.
 
     Parameters
@@ -265,6 +241,41 @@ def check_numbers(values, known, name):
             f"{list_some(map(repr, wrong)) or 'none'}."
         )
     return list(dict.fromkeys(map(int, numbers)))
+
+
+def read_table(places, name, needed):
+    """Return a table of a release, with the names of its columns in lower case.
+
+    Parameters
+    ----------
+    places : sequence of Path
+        Folders in which to look.
+    name : str
+        Name of the file, with values parted by commas.
+    needed : sequence of str
+        Columns that must be there.
+
+    Returns
+    -------
+    DataFrame
+    """
+    path = next((place / name for place in places if (place / name).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(
+            f"No {name!r} in {list_some(repr(str(place)) for place in places)}, "
+            f"which raw recordings need; {str(places[0])!r} holds "
+            f"{contents(places[0])}."
+        )
+    with naming(path):
+        table = pd.read_csv(path, encoding="utf-8-sig")
+        table.columns = [column.strip().lower() for column in table.columns]
+        missing = [column for column in needed if column not in table]
+        if missing:
+            raise ValueError(
+                f"it lacks the columns {list_some(missing)}; it has "
+                f"{list_some(table.columns)}"
+            )
+    return table
 
 
 def check_shape(name, shape, expected, *, more_than=0):

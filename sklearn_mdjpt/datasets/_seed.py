@@ -22,15 +22,7 @@ from ..windows._marks import annotation_marks, is_mark
 from ..windows._recording import Recording
 from ._cnt_files import channel_places, open_cnt, read_channels
 from ._mat_files import list_variables, read_variables
-from ._reading import (
-    check_numbers,
-    check_shape,
-    choose,
-    find_folder,
-    join_trials,
-    list_files,
-    read_all,
-)
+from ._reading import check_shape, find_files, join_trials, read_all
 from ._seed_tables import CHANNELS, SEED, SEED_IV, SEED_V, SEED_VII, SEED_VII_CLOCKS
 
 if TYPE_CHECKING:
@@ -381,19 +373,19 @@ def _read(
     dataset, root, subjects, sessions, window, stride, on_error, source="preprocessed"
 ):
     """Read a dataset of the family; the parameters are those of `read_seed`."""
-    known = range(1, dataset.n_subjects + 1)
-    subjects = check_numbers(subjects, known, "subjects")
-    sessions = check_numbers(sessions, list(dataset.labels), "sessions")
     check_option(source, dataset.files, "source")
-    is_raw = source == "raw"
-    is_dated = bool(dataset.dates) and not is_raw
-    folder_name, pattern, example = dataset.files[source]
-    folder = find_folder(root, dataset.name, folder_name)
-    files = list_files(folder, pattern, known, None if is_dated else dataset.labels)
-    if is_dated:
-        files = _number_sessions(files, subjects, folder, dataset)
-    files = choose(files, subjects, sessions, folder=folder, example=example)
+    folder, files = find_files(
+        root,
+        dataset.name,
+        [dataset.files[source]],
+        subjects=subjects,
+        known_subjects=range(1, dataset.n_subjects + 1),
+        sessions=sessions,
+        known_sessions=list(dataset.labels),
+        dates=dataset.dates,
+    )
     _check_labels(folder, dataset)
+    is_raw = source == "raw"
     times = _release_times(folder, dataset) if is_raw else {}
 
     def read(path, subject, session):
@@ -409,26 +401,6 @@ def _read(
     return read_all(
         files, read, on_error=on_error, window_seconds=window, stride_seconds=stride
     )
-
-
-def _number_sessions(files, subjects, folder, dataset):
-    """Replace the dates in the names of files by numbers of sessions."""
-    dates = {}
-    for subject, date in sorted(files):
-        dates.setdefault(subject, []).append(date)
-    numbered = {}
-    for (subject, date), paths in files.items():
-        days, published = dates[subject], dataset.dates[subject]
-        if len(days) > len(published) and (subjects is None or subject in subjects):
-            raise ValueError(
-                f"Subject {subject} has files of {len(days)} dates in {str(folder)!r}: "
-                f"{list_some(days)}; expected {len(published)} sessions. Move the "
-                "others away."
-            )
-        # Published dates tell the session even where one of the files is absent.
-        order = published if set(days) <= set(published) else days
-        numbered[subject, order.index(date) + 1] = paths
-    return numbered
 
 
 # Labels and times that the release tells of

@@ -106,9 +106,8 @@ class SeedDataset:
         Name of the dataset.
     n_subjects : int
         Number of subjects, who are counted from 1.
-    files : dict of str to tuple of str
-        For each source ("preprocessed", "raw") the folder of its files, the regular
-        expression of their names, and an example of one.
+    files : dict of str to str
+        Folder and name of the files of each source ("preprocessed", "raw").
     labels : dict of int to list of str
         Emotion of each trial, by session.
     stimulus : str
@@ -170,16 +169,8 @@ SEED = SeedDataset(
     "SEED",
     n_subjects=15,
     files={
-        "preprocessed": (
-            "Preprocessed_EEG",
-            r"(?P<subject>\d+)_(?P<session>\d{8})\.mat",
-            "1_20131027.mat",
-        ),
-        "raw": (
-            "SEED_RAW_EEG",
-            r"(?P<subject>\d+)_(?P<session>\d)\.cnt",
-            "1_1.cnt",
-        ),
+        "preprocessed": "Preprocessed_EEG/{subject}_{date}.mat",
+        "raw": "SEED_RAW_EEG/{subject}_{session}.cnt",
     },
     labels=dict.fromkeys((1, 2, 3), _SEED_LABELS),
     stimulus="{trial:02d}",
@@ -193,13 +184,7 @@ SEED = SeedDataset(
 SEED_IV = SeedDataset(
     "SEED-IV",
     n_subjects=15,
-    files={
-        "preprocessed": (
-            "eeg_raw_data",
-            r"(?P<session>[1-3])/(?P<subject>\d+)_\d{8}\.mat",
-            "1/1_20160518.mat",
-        )
-    },
+    files={"preprocessed": "eeg_raw_data/{session}/{subject}_{date}.mat"},
     labels=_SEED_IV_LABELS,
     stimulus="{session}-{trial:02d}",
     label_file="readme.txt",
@@ -208,13 +193,7 @@ SEED_IV = SeedDataset(
 SEED_V = SeedDataset(
     "SEED-V",
     n_subjects=16,
-    files={
-        "raw": (
-            "EEG_raw",
-            r"(?P<subject>\d+)_(?P<session>\d)_\d{8}\.cnt",
-            "1_1_20180804.cnt",
-        )
-    },
+    files={"raw": "EEG_raw/{subject}_{session}_{date}.cnt"},
     labels=_SEED_V_LABELS,
     stimulus="{session}-{trial:02d}",
     times=_SEED_V_TIMES,
@@ -224,12 +203,8 @@ SEED_VII = SeedDataset(
     "SEED-VII",
     n_subjects=20,
     files={
-        "preprocessed": ("EEG_preprocessed", r"(?P<subject>\d+)\.mat", "1.mat"),
-        "raw": (
-            "EEG_raw",
-            r"(?P<subject>\d+)_\d{8}_(?P<session>\d)\.cnt",
-            "1_20221001_1.cnt",
-        ),
+        "preprocessed": "EEG_preprocessed/{subject}.mat",
+        "raw": "EEG_raw/{subject}_{date}_{session}.cnt",
     },
     labels=_SEED_VII_LABELS,
     stimulus="{clip:02d}",
