@@ -425,9 +425,9 @@ def test_ratings_that_are_missing(raw_tree):
     path = raw_tree / "metadata_csv" / "participant_ratings.csv"
     table = pd.read_csv(path)
     for wrong, message in (
-        (table[table["Participant_id"] != 25], "s25.bdf' .* has no rows of subject 25"),
+        (table[table["Participant_id"] != 25], "s25.bdf' .* has 0 rows of subject 25"),
         (table.drop(columns="Arousal"), "ratings.csv' .* lacks the columns arousal"),
-        (table.assign(Experiment_id=1), "unknown or there twice: 1, 1"),
+        (table.assign(Experiment_id=1), "different numbers from 1 to 40: 1, 1"),
     ):
         wrong.to_csv(path, index=False)
         with pytest.raises(ValueError, match=message):

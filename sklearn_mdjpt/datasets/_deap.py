@@ -199,14 +199,25 @@ def _describe(subject, session):
     return {"dataset": "DEAP", "subject": f"{subject:02d}", "session": str(session)}
 
 
-def _trial(video, label, ratings):
-    """Return what is known of a trial: the video, its label, and the ratings of it."""
-    return {
-        "trial": f"{video:02d}",
-        "stimulus": f"{video:02d}",
-        "label": label,
-        **dict(zip(_RATINGS, map(float, ratings), strict=True)),
-    }
+def _make_trials(videos, ratings, name_labels):
+    """Return what is known of the trials of a subject.
+
+    Parameters
+    ----------
+    videos : sequence of int
+        The video of each trial.
+    ratings : ndarray of shape (n_trials, 4)
+        Valence, arousal, dominance, liking.
+    name_labels : callable
+        Takes the ratings and returns the label of each trial.
+
+    Returns
+    -------
+    DataFrame
+    """
+    names = [f"{video:02d}" for video in videos]
+    columns = {"trial": names, "stimulus": names, "label": name_labels(ratings)}
+    return pd.DataFrame(columns | dict(zip(_RATINGS, ratings.T, strict=True)))
 
 
 # Preprocessed data ---------------------------------------------------------------
@@ -215,25 +226,21 @@ def _trial(video, label, ratings):
 def _read_preprocessed(path, subject, session, *, name_labels, baseline):
     if path.suffix.lower() == ".mat":
         shape = list_variables(path, needed=("data", "labels"))["data"]
-        (ratings,), read = read_variables(path, ["labels"]), _read_matlab
+        (ratings,) = read_variables(path, ["labels"])
     else:
         content = _open_python(path, samples=False)
-        shape, ratings, read = content["data"].shape, content["labels"], _read_python
+        shape, ratings = content["data"].shape, content["labels"]
     n_before = round(_BASELINE_SECONDS * _PREPROCESSED_SFREQ)
     expected = (_N_VIDEOS, _N_PREPROCESSED_CHANNELS, None)
     check_shape("data", shape, expected, more_than=n_before)
     check_shape("labels", ratings.shape, (_N_VIDEOS, len(_RATINGS)))
-    ratings = np.asarray(ratings, float)
+    videos = range(1, _N_VIDEOS + 1)
+    trials = _make_trials(videos, ratings.astype(float), name_labels)
     return join_trials(
         path,
-        read,
+        _read_data,
         [shape[2]] * _N_VIDEOS,
-        [
-            _trial(video, label, row)
-            for video, label, row in zip(
-                range(1, _N_VIDEOS + 1), name_labels(ratings), ratings, strict=True
-            )
-        ],
+        trials.to_dict("records"),
         # The seconds before a video stay in the recording, in no trial.
         n_before=0 if baseline else n_before,
         cut=False,
@@ -243,11 +250,9 @@ def _read_preprocessed(path, subject, session, *, name_labels, baseline):
     )
 
 
-def _read_matlab(path):
-    return next(read_variables(path, ["data"]))
-
-
-def _read_python(path):
+def _read_data(path):
+    if path.suffix.lower() == ".mat":
+        return next(read_variables(path, ["data"]))
     return _open_python(path, samples=True)["data"]
 
 
@@ -271,31 +276,27 @@ def _read_raw(path, subject, session, *, table, name_labels, baseline):
     header = read_bdf_header(path)
     places = header.find(_CHANNELS)
     rows = _look_up(table, subject)
-    videos = _find_videos(path, header, subject, len(rows))
-    labels = name_labels(rows[_RATINGS].to_numpy(float))
-    before = _BASELINE_SECONDS if baseline else 0
-    if videos[0][0] < before:
+    starts, stops = _find_videos(path, header, subject, len(rows))
+    if baseline:
+        starts = starts - _BASELINE_SECONDS
+    if starts[0] < 0:
         raise ValueError(
-            f"it has no {before} s before the first video; use baseline=False"
+            f"it has no {_BASELINE_SECONDS} s before the first video; use "
+            "baseline=False"
         )
-    trials = [
-        _trial(int(row["experiment_id"]), label, row[_RATINGS])
-        | {
-            "start": start - before,
-            "stop": stop,
-            "play_order": int(row["trial"]),
-            "familiarity": row["familiarity"],
-        }
-        for (start, stop), label, (_, row) in zip(
-            videos, labels, rows.iterrows(), strict=True
-        )
-    ]
+    ratings = rows[_RATINGS].to_numpy(float)
+    trials = _make_trials(rows["experiment_id"], ratings, name_labels).assign(
+        start=starts,
+        stop=stops,
+        play_order=rows["trial"].to_numpy(),
+        familiarity=pd.to_numeric(rows["familiarity"], errors="coerce").to_numpy(),
+    )
     whose = _describe(subject, session)
     return make_bdf_recording(path, header, places, _CHANNELS, trials=trials, **whose)
 
 
 def _find_videos(path, header, subject, n_videos):
-    """Return start and stop, in seconds, of each video in the order of play."""
+    """Return starts and stops, in seconds, of the videos in the order of play."""
     offset = _OFFSET if subject >= _FIRST_WITH_OFFSET else 0
     counts = []
     for place, label in enumerate(header.labels):
@@ -316,7 +317,7 @@ def _find_videos(path, header, subject, n_videos):
                     f"end (code {_AFTER})"
                 )
             times = changes / header.sfreq(place)
-            return list(zip(times[starts], times[starts + 1], strict=True))
+            return times[starts], times[starts + 1]
     if not counts:
         raise ValueError(
             "it has no channel of trigger codes ('Status', or without a name); its "
@@ -332,16 +333,11 @@ def _look_up(table, subject):
     """Return a subject's rows in the order of play."""
     rows = table[table["participant_id"] == subject].sort_values("trial")
     videos = rows["experiment_id"].tolist()
-    if not videos:
+    if not videos or len(set(videos).intersection(range(1, _N_VIDEOS + 1))) < len(rows):
         raise ValueError(
-            f"participant_ratings.csv has no rows of subject {subject:02d}"
+            f"participant_ratings.csv has {len(rows)} rows of subject {subject:02d}, "
+            f"whose videos must be different numbers from 1 to {_N_VIDEOS}: "
+            f"{list_some(videos, _N_VIDEOS)}"
         )
-    if not set(videos) <= set(range(1, _N_VIDEOS + 1)) or len(set(videos)) < len(
-        videos
-    ):
-        raise ValueError(
-            f"participant_ratings.csv gives subject {subject:02d} videos that are "
-            f"unknown or there twice: {list_some(videos, _N_VIDEOS)}"
-        )
-    familiarity = rows.get("familiarity", pd.Series(np.nan, rows.index))
-    return rows.assign(familiarity=pd.to_numeric(familiarity, errors="coerce"))
+    rows = rows.astype({"trial": int, "experiment_id": int})
+    return rows if "familiarity" in rows else rows.assign(familiarity=np.nan)

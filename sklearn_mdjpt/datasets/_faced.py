@@ -9,7 +9,6 @@ import numpy as np
 
 from .._io._signals import naming
 from .._validation import check_option, list_some, warn
-from ..channels._channels import ALIASES
 from ._bdf import UNITS_KNOWN_TO_MNE, make_bdf_recording, read_bdf_header
 from ._emotions import EMOTIONS, common_word
 from ._reading import (
@@ -38,19 +37,14 @@ _CHANNELS = (
     "C4", "T7", "T8", "CP1", "CP2", "CP5", "CP6", "Pz", "P3", "P4", "P7", "P8", "PO3",
     "PO4", "Oz", "O1", "O2",
 )  # fmt: skip
-_OLD_NAMES = {new: old for old, new in ALIASES.items()}
-_CLIPS = {
-    "anger": range(1, 4),
-    "disgust": range(4, 7),
-    "fear": range(7, 10),
-    "sadness": range(10, 13),
-    "neutral": range(13, 17),
-    "amusement": range(17, 20),
-    "inspiration": range(20, 23),
-    "joy": range(23, 26),
-    "tenderness": range(26, 29),
-}
-_EMOTION_OF = {video: word for word, videos in _CLIPS.items() for video in videos}
+_EMOTIONS = (
+    "anger", "disgust", "fear", "sadness", "neutral", "amusement", "inspiration", "joy",
+    "tenderness",
+)  # fmt: skip
+# Three clips of each emotion, four neutral ones; they are counted from 1.
+_EMOTION_OF = dict(
+    enumerate((word for word in _EMOTIONS for _ in range(3 + (word == "neutral"))), 1)
+)
 _N_VIDEOS = len(_EMOTION_OF)
 _VALENCE_WORDS = {-1: "negative", 0: "neutral", 1: "positive"}
 _ONSET, _END = 101, 102
@@ -176,12 +170,10 @@ def _labels(n_classes):
     words = {video: common_word(word) for video, word in _EMOTION_OF.items()}
     if n_classes == 9:
         return words
-    valence = {video: EMOTIONS[word].valence for video, word in words.items()}
-    return {
-        video: _VALENCE_WORDS[value]
-        for video, value in valence.items()
-        if n_classes == 3 or value != 0
-    }
+    labels = {v: _VALENCE_WORDS[EMOTIONS[word].valence] for v, word in words.items()}
+    if n_classes == 2:
+        labels = {v: label for v, label in labels.items() if label != "neutral"}
+    return labels
 
 
 def _describe(subject, session):
@@ -242,14 +234,7 @@ def _read_raw(path, subject, session, *, labels, table):
             )
     sfreq, unit = _look_up(table, subject)
     header = read_bdf_header(path)
-    known = {label.upper() for label in header.labels}
-    # The first cohort's files have the old names.
-    places = header.find(
-        [
-            name if name.upper() in known else _OLD_NAMES.get(name, name)
-            for name in _CHANNELS
-        ]
-    )
+    places = header.find(_CHANNELS)
     if header.sfreq(places[0]) != sfreq:
         raise ValueError(
             f"its rate is {header.sfreq(places[0]):g} Hz, and {sfreq:g} Hz in "
@@ -288,7 +273,7 @@ def _look_up(table, subject):
             "expected one"
         )
     row = rows.iloc[0]
-    # Two letters are written for the Greek one.
+    # Two Unicode characters look like the micro sign.
     unit = str(row["unit"]).strip().lower().translate({0xB5: "u", 0x3BC: "u"})
     units = {"v": 1.0, "uv": MICROVOLT}
     if unit not in units:
@@ -310,9 +295,7 @@ def _find_clips(path):
         events = mne.read_annotations(path)
         codes = [
             (int(text), float(onset))
-            for onset, text in sorted(
-                zip(events.onset, events.description, strict=True), key=lambda e: e[0]
-            )
+            for onset, text in zip(events.onset, events.description, strict=True)
             if text.strip().isdecimal()  # others are remarks of the amplifier
         ]
         codes = [(None, None), *codes, (None, None)]
@@ -350,21 +333,16 @@ def _read_scores(path):
 
     with naming(path):
         content = loadmat(path, squeeze_me=True)
-        remarks = content.get("After_remark")
-        fields = None if remarks is None else remarks.dtype.names
-        if fields is None or not {"vid", "score"} <= set(fields):
+        remarks = np.atleast_1d(content.get("After_remark", ()))
+        if not {"vid", "score"} <= set(remarks.dtype.names or ()):
             raise ValueError(
                 "expected the struct array 'After_remark' with the fields 'vid' and "
                 f"'score', found {list_some(k for k in content if k[0] != '_')}"
             )
         scores = {}
-        for remark in np.atleast_1d(remarks):
-            video, values = int(remark["vid"]), np.ravel(remark["score"])
+        for video, values in zip(remarks["vid"], remarks["score"], strict=True):
             if video not in _EMOTION_OF or video in scores:
                 raise ValueError(f"clip {video} is unknown or there twice")
-            if len(values) != len(_SCORES):
-                raise ValueError(
-                    f"clip {video} has {len(values)} ratings, expected {len(_SCORES)}"
-                )
-            scores[video] = dict(zip(_SCORES, map(float, values), strict=True))
+            check_shape(f"score of clip {video}", np.shape(values), (len(_SCORES),))
+            scores[int(video)] = dict(zip(_SCORES, map(float, values), strict=True))
     return scores
