@@ -6,13 +6,12 @@ others: what no fault touches stays the same, sample by sample.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Mapping
-from numbers import Real
 
 import numpy as np
 
+from .._validation import check_number
 from ..windows._recording import Recording
 
 KINDS = (
@@ -53,34 +52,21 @@ def check_artifacts(artifacts):
     """Return the rate of each kind (0 where not named), or None for None."""
     if artifacts is None:
         return None
-    if isinstance(artifacts, str) and artifacts in RATES:
-        return dict(RATES[artifacts])
-    if not isinstance(artifacts, Mapping):
+    if isinstance(artifacts, str):
+        artifacts = RATES.get(artifacts, artifacts)
+    if not isinstance(artifacts, Mapping) or not set(artifacts) <= set(KINDS):
         raise ValueError(
-            "artifacts must be None, 'light', 'heavy' or a dict of kinds and rates, "
-            f"got {artifacts!r}."
+            "artifacts must be None, 'light', 'heavy' or a dict of rates with the keys "
+            f"{', '.join(KINDS)}; got {artifacts!r}."
         )
-    for kind in artifacts:
-        if kind not in KINDS:
-            close = difflib.get_close_matches(str(kind).lower(), KINDS, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(
-                f"artifacts has an unknown kind {kind!r}.{hint} The kinds are "
-                f"{', '.join(KINDS)}."
-            )
-    return {kind: _check_rate(kind, artifacts.get(kind, 0.0)) for kind in KINDS}
-
-
-def _check_rate(kind, rate):
-    often = kind in _PER_MINUTE
-    high = _MAX_PER_MINUTE if often else 1.0
-    is_number = isinstance(rate, Real) and not isinstance(rate, bool)
-    if not is_number or not 0 <= rate <= high:
-        what = "a number per minute" if often else "a share"
-        raise ValueError(
-            f"artifacts[{kind!r}] must be {what}, between 0 and {high:g}, got {rate!r}."
+    rates = {}
+    for kind in KINDS:
+        most = _MAX_PER_MINUTE if kind in _PER_MINUTE else 1  # else a share
+        rate = artifacts.get(kind, 0.0)
+        rates[kind] = float(
+            check_number(rate, f"artifacts[{kind!r}]", least=0, most=most)
         )
-    return float(rate)
+    return rates
 
 
 class Artifacts:

@@ -159,13 +159,8 @@ def read_deap(
     name_labels = partial(
         _labels, label=label, threshold=threshold, at_threshold=at_threshold
     )
-    return read_all(
-        files,
-        partial(read, name_labels=name_labels, baseline=bool(baseline)),
-        on_error=on_error,
-        window_seconds=window_seconds,
-        stride_seconds=stride_seconds,
-    )
+    read = partial(read, name_labels=name_labels, baseline=bool(baseline))
+    return read_all(files, read, on_error, window_seconds, stride_seconds)
 
 
 def _labels(ratings, *, label, threshold, at_threshold):

@@ -156,13 +156,7 @@ def read_faced(
         columns = ("sub", "sample_rate", "unit")
         table = read_table([folder.parent], "Recording_info.csv", columns)
         read = partial(_read_raw, labels=_labels(n_classes), table=table)
-    return read_all(
-        files,
-        read,
-        on_error=on_error,
-        window_seconds=window_seconds,
-        stride_seconds=stride_seconds,
-    )
+    return read_all(files, read, on_error, window_seconds, stride_seconds)
 
 
 def _labels(n_classes):

@@ -307,7 +307,7 @@ def check_shape(name, shape, expected, *, more_than=0):
 # Recordings
 
 
-def read_all(files, read, *, on_error, window_seconds, stride_seconds, problems=()):
+def read_all(files, read, on_error, window_seconds, stride_seconds, problems=()):
     """Read the recordings of files, and cut windows.
 
     Parameters

@@ -115,9 +115,8 @@ def read_seed(
     >>> from sklearn_mdjpt.datasets import read_seed
     >>> X = read_seed("SEED/SEED_EEG", subjects=[1, 2])  # doctest: +SKIP
     """
-    return _read(
-        SEED, root, subjects, sessions, window_seconds, stride_seconds, on_error, source
-    )
+    files, read = _open(SEED, root, subjects, sessions, source)
+    return read_all(files, read, on_error, window_seconds, stride_seconds)
 
 
 def read_seed_iv(
@@ -188,9 +187,8 @@ def read_seed_iv(
     >>> from sklearn_mdjpt.datasets import read_seed_iv
     >>> X = read_seed_iv("SEED_IV", sessions=1)  # doctest: +SKIP
     """
-    return _read(
-        SEED_IV, root, subjects, sessions, window_seconds, stride_seconds, on_error
-    )
+    files, read = _open(SEED_IV, root, subjects, sessions, "preprocessed")
+    return read_all(files, read, on_error, window_seconds, stride_seconds)
 
 
 def read_seed_v(
@@ -267,16 +265,8 @@ def read_seed_v(
     >>> from sklearn_mdjpt.datasets import read_seed_v
     >>> X = read_seed_v("SEED-V", subjects=1)  # doctest: +SKIP
     """
-    return _read(
-        SEED_V,
-        root,
-        subjects,
-        sessions,
-        window_seconds,
-        stride_seconds,
-        on_error,
-        "raw",
-    )
+    files, read = _open(SEED_V, root, subjects, sessions, "raw")
+    return read_all(files, read, on_error, window_seconds, stride_seconds)
 
 
 def read_seed_vii(
@@ -357,22 +347,12 @@ def read_seed_vii(
     >>> from sklearn_mdjpt.datasets import read_seed_vii
     >>> X = read_seed_vii("SEED-VII", subjects=[1, 2])  # doctest: +SKIP
     """
-    return _read(
-        SEED_VII,
-        root,
-        subjects,
-        sessions,
-        window_seconds,
-        stride_seconds,
-        on_error,
-        source,
-    )
+    files, read = _open(SEED_VII, root, subjects, sessions, source)
+    return read_all(files, read, on_error, window_seconds, stride_seconds)
 
 
-def _read(
-    dataset, root, subjects, sessions, window, stride, on_error, source="preprocessed"
-):
-    """Read a dataset of the family; the parameters are those of `read_seed`."""
+def _open(dataset, root, subjects, sessions, source):
+    """Return the files of a dataset, and a function that reads one of them."""
     check_option(source, dataset.files, "source")
     folder, files = find_files(
         root,
@@ -385,22 +365,16 @@ def _read(
         dates=dataset.dates,
     )
     _check_labels(folder, dataset)
-    is_raw = source == "raw"
-    times = _release_times(folder, dataset) if is_raw else {}
-
-    def read(path, subject, session):
-        whose = {
-            "dataset": dataset.name,
-            "subject": f"{subject:02d}",
-            "session": str(session),
-        }
-        if is_raw:
-            return _read_cnt(path, dataset.trials(session), times.get(session), whose)
-        return _read_mat(path, dataset, session, whose)
-
-    return read_all(
-        files, read, on_error=on_error, window_seconds=window, stride_seconds=stride
+    if source == "preprocessed":
+        return files, partial(_read_mat, dataset=dataset)
+    return files, partial(
+        _read_cnt, dataset=dataset, times=_release_times(folder, dataset)
     )
+
+
+def _describe(dataset, subject, session):
+    subject = f"{subject:02d}"
+    return {"dataset": dataset.name, "subject": subject, "session": str(session)}
 
 
 # Labels and times that the release tells of
@@ -498,7 +472,7 @@ def _release_times(folder, dataset):
 # What is in a file
 
 
-def _read_mat(path, dataset, session, whose):
+def _read_mat(path, subject, session, *, dataset):
     """Make the recording of a session whose trials are variables of a MATLAB file."""
     trials = dataset.trials(session)
     first, n_known = 1, len(trials)
@@ -536,39 +510,28 @@ def _read_mat(path, dataset, session, whose):
         trials,
         ch_names=CHANNELS,
         sfreq=_MAT_SFREQ,
-        **whose,
+        **_describe(dataset, subject, session),
     )
 
 
-def _read_cnt(path, trials, times, whose):
-    """Make the recording of a raw file, with its trials inside.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    trials : list of dict
-        What is known of the trials.
-    times : (tuple, tuple) or None
-        Starts and stops of the trials in seconds; None: events tell.
-    whose : dict
-        Dataset, subject and session.
-
-    Returns
-    -------
-    Recording
-    """
+def _read_cnt(path, subject, session, *, dataset, times):
+    """Make the recording of a raw file, with its trials inside."""
     raw = open_cnt(path)
     channel_places(raw, CHANNELS)  # raises if the file lacks one
-    starts, stops = times or _event_times(path, raw, len(trials))
-    rows = [
-        {"start": start, "stop": stop} | trial
-        for start, stop, trial in zip(starts, stops, trials, strict=True)
-    ]
-    decode = partial(read_channels, ch_names=CHANNELS)
-    signal = DecodedSignal(path, (len(CHANNELS), raw.n_times), decode)
-    marks = annotation_marks(raw)._asdict()
-    return Recording(signal, CHANNELS, raw.info["sfreq"], trials=rows, **marks, **whose)
+    trials = dataset.trials(session)
+    starts, stops = times.get(session) or _event_times(path, raw, len(trials))
+    return Recording(
+        DecodedSignal(
+            path,
+            (len(CHANNELS), raw.n_times),
+            partial(read_channels, ch_names=CHANNELS),
+        ),
+        CHANNELS,
+        raw.info["sfreq"],
+        trials=pd.DataFrame(trials).assign(start=starts, stop=stops),
+        **annotation_marks(raw)._asdict(),
+        **_describe(dataset, subject, session),
+    )
 
 
 def _event_times(path, raw, n_trials):
