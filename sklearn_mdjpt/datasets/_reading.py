@@ -7,14 +7,20 @@ recording's samples are decoded when windows are read.
 
 import re
 from functools import partial
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from .._io._signals import DecodedSignal, naming
-from .._validation import check_option, check_path, home_hint, list_some, warn
+from .._validation import (
+    check_number,
+    check_option,
+    check_path,
+    home_hint,
+    list_some,
+    warn,
+)
 from ..windows._recording import Recording
 from ..windows._windows import EEGWindows
 
@@ -99,14 +105,11 @@ def find_files(
     files = _list_files(folder, template, known_subjects, known_sessions)
     if dates and "{session}" not in template:
         files = _number_sessions(files, dates, known_sessions)
-    found = {
-        key: files[key]
-        for key in sorted(files)
-        if sessions is None or key[1] in sessions
-    }
-    there = list(dict.fromkeys(subject for subject, _ in found))
+    if sessions is not None:
+        files = {key: paths for key, paths in files.items() if key[1] in sessions}
+    there = sorted({subject for subject, _ in files})
     absent = [subject for subject in subjects or () if subject not in there]
-    if absent or not found:
+    if absent or not files:
         whose = f" of subjects {list_some(absent)}" if absent else ""
         which = f" in sessions {list_some(sessions)}" if sessions else ""
         raise FileNotFoundError(
@@ -114,9 +117,8 @@ def find_files(
             f"which holds {contents(folder)}; found subjects "
             f"{list_some(there) or 'none'}."
         )
-    chosen = {
-        key: found[key] for s in subjects or there for key in found if key[0] == s
-    }
+    keys = [key for s in subjects or there for key in sorted(files) if key[0] == s]
+    chosen = {key: files[key] for key in keys}
     for (subject, session), paths in chosen.items():
         if len(paths) > 1:
             raise ValueError(
@@ -205,9 +207,9 @@ def _check_numbers(values, known, name):
     values : int, sequence of int or None
         As the user gave them; None wants all.
     known : sequence of int
-        All that the dataset has.
+        All that the dataset has, without gaps.
     name : str
-        Of the parameter.
+        Name of the parameter.
 
     Returns
     -------
@@ -228,18 +230,8 @@ def _check_numbers(values, known, name):
         int(value) if isinstance(value, str) and value.isdecimal() else value
         for value in values
     ]
-    wrong = [
-        number
-        for number in numbers
-        if not isinstance(number, Integral)
-        or isinstance(number, bool)
-        or number not in known
-    ]
-    if wrong or not numbers:
-        raise ValueError(
-            f"{name} must be numbers from {known[0]} to {known[-1]}, got "
-            f"{list_some(map(repr, wrong)) or 'none'}."
-        )
+    for number in numbers or [values]:  # an empty list is no number
+        check_number(number, name, whole=True, least=known[0], most=known[-1])
     return list(dict.fromkeys(map(int, numbers)))
 
 

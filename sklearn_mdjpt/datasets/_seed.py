@@ -387,7 +387,7 @@ def _around(folder):
 
 def _find_beside(folder, name):
     """Return a file of the release in a folder or the one around it, or None."""
-    for place in (folder, _around(folder)):
+    for place in (folder, _around(folder)) if name else ():
         for path in sorted(place.iterdir()):
             if path.name.lower() == name and path.is_file():
                 return path
@@ -475,13 +475,10 @@ def _release_times(folder, dataset):
 def _read_mat(path, subject, session, *, dataset):
     """Make the recording of a session whose trials are variables of a MATLAB file."""
     trials = dataset.trials(session)
-    first, n_known = 1, len(trials)
-    if dataset.one_file:
-        first, n_known = (
-            1 + (session - 1) * len(trials),
-            len(trials) * len(dataset.labels),
-        )
-    numbers = range(first, first + len(trials))
+    n_known = len(trials) * (len(dataset.labels) if dataset.one_file else 1)
+    # Where a file holds all sessions, their trials follow each other in its numbers.
+    before = len(trials) * (session - 1) % n_known
+    numbers = range(before + 1, before + len(trials) + 1)
     shapes = list_variables(path)
     names = {}
     for name in shapes:
