@@ -29,7 +29,7 @@ RATES = {
     "light": dict(zip(KINDS, (0.3, 0.5, 0.02, 0.02, 0.05, 0.25, 0.1), strict=True)),
     "heavy": dict(zip(KINDS, (1.0, 2.0, 0.1, 0.2, 0.3, 0.5, 0.5), strict=True)),
 }
-"""Rate of each kind: a number per minute, or a share."""
+"""Rate of each kind: a number per minute, or a share of what may be hit."""
 
 _PER_MINUTE = {"joints", "bad_spans"}
 # Joints at this rate leave half of a recording or more.
@@ -59,14 +59,11 @@ def check_artifacts(artifacts):
             "artifacts must be None, 'light', 'heavy' or a dict of rates with the keys "
             f"{', '.join(KINDS)}; got {artifacts!r}."
         )
-    rates = {}
-    for kind in KINDS:
+    rates = {kind: artifacts.get(kind, 0.0) for kind in KINDS}
+    for kind, rate in rates.items():
         most = _MAX_PER_MINUTE if kind in _PER_MINUTE else 1  # else a share
-        rate = artifacts.get(kind, 0.0)
-        rates[kind] = float(
-            check_number(rate, f"artifacts[{kind!r}]", least=0, most=most)
-        )
-    return rates
+        check_number(rate, f"artifacts[{kind!r}]", least=0, most=most)
+    return {kind: float(rate) for kind, rate in rates.items()}
 
 
 class Artifacts:

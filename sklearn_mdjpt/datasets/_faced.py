@@ -269,13 +269,12 @@ def _look_up(table, subject):
     row = rows.iloc[0]
     # Two Unicode characters look like the micro sign.
     unit = str(row["unit"]).strip().lower().translate({0xB5: "u", 0x3BC: "u"})
-    units = {"v": 1.0, "uv": MICROVOLT}
-    if unit not in units:
+    if unit not in ("v", "uv"):
         raise ValueError(
             f"Recording_info.csv has the unit {row['unit']!r} for subject "
             f"{subject:03d}, expected 'V' or 'uV'"
         )
-    return float(row["sample_rate"]), units[unit]
+    return float(row["sample_rate"]), 1.0 if unit == "v" else MICROVOLT
 
 
 def _find_clips(path):
@@ -310,8 +309,7 @@ def _find_clips(path):
             clips[video] = start, stop
         if not clips:
             raise ValueError(f"no clip begins in it (code {_ONSET})")
-    absent = sorted(set(_EMOTION_OF) - set(clips))
-    if absent:
+    if absent := sorted(set(_EMOTION_OF) - set(clips)):
         warn(
             f"{str(path)!r} has no onset of the clips {list_some(absent)}; the others "
             "are read."
