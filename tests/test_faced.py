@@ -228,6 +228,13 @@ def test_files_that_cannot_be_read_are_skipped(tree):
         read_faced(tree, subjects=[0, 1], on_error="skip")
 
 
+def test_files_of_unknown_subjects_are_named(tree):
+    (tree / "Processed_data" / "sub123.pkl").write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 files in .* left out: .* sub123.pkl"):
+        X = read_faced(tree, **SHORT)
+    assert len(X.recordings) == 3
+
+
 def test_a_file_that_changes_later(tree):
     X = read_faced(tree, subjects=0, **SHORT)
     dump(tree / "Processed_data" / "sub000.pkl", processed(0, 400))
