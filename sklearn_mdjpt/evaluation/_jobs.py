@@ -1,4 +1,4 @@
-"""Many independent jobs: in parallel, with progress, and kept after a kill."""
+"""Runs independent jobs in parallel, prints progress, and keeps results on disk."""
 
 import io
 import tempfile
@@ -17,18 +17,18 @@ from .._validation import check_path, home_hint, warn
 
 
 class Job(NamedTuple):
-    """Something to compute.
+    """A call to compute.
 
     Attributes
     ----------
     name : str
-        What to say when it is done.
+        Name in the progress lines.
     function : callable
-        It returns a dict of arrays.
+        It returns a dict of arrays, or None.
     args : tuple
-        What it is called with.
+        Arguments of the function.
     key : str or None
-        Fingerprint of all that the result depends on; None where it is not kept.
+        Fingerprint of all that the result depends on; None if it is not kept.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Job(NamedTuple):
 
 
 class JobRunner:
-    """Runs jobs, and keeps what they return in a folder.
+    """Runs jobs, and keeps their results in a folder.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class JobRunner:
 
     @property
     def weights_folder(self):
-        """Where encoders are kept; without a cache, until the end of the call."""
+        """Folder of encoders; without a cache it is removed at the end of the call."""
         if self.folder is not None:
             return self.folder / "encoders"
         if self._temporary is None:
@@ -82,7 +82,7 @@ class JobRunner:
 
     @property
     def checkpoint_dir(self):
-        """Where killed trainings go on from; None without a cache."""
+        """Folder from which killed trainings continue; None without a cache."""
         return None if self.folder is None else self.folder / "checkpoints"
 
     def run(self, jobs):
@@ -91,7 +91,7 @@ class JobRunner:
         Parameters
         ----------
         jobs : list of Job
-            Those whose results are kept already are not run again.
+            Jobs whose results are kept already are not run again.
 
         Returns
         -------
@@ -103,7 +103,7 @@ class JobRunner:
         missing = [i for i, result in enumerate(results) if result is None]
         done = len(jobs) - len(missing)
         if self.verbose and done:
-            print(f"{done} of {len(jobs)} results are there already.", flush=True)
+            print(f"{done} of {len(jobs)} results are in the cache.", flush=True)
         finished = Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(
             delayed(_compute)(i, jobs[i].name, jobs[i].function, jobs[i].args, paths[i])
             for i in missing
@@ -125,7 +125,7 @@ class JobRunner:
 
 
 def computed_with():
-    """Return the versions and settings that results depend on beside what is theirs."""
+    """Return the versions and settings that all results depend on."""
     settings = get_config()
     return [
         installed_versions("sklearn_mdjpt", "numpy", "scipy", "sklearn", "torch"),
@@ -136,7 +136,7 @@ def computed_with():
 def _compute(i, name, function, args, path):
     start = time.perf_counter()
     try:
-        result = function(*args)
+        result = function(*args) or {}
     except Exception as error:
         error.add_note(f"In {name}.")
         raise
