@@ -922,6 +922,10 @@ def test_compare_pairs_subjects():
     assert result.loc["b", "p_holm"] == result.loc["b", "p"]
     with pytest.raises(ValueError, match="no method 'c'; the table has"):
         compare(table, "c")
+    # A column that one of several protocols does not have is no difference.
+    both = pd.concat([table, table.assign(protocol="zero_shot", exclude="subject")])
+    result = compare(both, "a")
+    assert result["protocol"].tolist() == [*2 * ["few_shot"], *2 * ["zero_shot"]]
 
 
 def test_holm_corrects_for_the_number_of_methods():

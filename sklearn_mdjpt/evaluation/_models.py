@@ -11,8 +11,7 @@ from ..encoder._estimator import MDJPTEncoder
 from ..encoder._pairs import pair_columns, uses_labels
 from ..windows._content import signals, without_made_up_names
 from ._jobs import computed_with
-
-_RESERVED = ("chance", "majority")
+from ._scores import BASELINES
 
 
 def check_models(models):
@@ -39,9 +38,9 @@ def check_models(models):
     for name, model in models.items():
         if not isinstance(name, str) or not name:
             raise TypeError(f"Names of models must be str, got {name!r}.")
-        if name in _RESERVED:
+        if name in BASELINES:
             raise ValueError(
-                f"A model is named {name!r}; {' and '.join(_RESERVED)} are the names "
+                f"A model is named {name!r}; {' and '.join(BASELINES)} are the names "
                 "of the baselines that are always there."
             )
         if isinstance(model, type) or not hasattr(model, "fit"):

@@ -7,14 +7,10 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 from .._grouping import rows_of_groups
 from ._class_scores import Predictions, highest
 
+BASELINES = ("chance", "majority")
 METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "precision",
-    "recall",
-    "f1",
-    "roc_auc",
-)
+    "accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc",
+)  # fmt: skip
 """Metrics of each subject: precision, recall and F1 are macro averages, and `roc_auc`
 is one class against the rest, averaged, all over the classes that the subject has.  A
 class that the model was not trained on counts 0.5 in `roc_auc`; it is NaN for a subject
