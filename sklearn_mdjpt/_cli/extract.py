@@ -28,8 +28,8 @@ from ._tables import with_free_names, writer
 SOME_LEFT_OUT = 3
 """Exit status where the output lacks recordings."""
 
-# Features depend on the signals and on these columns: they say whose statistics
-# z-score a window, and in which order windows follow each other.
+# Features depend on the signals and on these columns: each subject has its own
+# statistics, and windows follow each other in a certain order.
 _COLUMNS = ["dataset", "subject", "session", "trial", "onset"]
 
 
@@ -197,7 +197,7 @@ def _read_subject(readers, options, problems, digests):
     for name, read in readers.items():
         with problems.catch(name):
             recording = read()
-            # Each by itself: together, one without a window would not be missed.
+            # Cut each recording alone: an error must name the one without windows.
             cut([recording])
             if "file" not in recording.trials:
                 recording.trials["file"] = name

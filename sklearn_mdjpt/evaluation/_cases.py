@@ -86,9 +86,8 @@ def run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose):
     predictions : DataFrame
         Only with ``return_predictions``: the predicted class of each window.
     """
-    runner = JobRunner(cache_dir, n_jobs, verbose)
-    leaks = find_leaks(cases, on_leak)
-    with runner:
+    with JobRunner(cache_dir, n_jobs, verbose) as runner:
+        leaks = find_leaks(cases, on_leak)
         models = pretrain_models([(case.model, case.source) for case in cases], runner)
         keys = _model_keys(models, cases, runner)
         models = _encode_once(models, cases, runner)
@@ -288,7 +287,7 @@ def _warn_of_scores(problems, table):
 
 
 def _window_table(windows, rows, predictions, columns):
-    """Return what is predicted of each window."""
+    """Return the predictions with the ids and labels of the windows."""
     ids = windows.X.metadata[["session", "trial", "stimulus", "onset"]]
     table = pd.DataFrame({**columns, "window": windows.rows[rows]})
     table["dataset"] = windows.datasets[rows]

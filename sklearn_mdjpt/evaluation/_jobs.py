@@ -48,21 +48,33 @@ class JobRunner:
         Jobs at a time, as in joblib.
     verbose : int
         1 prints a line for each job.
+
+    Attributes
+    ----------
+    folder : Path or None
+        The folder for results and for weights.
+    weights_folder : Path
+        Folder of encoders; without a cache it is removed at the end.
+    checkpoint_dir : Path or None
+        Folder from which killed trainings continue; None without a cache.
     """
 
     def __init__(self, cache_dir, n_jobs, verbose):
         self.n_jobs, self.verbose = n_jobs, verbose
-        self._temporary = None
-        self.folder = None
-        if cache_dir is not None:
-            self.folder = check_path(cache_dir, "cache_dir")
-            if home_hint(self.folder):
-                raise ValueError(
-                    f"cache_dir={str(self.folder)!r} would make a folder of that name."
-                    f"{home_hint(self.folder)}"
-                )
-            for name in ("results", "encoders"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        self.folder = self.checkpoint_dir = self._temporary = None
+        if cache_dir is None:
+            self._temporary = tempfile.TemporaryDirectory()
+            self.weights_folder = Path(self._temporary.name)
+            return
+        self.folder = check_path(cache_dir, "cache_dir")
+        if hint := home_hint(self.folder):
+            raise ValueError(
+                f"cache_dir={str(cache_dir)!r} would make a folder of that name.{hint}"
+            )
+        self.checkpoint_dir = self.folder / "checkpoints"
+        self.weights_folder = self.folder / "encoders"
+        for folder in (self.folder / "results", self.weights_folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self):
         return self
@@ -70,20 +82,6 @@ class JobRunner:
     def __exit__(self, *exception):
         if self._temporary is not None:
             self._temporary.cleanup()
-
-    @property
-    def weights_folder(self):
-        """Folder of encoders; without a cache it is removed at the end of the call."""
-        if self.folder is not None:
-            return self.folder / "encoders"
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory()
-        return Path(self._temporary.name)
-
-    @property
-    def checkpoint_dir(self):
-        """Folder from which killed trainings continue; None without a cache."""
-        return None if self.folder is None else self.folder / "checkpoints"
 
     def run(self, jobs):
         """Return the result of each job.

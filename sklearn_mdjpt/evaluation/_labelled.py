@@ -101,7 +101,7 @@ def named_rows(names):
 
 
 def check_windows(X, name, *, none=False):
-    """Raise unless X is EEGWindows with a subject for each window, or maybe None."""
+    """Raise unless X is EEGWindows with subjects, or None where ``none`` allows it."""
     if X is None and none:
         return
     if not isinstance(X, EEGWindows):

@@ -61,8 +61,8 @@ def check_classifiers(models):
     if without:
         raise ValueError(
             f"Models without predict: {list_some(without)}. Put a classifier behind "
-            "features, as in make_pipeline(encoder, LogisticRegression()); zero_shot "
-            "takes them as they are."
+            "features, as in make_pipeline(encoder, LogisticRegression()), or take "
+            "zero_shot."
         )
     others = [
         name for name, model in models.items()
@@ -120,7 +120,7 @@ def is_pretrained(encoder):
 
 
 def replace_encoders(model, change):
-    """Return a copy of a model, with a function of each of its encoders in its place.
+    """Return a copy of a model whose encoders are replaced by a function of them.
 
     Parameters
     ----------

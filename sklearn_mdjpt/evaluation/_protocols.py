@@ -208,7 +208,7 @@ def few_shot(
         As for `leave_subjects_out`.
     cache_dir : str or path-like, default=None
         As for `leave_subjects_out`.  It keeps pre-trained encoders as well, and the
-        checkpoints from which a killed pre-training goes on.
+        checkpoints from which a killed pre-training continues.
     verbose : int, default=0
         As for `leave_subjects_out`.
 
