@@ -69,7 +69,7 @@ def assert_same_windows(found, expected):
             pd.testing.assert_frame_equal(a.trials, b.trials, check_exact=True)
             np.testing.assert_array_equal(a.signal, b.signal)
         else:
-            names += ("per_window",)
+            names += ("is_recording",)
         for name in names:
             assert getattr(a, name) == getattr(b, name), name
         if b.positions is None:
@@ -107,7 +107,7 @@ def everything(mixed_windows):
         subject=["a", None] * 6, stimulus=range(12), onset=[0.1, None] * 6,
         y=[1, 1.0, True, "1", None, np.nan] * 2,
     )  # fmt: skip
-    stack.recordings[1].per_window = True
+    stack.recordings[1].is_recording = False
     return concat_windows([mixed_windows, odd, stack])
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Windows: TypeAlias = "EEGWindows | Epochs | BaseConcatDataset | ArrayLike"
 
 
-def as_windows(X, *, ch_names=None, sfreq=None, per_window=False):
+def as_windows(X, *, ch_names=None, sfreq=None):
     """Return X as EEGWindows.
 
     Parameters
@@ -35,12 +35,12 @@ mne.Epochs, or braindecode BaseConcatDataset
         Channels of an array; the canonical ones where None and it has 60.
     sfreq : float, default=None
         Sampling rate of an array, in hertz.
-    per_window : bool, default=False
-        Whether windows of anything but EEGWindows are normalised each by itself.
 
     Returns
     -------
     EEGWindows
+        Where X was something else, its windows count as no recording
+        (`WindowStack.is_recording`).
     """
     if isinstance(X, EEGWindows):
         windows = X
@@ -55,7 +55,7 @@ mne.Epochs, or braindecode BaseConcatDataset
         raise ValueError("X has no windows; at least one is expected.")
     if windows is not X:
         for stack in windows.recordings:
-            stack.per_window = per_window
+            stack.is_recording = False
     return windows
 
 

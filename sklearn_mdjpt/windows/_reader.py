@@ -30,6 +30,9 @@ class CanonicalReader:
     window_norm : {"robust", None}, default="robust"
         "robust" removes the mean of each channel and divides by one robust SD for
         each recording (`Recording.robust_statistics`).
+    per_window : bool, default=False
+        Whether "robust" takes each window by itself where the windows are no part of a
+        recording (`WindowStack.is_recording`).
     unknown_channels, missing_channels, neighbours
         As for `sklearn_mdjpt.channels.channel_matrix`.
     channels : CommonChannels or ChosenChannels, default=None
@@ -47,6 +50,7 @@ class CanonicalReader:
         *,
         sfreq=CANONICAL_SFREQ,
         window_norm="robust",
+        per_window=False,
         unknown_channels="drop",
         missing_channels="nearest",
         neighbours="mne",
@@ -56,6 +60,7 @@ class CanonicalReader:
         self.n_channels = len(channels.names if channels else CANONICAL_CHANNELS)
         self.sfreq = sfreq
         self.window_norm = window_norm
+        self.per_window = per_window
         self._blocks = []
         self._block_of = np.empty(len(X), int)
         self._place = np.empty(len(X), int)
@@ -162,7 +167,7 @@ class CanonicalReader:
         # (n, n_picks, n_times), in memory channel by channel
         x = source.windows_at(starts[places], n_times[places[0]], self.sfreq, picks)
         if self.window_norm == "robust":
-            if not source.is_continuous and source.per_window:
+            if self.per_window and not source.is_recording:
                 x = _normalise_each(x)
             else:
                 center, scale = source.robust_statistics(picks)

@@ -95,6 +95,7 @@ class Recording(Source):
     """
 
     is_continuous = True
+    is_recording = True
     # Of recordings that were pickled when there were none.
     cuts: tuple[float, ...] = ()
 

@@ -24,9 +24,10 @@ class WindowStack(Source):
 
     Attributes
     ----------
-    per_window : bool
-        Whether the amplitude of each window is normalised by itself, not that of all
-        of them together.
+    is_recording : bool
+        Whether the windows count as one recording.  Those that an estimator was given
+        as an array, Epochs or a braindecode dataset do not: the reader may normalise
+        each of them by itself (``per_window`` of `CanonicalReader`).
     """
 
     is_continuous = False
@@ -37,7 +38,7 @@ class WindowStack(Source):
         if len(rows) and (np.diff(rows) == 1).all():
             base, rows = base[rows[0] : rows[-1] + 1], np.arange(len(rows))
         self._rows = rows
-        self.per_window = False
+        self.is_recording = True
         super().__init__(base, ch_names, sfreq, positions)
 
     @property

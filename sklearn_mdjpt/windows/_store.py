@@ -140,7 +140,7 @@ def _describe(source):
         else [[plain(x) for x in row] for row in positions],
     }
     if not source.is_continuous:
-        return entry | {"per_window": bool(source.per_window)}
+        return entry | {"is_recording": source.is_recording}
     return (
         entry
         | {
@@ -193,7 +193,7 @@ def _restore(folder, entry, trials, *, verify):
         source = WindowStack(
             signal, np.arange(len(signal)), entry["ch_names"], entry["sfreq"], positions
         )
-        source.per_window = entry["per_window"]
+        source.is_recording = entry.get("is_recording", not entry.get("per_window"))
     else:
         # Without the constructor: what was saved has been checked, which takes longer
         # than all else here.
