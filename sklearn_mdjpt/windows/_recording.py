@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import mne
+    import pandas as pd
     from numpy.typing import ArrayLike
 
     from .._typing import Trials
@@ -96,8 +97,10 @@ class Recording(Source):
 
     is_continuous = True
     is_recording = True
+    trials: pd.DataFrame
     # Of recordings that were pickled when there were none.
     cuts: tuple[float, ...] = ()
+    _kept = ("dataset", "subject", "session", "bad_spans", "cuts")
 
     def __init__(
         self,
@@ -137,6 +140,14 @@ class Recording(Source):
         points = [start for start, stop in spans if start == stop]
         self.cuts = check_cuts([*cuts, *points], self.duration)
 
+    @classmethod
+    def restored(cls, signal, trials, *, bad_spans, cuts, **kept) -> Self:
+        """As for any source; JSON has lists for tuples."""
+        spans = tuple(map(tuple, bad_spans))
+        return super().restored(
+            signal, trials, bad_spans=spans, cuts=tuple(cuts), **kept
+        )
+
     def __getstate__(self):
         # See `EEGWindows.__getstate__`.
         return super().__getstate__() | {"trials": self.trials.copy()}
@@ -145,6 +156,11 @@ class Recording(Source):
     def n_times(self) -> int:
         """Number of samples."""
         return self._signal.shape[1]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_channels, n_times)``."""
+        return self._signal.shape
 
     @property
     def duration(self) -> float:
@@ -361,6 +377,26 @@ class Recording(Source):
             The signal.
         """
         yield np.asarray(self.signal)
+
+    def in_order(self, n_bytes: int) -> Iterator[np.ndarray]:
+        """Iterate over the signal in the order of a C array, piece by piece.
+
+        Parameters
+        ----------
+        n_bytes : int
+            Largest size of a piece.
+
+        Yields
+        ------
+        ndarray
+            Several whole lines, or a part of one.
+        """
+        signal = self.signal
+        step = max(1, n_bytes // signal.itemsize)
+        n_lines = max(1, step // max(1, self.n_times))
+        for i in range(0, self.n_channels, n_lines):
+            for j in range(0, self.n_times, step):
+                yield signal[i : i + n_lines, j : j + step]
 
     def _mix(self, matrix):
         signal = np.empty((len(matrix), self.n_times), np.float32)

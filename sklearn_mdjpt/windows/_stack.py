@@ -31,6 +31,7 @@ class WindowStack(Source):
     """
 
     is_continuous = False
+    _kept = ("is_recording",)
 
     def __init__(self, base, rows, ch_names, sfreq, positions=None):
         rows = np.asarray(rows)
@@ -40,6 +41,16 @@ class WindowStack(Source):
         self._rows = rows
         self.is_recording = True
         super().__init__(base, ch_names, sfreq, positions)
+
+    @classmethod
+    def restored(cls, signal, trials, **kept):
+        """As for any source; a store keeps the rows in use only."""
+        return super().restored(signal, trials, _rows=np.arange(len(signal)), **kept)
+
+    @property
+    def shape(self):
+        """``(n_windows, n_channels, n_times)``."""
+        return (len(self._rows), *self._signal.shape[1:])
 
     @property
     def n_times(self):
@@ -105,6 +116,16 @@ class WindowStack(Source):
         """Iterate over the windows of the stack, some at a time."""
         for chunk in self._chunks():
             yield np.asarray(self.signal[chunk])
+
+    def in_order(self, n_bytes):
+        """As for `Recording`, some windows at a time.
+
+        All windows that the amplitude is estimated from, and no others of the array.
+        """
+        signal = self.signal
+        step = max(1, n_bytes // (signal[:1].nbytes or 1))
+        for i in range(0, len(self._rows), step):
+            yield signal[self._rows[i : i + step]]
 
     def _mix(self, matrix):
         stack = np.empty((len(self._rows), len(matrix), self.n_times), np.float32)
