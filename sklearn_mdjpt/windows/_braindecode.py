@@ -288,6 +288,7 @@ def _warn_of_unplaced(trial, onset):
 
 def make_dataset(X):
     """Make a ``BaseConcatDataset`` of `EEGWindows`; see `EEGWindows.to_braindecode`."""
+    import mne
     from braindecode.datasets import (
         BaseConcatDataset,
         EEGWindowsDataset,
@@ -309,13 +310,17 @@ def make_dataset(X):
     for rows, source, starts, n_times in _runs(X):
         table = metadata.iloc[rows].reset_index(drop=True)
         description = table.loc[0, list(_DESCRIPTION)].dropna().to_dict()
-        table = _with_places(table, source, starts, n_times)
         if source.is_continuous:
+            table = _with_places(table, starts, n_times)
             if id(source) not in raws:
                 raws[id(source)] = source.to_raw()
             parts.append(EEGWindowsDataset(raws[id(source)], table, description))
         else:
-            epochs = _epochs(source, starts, n_times, table)
+            signal = source.windows(starts, n_times)
+            table = _with_places(table, _starts_in_trials(table, source), n_times)
+            epochs = mne.EpochsArray(
+                signal, make_info(source), metadata=table, verbose="error"
+            )
             parts.append(WindowsDataset(epochs, description))
     return BaseConcatDataset(parts)
 
@@ -355,29 +360,24 @@ def _targets(labels):
     return [-1 if pd.isna(label) else codes[label] for label in labels]
 
 
-def _with_places(table, source, starts, n_times):
-    """Add where the windows lie: in samples of the Raw, or of their trial."""
-    trial = table["trial"]
-    # A window of no trial is one by itself.
-    key = trial.where(trial.notna(), pd.Series(range(len(table)), dtype=object))
-    number = key.groupby(key, sort=False).cumcount().to_numpy()
-    if not source.is_continuous:
-        onset = table["onset"].to_numpy(dtype=float)
-        in_order = number * n_times
-        starts = np.where(np.isnan(onset), in_order, np.round(onset * source.sfreq))
-        starts = starts.astype(np.int64)
-    places = dict(zip(_PLACES, (number, starts, starts + n_times), strict=True))
-    columns = [name for name in table if name not in _DESCRIPTION]
-    return pd.DataFrame(places | {name: table[name] for name in columns})
+def _starts_in_trials(table, source):
+    """Return the first sample of each window in its trial, by onset or by number."""
+    onset = table["onset"].to_numpy(dtype=float)
+    in_order = _number_in_trial(table) * source.n_times
+    starts = np.where(np.isnan(onset), in_order, np.round(onset * source.sfreq))
+    return starts.astype(np.int64)
 
 
-def _epochs(source, starts, n_times, table):
-    """Make Epochs, in memory, of windows that came as an array."""
-    import mne
+def _with_places(table, starts, n_times):
+    """Add braindecode's columns: where the windows lie, in samples."""
+    columns = (_number_in_trial(table), starts, starts + n_times)
+    places = dict(zip(_PLACES, columns, strict=True))
+    others = {name: table[name] for name in table if name not in _DESCRIPTION}
+    return pd.DataFrame(places | others)
 
-    return mne.EpochsArray(
-        source.windows(starts, n_times),
-        make_info(source),
-        metadata=table,
-        verbose="error",
-    )
+
+def _number_in_trial(table):
+    # A window without a trial is a trial of its own.
+    alone = pd.Series(range(len(table)), dtype=object)
+    key = table["trial"].where(table["trial"].notna(), alone)
+    return key.groupby(key, sort=False).cumcount().to_numpy()

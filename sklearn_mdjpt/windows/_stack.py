@@ -127,6 +127,10 @@ class WindowStack(Source):
         for i in range(0, len(self._rows), step):
             yield signal[self._rows[i : i + step]]
 
+    def n_missing(self, starts):
+        """Return how many windows came in the array before each and are not in X."""
+        return starts - np.searchsorted(np.unique(starts), starts)
+
     def _mix(self, matrix):
         stack = np.empty((len(self._rows), len(matrix), self.n_times), np.float32)
         step = max(1, CACHED_SAMPLES // (self.n_channels * self.n_times))

@@ -628,8 +628,7 @@ class EEGWindows:
         """
         gone = np.zeros(len(self), np.int64)
         for source, rows, starts, _ in self.blocks():
-            if not source.is_continuous:
-                gone[rows] = starts - np.searchsorted(np.unique(starts), starts)
+            gone[rows] = source.n_missing(starts)
         order = np.lexsort((self._starts, self._source_index, runs))
         place = np.stack([runs, self._source_index, self._starts])[:, order]
         steps = np.diff(place, axis=1, prepend=place[:, :1])
