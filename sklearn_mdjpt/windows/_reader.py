@@ -63,7 +63,7 @@ class CanonicalReader:
         self.per_window = per_window
         self._blocks = []
         self._block_of = np.empty(len(X), int)
-        self._place = np.empty(len(X), int)
+        self._row_in_block = np.empty(len(X), int)
         self.n_times = np.empty(len(X), int)
         mixings = {}
         for source, rows, starts, n_times in X.blocks():
@@ -90,7 +90,7 @@ class CanonicalReader:
                 # training takes 1.6 times as long.
                 mixings[key] = picks, csr_array(matrix[:, picks].astype(np.float32))
             self._block_of[rows] = len(self._blocks)
-            self._place[rows] = np.arange(len(rows))
+            self._row_in_block[rows] = np.arange(len(rows))
             self.n_times[rows] = resampled_length(n_times, source.sfreq, sfreq)
             self._blocks.append(_Block(source, rows, starts, n_times, *mixings[key]))
 
@@ -131,10 +131,10 @@ class CanonicalReader:
             )
             warn(f"Flat channels: {listed}.")
 
-    def digest(self, row):
+    def digest(self, window):
         """Return bytes that tell a window's signal, as it was given, from others."""
-        block, place = self._blocks[self._block_of[row]], self._place[row]
-        x = block.source.windows(block.starts[[place]], block.n_times[place])
+        block, row = self._blocks[self._block_of[window]], self._row_in_block[window]
+        x = block.source.windows(block.starts[[row]], block.n_times[row])
         return hashlib.blake2b(x.tobytes(), digest_size=8).digest()
 
     def read(self, rows):
@@ -159,13 +159,15 @@ class CanonicalReader:
         blocks = self._block_of[rows]
         for k in np.unique(blocks):
             mine = np.flatnonzero(blocks == k)
-            out[mine] = self._read_block(self._blocks[k], self._place[rows[mine]])
+            out[mine] = self._read_block(
+                self._blocks[k], self._row_in_block[rows[mine]]
+            )
         return out
 
-    def _read_block(self, block, places):
+    def _read_block(self, block, rows):
         source, _, starts, n_times, picks, weights = block
         # (n, n_picks, n_times), in memory channel by channel
-        x = source.windows_at(starts[places], n_times[places[0]], self.sfreq, picks)
+        x = source.windows_at(starts[rows], n_times[rows[0]], self.sfreq, picks)
         if self.window_norm == "robust":
             if self.per_window and not source.is_recording:
                 x = _normalise_each(x)

@@ -340,7 +340,8 @@ class Recording(Source):
             b = min(a + step, len(bad))
             # One sample of the chunk before, so that changes at its edge count.
             x = np.asarray(self.signal[:, first + max(a - 1, 0) : first + b])
-            bad[a:b] = _not_finite(x[:, a - b :], channels)
+            finite = np.isfinite(x[:, a - b :])
+            bad[a:b] = ~finite[channels].all(axis=0)
             same = still[max(a, 1) : b]
             for channel in channels:
                 same &= x[channel, 1:] == x[channel, :-1]
@@ -529,13 +530,3 @@ class Recording(Source):
             if getattr(self, word) is not None:
                 text += f", {word} {getattr(self, word)}"
         return text + ">"
-
-
-def _not_finite(x, channels):
-    """Say which samples (n_times,) are NaN or inf in any of the channels."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = sum(x[channel] for channel in channels)
-    suspect = np.flatnonzero(~np.isfinite(total))
-    bad = np.zeros(x.shape[1], bool)
-    bad[suspect] = ~np.isfinite(x[np.ix_(channels, suspect)]).all(axis=0)
-    return bad

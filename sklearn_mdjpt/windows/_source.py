@@ -142,7 +142,7 @@ class Source:
         return other
 
     def _check_derived(self):
-        """Forget what was derived from a map whose file was written since.
+        """Forget what was derived from a mapped file that was written since.
 
         A signal that is to be read from its file raises where that has changed.
         """
@@ -203,10 +203,10 @@ def all_cuts(signal, n_times):
     return sliding_window_view(np.asarray(signal), n_times, axis=1)
 
 
-def gather(windows, places, picks):
+def gather(windows, starts, picks):
     """Copy windows from an array (n_channels, n, n_times), channel by channel.
 
-    Returned as (n_places, n_picks, n_times): what mixes channels takes the lines of
+    Returned as (n_starts, n_picks, n_times): what mixes channels takes the lines of
     all windows at once.
     """
-    return windows[picks[:, None], np.asarray(places)].swapaxes(0, 1)
+    return windows[picks[:, None], np.asarray(starts)].swapaxes(0, 1)

@@ -36,7 +36,7 @@ _CHUNK_BYTES = 2**24
 _KINDS = {kind.__name__: kind for kind in (Recording, WindowStack)}
 
 
-def write_store(folder, sources, places, metadata, *, overwrite=False):
+def write_store(folder, sources, cuts, metadata, *, overwrite=False):
     """Write windows to a folder; see `EEGWindows.save`.
 
     Parameters
@@ -45,7 +45,7 @@ def write_store(folder, sources, places, metadata, *, overwrite=False):
         The store.
     sources : list of Recording or WindowStack
         What the windows are cut from; those without windows are left out.
-    places : tuple of three ndarray of int, each of shape (n_windows,)
+    cuts : tuple of three ndarray of int, each of shape (n_windows,)
         Source, start and length of each window.
     metadata : DataFrame
         One row for each window.
@@ -53,11 +53,11 @@ def write_store(folder, sources, places, metadata, *, overwrite=False):
         Whether an older store may be replaced.
     """
     folder = check_path(folder, "The folder of a store")
-    used, source_index = np.unique(places[0], return_inverse=True)
+    used, source_index = np.unique(cuts[0], return_inverse=True)
     sources = [sources[k] for k in used]
     _check_target(folder, sources, overwrite)
     # All that can be refused is refused before anything is written.
-    arrays = [smallest(array) for array in (source_index, *places[1:])]
+    arrays = [smallest(array) for array in (source_index, *cuts[1:])]
     columns = encode_table(metadata, "the metadata", arrays)
     trials, rows_of_trials = _join_trials(sources)
     trials = [encode_table(table, "the trials", arrays) for table in trials]
