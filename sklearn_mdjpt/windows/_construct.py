@@ -198,7 +198,7 @@ def group_name(by, *ids):
         # What it belongs to is a name by itself: without a session, without a place.
         return f"{join_ids(*ids[:-1])}/{join_ids(ids[-1])}"
     if by == "session" and pd.isna(ids[1]):
-        return join_ids(ids[0], ids[2])  # then nobody's subject is known
+        return join_ids(ids[0], ids[2])  # then no subject is known
     return join_ids(*ids)
 
 

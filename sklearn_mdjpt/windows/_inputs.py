@@ -147,7 +147,7 @@ def _kind(X):
     if isinstance(X, EEGWindows):
         return "windows"
     first = X[0] if isinstance(X, list | tuple) and X else X
-    # Whoever made Epochs has imported MNE; nobody else pays for it.
+    # Without Epochs or datasets these packages, slow to import, are not needed.
     mne, base = map(sys.modules.get, ("mne", "braindecode.datasets.base"))
     if mne is not None and isinstance(first, mne.BaseEpochs):
         return "epochs"

@@ -141,10 +141,10 @@ class Recording(Source):
         self.cuts = check_cuts([*cuts, *points], self.duration)
 
     @classmethod
-    def restored(cls, signal, trials, *, bad_spans, cuts, **kept) -> Self:
+    def _restored(cls, signal, trials, *, bad_spans, cuts, **kept):
         """As for any source; JSON has lists for tuples."""
         spans = tuple(map(tuple, bad_spans))
-        return super().restored(
+        return super()._restored(
             signal, trials, bad_spans=spans, cuts=tuple(cuts), **kept
         )
 
@@ -379,7 +379,7 @@ class Recording(Source):
         """
         yield np.asarray(self.signal)
 
-    def in_order(self, n_bytes: int) -> Iterator[np.ndarray]:
+    def _in_order(self, n_bytes: int) -> Iterator[np.ndarray]:
         """Iterate over the signal in the order of a C array, piece by piece.
 
         Parameters
@@ -399,7 +399,7 @@ class Recording(Source):
             for j in range(0, self.n_times, step):
                 yield signal[i : i + n_lines, j : j + step]
 
-    def n_missing(self, starts: np.ndarray) -> np.ndarray:
+    def _n_missing(self, starts: np.ndarray) -> np.ndarray:
         """Return zeros: windows of a recording are numbered by those in X alone."""
         return np.zeros_like(starts)
 

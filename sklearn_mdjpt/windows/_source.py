@@ -51,7 +51,7 @@ class Source:
         self.__dict__ |= _no_derived(signal)
 
     @classmethod
-    def restored(cls, signal, trials, *, ch_names, sfreq, positions, **kept) -> Self:
+    def _restored(cls, signal, trials, *, ch_names, sfreq, positions, **kept) -> Self:
         """Make one of what a store has kept.
 
         Without the constructor: what was saved has been checked, which would take
@@ -62,7 +62,7 @@ class Source:
         self.__dict__ |= kept if trials is None else kept | {"trials": trials}
         return self
 
-    def saved(self) -> dict[str, Any]:
+    def _saved(self) -> dict[str, Any]:
         """Return what a store keeps, but signal and trials, as JSON holds it."""
         kept = {name: getattr(self, name) for name in self._kept}
         positions = None if self.positions is None else self.positions.tolist()

@@ -43,9 +43,9 @@ class WindowStack(Source):
         super().__init__(base, ch_names, sfreq, positions)
 
     @classmethod
-    def restored(cls, signal, trials, **kept):
+    def _restored(cls, signal, trials, **kept):
         """As for any source; a store keeps the rows in use only."""
-        return super().restored(signal, trials, _rows=np.arange(len(signal)), **kept)
+        return super()._restored(signal, trials, _rows=np.arange(len(signal)), **kept)
 
     @property
     def shape(self):
@@ -115,7 +115,7 @@ class WindowStack(Source):
         for chunk in self._chunks():
             yield np.asarray(self.signal[chunk])
 
-    def in_order(self, n_bytes):
+    def _in_order(self, n_bytes):
         """As for `Recording`, some windows at a time.
 
         All windows that the amplitude is estimated from, and no others of the array.
@@ -125,7 +125,7 @@ class WindowStack(Source):
         for i in range(0, len(self._rows), step):
             yield signal[self._rows[i : i + step]]
 
-    def n_missing(self, starts):
+    def _n_missing(self, starts):
         """Return how many windows came in the array before each and are not in X."""
         return starts - np.searchsorted(np.unique(starts), starts)
 

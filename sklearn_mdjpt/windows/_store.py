@@ -62,7 +62,7 @@ def write_store(folder, sources, cuts, metadata, *, overwrite=False):
     trials, rows_of_trials = _join_trials(sources)
     trials = [encode_table(table, "the trials", arrays) for table in trials]
     recordings = [
-        {"kind": type(source).__name__, "trials": rows, "attributes": source.saved()}
+        {"kind": type(source).__name__, "trials": rows, "attributes": source._saved()}
         for source, rows in zip(sources, rows_of_trials, strict=True)
     ]
     with _new_folder(folder) as new:
@@ -169,7 +169,7 @@ def _restore(folder, entry, trials, *, verify):
         trials = trials[table].iloc[first:stop].reset_index(drop=True)
     else:
         trials = None
-    source = _KINDS[entry["kind"]].restored(signal, trials, **entry["attributes"])
+    source = _KINDS[entry["kind"]]._restored(signal, trials, **entry["attributes"])
     source.close_file()
     return source
 
@@ -191,7 +191,7 @@ def _write_signal(folder, source):
     )
     pieces = (
         np.ascontiguousarray(part, dtype).reshape(-1).view(np.uint8)
-        for part in source.in_order(_CHUNK_BYTES)
+        for part in source._in_order(_CHUNK_BYTES)
     )
     entry = _write_file(folder, "signal-{}.npy", chain([header.getvalue()], pieces))
     # The header is kept as it is: other versions of NumPy may write other blanks.
