@@ -1,6 +1,6 @@
 """Pickles of estimators: those of another version are refused in words."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """To be raised when attributes of fitted estimators come to mean something else."""
 
 _KEY = "_pickle_format"

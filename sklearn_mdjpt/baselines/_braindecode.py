@@ -34,6 +34,7 @@ from ..channels._montage import ChosenChannels, CommonChannels
 from ..classifier._net import check_training_parameters, finish_training, net_settings
 from ..encoder._callbacks import SharesLoggers
 from ..windows._inputs import as_windows, is_array
+from ..windows._metadata import TakesWindows
 from ..windows._mne import head_montage
 from ..windows._reader import CanonicalReader
 from ._braindecode_net import (
@@ -60,7 +61,9 @@ _PLAUSIBLE_SD = (1e-3, 1e4)
 _AMPLITUDE_WINDOWS = 32
 
 
-class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
+class BraindecodeClassifier(
+    TakesWindows, SharesLoggers, ClassifierMixin, BaseEstimator
+):
     """A network of braindecode, trained on windows.
 
     ``fit`` builds the network for the windows, loads pre-trained weights if a file is
@@ -363,12 +366,6 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
                 f"{name_windows(bad, windows.metadata)}."
             )
         return torch.softmax(logits, dim=1).numpy()
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "module_")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._validation import check_ch_names, list_some, warn
+from .._validation import check_ch_names, check_option, list_some, warn
 from ._channels import (
     CANONICAL_CHANNELS,
     canonical_name,
@@ -24,6 +24,58 @@ class _Channels:
         if matrix is None:
             return np.arange(source.n_channels)
         return np.flatnonzero(matrix.any(axis=0))
+
+    def check_number(self, n_channels):
+        """Raise unless windows without names have as many channels as in fit."""
+        if n_channels != self.n_channels:
+            raise ValueError(
+                f"X has {n_channels} channels, but the estimator was fitted with "
+                f"{self.n_channels}."
+            )
+
+
+def common_channels(X, channels):
+    """Return the channels that a transformer maps windows to.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+        Windows as seen in ``fit``.
+    channels : {"auto", "canonical"}
+        As for `CommonChannels`; an array can only have "auto".
+
+    Returns
+    -------
+    CommonChannels or UnnamedChannels
+    """
+    check_option(channels, ("auto", "canonical"), "channels")
+    if not isinstance(X, np.ndarray):
+        return CommonChannels(X, channels)
+    if channels == "canonical":
+        raise ValueError(
+            "channels='canonical' needs channel names: pass EEGWindows "
+            "(EEGWindows.from_arrays) instead of an array."
+        )
+    return UnnamedChannels(X.shape[1])
+
+
+class UnnamedChannels(_Channels):
+    """Channels of an array, of which only the number is known.
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of channels.
+    """
+
+    names, maps = None, False
+
+    def __init__(self, n_channels):
+        self.n_channels = n_channels
+
+    def matrix(self, source):
+        """Return None, the identity; raise if the recording has another number."""
+        self.check_number(source.n_channels)
 
 
 class CommonChannels(_Channels):
@@ -50,6 +102,7 @@ class CommonChannels(_Channels):
         one = len({frozenset(site_names(names)) for names in montages}) == 1
         self.maps = channels == "canonical" or not one
         self.names = CANONICAL_CHANNELS if self.maps else montages[0]
+        self.n_channels = len(self.names)
         self._matrices = {}
         if not self.maps:
             _warn_of_other_signals(X.recordings[0])

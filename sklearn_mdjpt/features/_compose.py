@@ -22,6 +22,7 @@ from ..windows._metadata import (
     DOMAINS,
     KEYWORDS,
     ReadsWindows,
+    TakesWindows,
     read_metadata,
     takes_metadata,
 )
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from ..windows._inputs import Windows
 
 
-class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstimator):
+class WindowFeatures(
+    ReadsWindows, TakesWindows, VersionedPickle, TransformerMixin, BaseEstimator
+):
     """Features of windows, through steps that get the metadata of the windows.
 
     An extractor turns windows into features, and steps transform these one after
@@ -328,12 +331,6 @@ class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstima
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "steps_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
 
     def _checked_steps(self):
         """Return (name, step) for each step in use; raise if one cannot be used."""
