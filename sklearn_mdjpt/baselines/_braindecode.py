@@ -22,7 +22,6 @@ from .._validation import (
     check_number,
     check_option,
     check_path,
-    check_sfreq,
     list_some,
     merge_rates,
     name_windows,
@@ -56,7 +55,7 @@ if TYPE_CHECKING:
     from .._typing import ClassWeight, PathLike, RandomState
     from ..windows._inputs import Windows
 
-# Networks are made for inputs of about 1, or of tens of microvolts.
+# Networks are designed for inputs with an SD of about 1, or for microvolts.
 _PLAUSIBLE_SD = (1e-3, 1e4)
 _AMPLITUDE_WINDOWS = 32
 
@@ -267,7 +266,11 @@ class BraindecodeClassifier(
         classes, codes = check_labels(y, len(windows), self)
         weights = class_weights(self.class_weight, classes, codes)
         reading = {
-            "channels": self._choose_channels(windows),
+            "channels": (
+                CommonChannels(windows, self.channels)
+                if isinstance(self.channels, str)
+                else ChosenChannels(self.channels, windows)
+            ),
             "sfreq": _one_rate(windows) if self.sfreq is None else float(self.sfreq),
             "window_norm": self.window_norm,
             "scale": float(self.scale),
@@ -287,7 +290,11 @@ class BraindecodeClassifier(
         with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
             with seeded_torch(seeds[0]):
                 module, arguments = make_module(cls, size, params, ch_names)
-            final = self._load_weights(module, cls, arguments)
+            final = None
+            if self.weights is not None or self.frozen:
+                final = final_tensors(module, cls, arguments)
+            if self.weights is not None:
+                load_weights(module, final, self.weights)
             extra = forward_arguments(module, ch_names)
             net = BaselineNet(
                 module,
@@ -402,20 +409,6 @@ class BraindecodeClassifier(
         windows = as_windows(X, ch_names=ch_names, sfreq=self.sfreq, per_window=True)
         return windows, named
 
-    def _choose_channels(self, windows):
-        if isinstance(self.channels, str):
-            return CommonChannels(windows, self.channels)
-        return ChosenChannels(self.channels, windows)
-
-    def _load_weights(self, module, cls, arguments):
-        """Load the file of weights, if there is one; return the final tensors."""
-        if self.weights is None and not self.frozen:
-            return None
-        final = final_tensors(module, cls, arguments)
-        if self.weights is not None:
-            load_weights(module, final, self.weights)
-        return final
-
     def _check_parameters(self):
         """Raise on parameters that are out of range, before any work is done."""
         if self.module_params is not None and not isinstance(self.module_params, dict):
@@ -430,8 +423,7 @@ class BraindecodeClassifier(
                 "channels must be 'auto', 'canonical' or a list of names, got "
                 f"{self.channels!r}."
             )
-        if self.sfreq is not None:
-            check_sfreq(self.sfreq)
+        check_number(self.sfreq, "sfreq", none=True, above=0)
         check_option(self.window_norm, ("robust", None), "window_norm")
         check_option(self.frozen, (True, False), "frozen")
         if self.weights is not None:
@@ -468,8 +460,8 @@ class _NetworkReader(CanonicalReader):
 
 
 def _one_rate(windows):
-    rates = merge_rates(source.sfreq for source in windows.recordings)
-    rates = sorted({*rates.values()})
+    found = merge_rates(source.sfreq for source in windows.recordings)
+    rates = sorted(set(found.values()))
     if len(rates) > 1:
         raise ValueError(
             f"X has several sampling rates ({list_some(show_rates(rates))} Hz); set "
@@ -484,12 +476,10 @@ def _warn_of_amplitude(reader, n_windows):
     sd = float(np.median(reader.read(rows).std(axis=2)))
     low, high = _PLAUSIBLE_SD
     if not low <= sd <= high:
-        hint = ""
-        if reader.window_norm is None:
-            hint = " With window_norm=None, scale=1e6 turns volts into microvolts."
         warn(
             f"The network gets windows with an SD of {sd:.2g}; networks are made for "
-            f"an SD of about 1, or for microvolts.{hint}"
+            "an SD of about 1, or for microvolts. With window_norm=None, scale=1e6 "
+            "turns volts into microvolts."
         )
 
 

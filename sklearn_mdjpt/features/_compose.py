@@ -422,14 +422,14 @@ def _known(extractor, steps, given, columns):
 
 def _check_same(then, now):
     """Raise if metadata was known in fit and is not in transform, or the reverse."""
-    changes = []
-    if then - now:
-        changes.append(f"had {', '.join(sorted(then - now))} in fit and not now")
-    if now - then:
-        changes.append(f"have {', '.join(sorted(now - then))} now and had not in fit")
-    if changes:
+    changes = {
+        "had {} in fit and not now": sorted(then - now),
+        "have {} now and had not in fit": sorted(now - then),
+    }
+    if then != now:
+        texts = [text.format(", ".join(n)) for text, n in changes.items() if n]
         raise ValueError(
-            f"The steps {', and '.join(changes)}: training and test windows would be "
+            f"The steps {', and '.join(texts)}: training and test windows would be "
             "treated differently. scikit-learn passes no keywords to transform when a "
             "pipeline predicts or is scored by a scorer's name. Let X carry the "
             "metadata: EEGWindows.from_arrays(X, ..., subject=..., trial=...)."
@@ -437,14 +437,14 @@ def _check_same(then, now):
 
 
 def _extract(extractor, X, y, given):
-    """Fit the extractor and return its output, by fit_transform where that will do."""
+    """Fit the extractor and return its output, by fit_transform if possible."""
     to_fit = _pick(given, extractor.fit)
     to_transform = _pick(given, extractor.transform)
     both = to_fit | to_transform
-    # An inherited fit_transform has no such parameters, and hands them to fit alone.
-    if hasattr(extractor, "fit_transform"):
-        if both.keys() <= _takes(extractor.fit_transform):
-            return extractor.fit_transform(X, y, **both)
+    # scikit-learn's own fit_transform would pass the metadata to fit only.
+    quick = getattr(extractor, "fit_transform", None)
+    if quick is not None and both.keys() <= _takes(quick):
+        return quick(X, y, **both)
     return extractor.fit(X, y, **to_fit).transform(X, **to_transform)
 
 
@@ -455,7 +455,7 @@ def _check_output(Z, X, name, last):
     if Z.ndim < 2 or len(Z) != n_windows:
         raise ValueError(
             f"{name!r} made an output of shape {Z.shape} of {n_windows} windows; one "
-            "row for each window is expected, in their order."
+            "row for each window is expected."
         )
     if last and Z.ndim != 2:
         raise ValueError(
