@@ -1,8 +1,8 @@
-"""WindowFeatures: windows to features, through steps that know whose windows they are.
+"""WindowFeatures: windows to features, through steps that use the windows' metadata.
 
-scikit-learn hands keywords to ``fit`` and forgets them when it predicts. A step that
-uses subjects where it gets them would treat training and test windows differently, and
-nobody would notice. So the metadata is read from X, whenever an X comes.
+scikit-learn passes keywords to ``fit``, but not when it predicts. A step that uses
+subjects when it gets them would then treat training and test windows differently,
+unnoticed. So the metadata is read from X, in every call.
 """
 
 from __future__ import annotations

@@ -295,22 +295,22 @@ class DifferentialEntropy(
 
 
 def _warn_of_units(X, variance):
-    """Warn where recordings differ in amplitude as they do in different units."""
+    """Warn if amplitudes of recordings differ as much as volts and microvolts."""
     sizes, first = [], []
     for _, rows, _, _ in X.blocks():
-        # Some windows of each tell its unit.
+        # A few windows of each are enough.
         some = variance[rows[:: 1 + len(rows) // 16]]
         known = some[(some >= VARIANCE_FLOOR).all(axis=2)]
         if len(known):
-            # The band that has most: filters may have taken others away.
+            # The strongest band, since filters may have removed others.
             sizes.append(np.sqrt(np.median(known, axis=0).max()))
             first.append(rows[0])
     if not sizes or max(sizes) <= UNITS_FACTOR * min(sizes):
         return
     order = np.argsort(sizes)
     border = 1 + np.argmax(np.diff(np.log(np.take(sizes, order))))
-    whose = X.metadata.iloc[np.take(first, order)]
-    sides = whose.iloc[:border], whose.iloc[border:]
+    recordings = X.metadata.iloc[np.take(first, order)]
+    sides = recordings.iloc[:border], recordings.iloc[border:]
     low, high = _name_sides(*(side.sort_index() for side in sides))
     factor = np.median(np.take(sizes, order[border:])) / np.median(
         np.take(sizes, order[:border])
@@ -323,7 +323,7 @@ def _warn_of_units(X, variance):
 
 
 def _name_sides(*tables):
-    """Name recordings by their datasets where these tell the tables apart."""
+    """Name recordings by their datasets if no dataset is in both tables."""
     datasets = [set(table["dataset"]) for table in tables]
     by = ["dataset"]
     if set.intersection(*datasets):
@@ -431,8 +431,8 @@ def _piece_variances(signal, starts, n_times, matrix, bands, sfreq, gaps):
 
 def _cut_variances(x, starts, n_times):
     """Return the variance of each line (n_lines, n_windows) in each of some windows."""
-    # Sums from one border to the next, of which every other is that of a window; in
-    # order of time, those between add up to no more than the signal.
+    # reduceat sums from each border to the next; every other sum is that of a window.
+    # In the order of time, the sums in between cost no more than one more pass.
     order = np.argsort(starts, kind="stable")
     borders = np.column_stack([starts, starts + n_times])[order].ravel()
     x = np.pad(x, [(0, 0), (0, 1)])  # a window may end where the signal does

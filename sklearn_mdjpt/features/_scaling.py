@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 VARIANCE_OFFSET = 1e-10
 """What `RunningNormalizer` adds to each variance, in squared units of the feature."""
 
-# A feature whose SD is a smaller share than this of its largest value is constant: what
-# is left is the rounding of sums of some hundred numbers.
+# A feature is constant if its SD, as a share of its largest value, is smaller: sums of
+# some hundred numbers have rounding errors of this size.
 _RESOLUTION = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 1e-6}
 
 

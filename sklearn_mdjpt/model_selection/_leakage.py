@@ -168,7 +168,7 @@ def _n_overlapping(train, test):
         if id(source) not in tested:
             continue
         others, lengths = tested[id(source)]
-        if not source.is_continuous:  # windows by their place in a stack
+        if not source.is_continuous:  # starts are positions in a stack
             count += int(np.isin(starts, others).sum())
             continue
         order = np.argsort(others)
