@@ -265,18 +265,18 @@ class BraindecodeClassifier(
         windows, named = self._as_windows(X)
         classes, codes = check_labels(y, len(windows), self)
         weights = class_weights(self.class_weight, classes, codes)
+        if isinstance(self.channels, str):
+            channels: Any = CommonChannels(windows, self.channels)
+        else:
+            channels = ChosenChannels(self.channels, windows)
         reading = {
-            "channels": (
-                CommonChannels(windows, self.channels)
-                if isinstance(self.channels, str)
-                else ChosenChannels(self.channels, windows)
-            ),
+            "channels": channels,
             "sfreq": _one_rate(windows) if self.sfreq is None else float(self.sfreq),
             "window_norm": self.window_norm,
             "scale": float(self.scale),
         }
         reader = _NetworkReader(windows, **reading)
-        ch_names = reading["channels"].names if named else None
+        ch_names = channels.names if named else None
         _warn_of_amplitude(reader, len(windows))
         size = {
             "n_chans": reader.n_channels,
@@ -285,7 +285,7 @@ class BraindecodeClassifier(
             "n_outputs": len(classes),
         }
         if named:
-            size["chs_info"] = _channel_info(reading["channels"], windows, reader.sfreq)
+            size["chs_info"] = _channel_info(channels, windows, reader.sfreq)
         params = dict(self.module_params or {})
         with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
             with seeded_torch(seeds[0]):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._io._pickles import VersionedPickle
@@ -365,19 +366,13 @@ class WindowFeatures(
 
 def _named(steps):
     """Return (name, step) pairs; a step without a name gets that of its class."""
-    pairs = []
-    for step in steps if isinstance(steps, list | tuple) else ():
-        is_pair = isinstance(step, tuple) and len(step) == 2
-        pairs.append(step if is_pair else (None, step))
-    unnamed = [type(step).__name__.lower() for name, step in pairs if name is None]
-    total, seen = Counter(unnamed), Counter()
-    for i, (name, step) in enumerate(pairs):
-        if name is None:
-            name = type(step).__name__.lower()
-            seen[name] += 1
-            number = f"-{seen[name]}" if total[name] > 1 else ""
-            pairs[i] = (name + number, step)
-    return pairs
+    pairs = [
+        step if isinstance(step, tuple) and len(step) == 2 else (None, step)
+        for step in (steps if isinstance(steps, list | tuple) else ())
+    ]
+    # make_pipeline names steps by their classes, numbered if several have one class.
+    named = iter(make_pipeline(*(s for name, s in pairs if name is None)).steps)
+    return [next(named) if name is None else (name, step) for name, step in pairs]
 
 
 def _refuse_hidden(name, step):
