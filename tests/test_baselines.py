@@ -554,7 +554,7 @@ def test_what_has_no_final_layer_cannot_be_frozen(windows):
         ({"channels": 3}, TypeError, "channels must be"),
         ({"channels": []}, ValueError, "empty list"),
         ({"channels": ["T3", "T7"]}, ValueError, "name one site twice"),
-        ({"sfreq": -1}, ValueError, "sfreq must be positive"),
+        ({"sfreq": -1}, ValueError, "sfreq must be a finite number > 0"),
         ({"window_norm": "zscore"}, ValueError, "window_norm must be one of"),
         ({"scale": 0}, ValueError, "scale must be a finite number > 0"),
         ({"frozen": "yes"}, ValueError, "frozen must be one of"),

@@ -772,7 +772,7 @@ def _bad_array(arrays, change):
         ({"ch_names": None}, "4 channels and ch_names is not set"),
         ({"ch_names": ["Fz"]}, "1 names, but the signal has 4"),
         ({"sfreq": None}, "Unknown sampling rate"),
-        ({"sfreq": -1}, "must be positive"),
+        ({"sfreq": -1}, "sfreq must be a finite number > 0"),
         ({"sfreq": 1000}, "fewer than 32 samples at 125 Hz .0.256 s."),
         ({"unknown_channels": "error", "ch_names": ["Fz", "Cz", "Pz", "EOG"]},
          "outside the 60 canonical ones: EOG"),

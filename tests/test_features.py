@@ -348,7 +348,7 @@ def test_bad_input():
     arrays = np.asarray(X)
     with pytest.raises(ValueError, match="sfreq is unknown"):
         DifferentialEntropy().fit(arrays)
-    with pytest.raises(ValueError, match="sfreq must be positive"):
+    with pytest.raises(ValueError, match="sfreq must be a finite number > 0"):
         DifferentialEntropy(sfreq=-1).fit(arrays)
     with pytest.raises(ValueError, match="n_times\\), got 2 dimensions"):
         DifferentialEntropy(sfreq=200.0).fit(arrays[0])

@@ -347,7 +347,7 @@ def test_onsets_are_all_known_or_none(rng, Step):
     np.testing.assert_array_equal(got, wanted)
     with pytest.raises(ValueError, match="onsets are missing for 1 of 4 rows"):
         Step().fit(X, trials=[1, 1, 2, 2], onsets=[0, 1, None, 1])
-    with pytest.raises(TypeError, match="onsets must be seconds"):
+    with pytest.raises(TypeError, match="onsets of row 0: expected seconds"):
         Step().fit(X, trials=[1, 1, 2, 2], onsets=["a", "b", "c", "d"])
 
 
