@@ -560,9 +560,10 @@ def test_checkpoints_of_an_earlier_version_are_not_gone_on_with(X, tmp_path):
 # Kills and Ctrl-C ------------------------------------------------------------------
 
 
-# Processes are forked from one that has imported torch and has computed nothing.
+# Processes are forked from one that has imported torch, and what its optimisers import
+# when they are first used, and has computed nothing.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["pretrain_for_a_test"])
+FORKS.set_forkserver_preload(["pretrain_for_a_test", "torch._dynamo"])
 
 
 @pytest.fixture(scope="module", autouse=True)
