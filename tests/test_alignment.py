@@ -1026,7 +1026,7 @@ def test_aligned_windows_go_into_the_other_transformers(make_windows):
         WindowAlignment(), DifferentialEntropy(), LogisticRegression(max_iter=2000)
     )
     scores = cross_val_score(
-        model, X, X.y, groups=X.groups("subject"), cv=LeaveOneGroupOut(), n_jobs=2
+        model, X, X.y, groups=X.groups("subject"), cv=LeaveOneGroupOut()
     )
     assert scores.shape == (3,) and np.isfinite(scores).all()
     encoder = MDJPTEncoder.small(max_epochs=0, random_state=0)

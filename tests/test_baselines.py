@@ -12,8 +12,6 @@ from joblib import parallel_backend
 from safetensors.torch import save_file
 from sklearn.base import clone
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score, cross_validate
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback
 
 with warnings.catch_warnings():
@@ -192,22 +190,6 @@ def test_folds_in_threads_draw_the_same_dropout(windows):
         return [m.history_["train_loss"].tolist() for m in found["estimator"]]
 
     assert losses(1) == losses(3)
-
-
-def test_folds_in_processes_come_back_fitted(windows):
-    model = make_pipeline(FunctionTransformer(), small())
-    one, two = (
-        cross_validate(
-            model, windows, windows.y, groups=windows.groups("subject"),
-            cv=LeaveOneGroupOut(), n_jobs=n_jobs, return_estimator=True,
-        )
-        for n_jobs in (1, 2)
-    )  # fmt: skip
-    np.testing.assert_array_equal(one["test_score"], two["test_score"])
-    for a, b in zip(one["estimator"], two["estimator"], strict=True):
-        np.testing.assert_allclose(
-            a.predict_proba(windows), b.predict_proba(windows), atol=1e-6
-        )
 
 
 def test_copies_and_pickles_predict_the_same_and_clones_forget(windows):

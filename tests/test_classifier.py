@@ -346,7 +346,7 @@ def test_leave_one_subject_out_with_an_encoder_inside(make_windows, routing):
     given = {"params": {"groups": groups}} if routing else {"groups": groups}
     given["cv"] = LeaveOneGroupOut()
     with config_context(enable_metadata_routing=routing):
-        scores = cross_val_score(model, X, y, scoring="accuracy", n_jobs=2, **given)
+        scores = cross_val_score(model, X, y, scoring="accuracy", **given)
         predicted = cross_val_predict(model, X, y, **given)
     expected = [np.mean(predicted[groups == g] == y[groups == g]) for g in set(groups)]
     assert sorted(scores) == sorted(expected)

@@ -414,7 +414,7 @@ def test_cross_validation_treats_test_windows_as_training_windows(
     )
     given = {"params": {"groups": groups}} if routing else {"groups": groups}
     # Test folds of several subjects: scaled all at once they would come out otherwise.
-    given |= {"cv": GroupKFold(2), "n_jobs": 2}
+    given |= {"cv": GroupKFold(2)}
     with config_context(enable_metadata_routing=routing):
         scores = cross_val_score(model, X, y, scoring="accuracy", **given)
         predicted = cross_val_predict(model, X, y, **given)

@@ -15,7 +15,7 @@ from pyriemann.tangentspace import TangentSpace
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_html_repr
@@ -101,7 +101,10 @@ BANDS = {"low": (4, 12), "high": (12, 40)}
 # Each estimator, its input for a seed, the input with one bad value, its keywords.
 CASES = {
     "MDJPTEncoder": (
-        MDJPTEncoder.small(max_epochs=1, batches_per_epoch=2, random_state=0),
+        MDJPTEncoder.small(
+            hidden_dim=8, latent_dim=2, n_heads=1, max_epochs=1, batches_per_epoch=2,
+            random_state=0,
+        ),
         windows,
         spoilt_windows,
         {},
@@ -360,17 +363,20 @@ def test_cross_validation_by_subject(name, routing):
     assert scores.shape == (4,) and (scores >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["WindowFeatures", "MDJPTClassifier"])
-def test_parallel_cross_validation_gives_the_same_scores(name):
+# Steps of windows: of all that make features, and both classifiers.
+@pytest.mark.parametrize("name", ["MDJPTEncoder", "WindowFeatures", *CLASSIFIERS])
+def test_two_processes_give_the_same_folds(name):
     X = windows(0)
     one, two = (
-        cross_val_score(
+        cross_validate(
             pipeline(name), X, LABELS, groups=SUBJECTS, cv=LeaveOneGroupOut(),
-            n_jobs=n_jobs,
+            n_jobs=n_jobs, return_estimator=True, error_score="raise",
         )
         for n_jobs in (1, 2)
     )  # fmt: skip
-    assert_array_equal(one, two)
+    assert_array_equal(one["test_score"], two["test_score"])
+    for a, b in zip(one["estimator"], two["estimator"], strict=True):
+        assert_allclose(a.predict_proba(X), b.predict_proba(X), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -153,27 +153,6 @@ def test_fit_transform_encodes_once_and_equals_fit_then_transform(
     np.testing.assert_array_equal(encoder.transform(arrays["X"]), Z)
 
 
-@pytest.mark.parametrize("routing", [False, True])
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_cross_validation(mixed_windows, routing, n_jobs):
-    X = mixed_windows
-    pipe = Pipeline([("enc", tiny()), ("clf", LogisticRegression())])
-    groups = X.groups("subject")
-    with config_context(enable_metadata_routing=routing):
-        known = {"params": {"groups": groups}} if routing else {"groups": groups}
-        scores = cross_val_score(
-            pipe, X, X.y, cv=GroupKFold(3), n_jobs=n_jobs, error_score="raise", **known
-        )
-    assert scores.shape == (3,)
-    # The same numbers with one job or two, routed or not.
-    reference = []
-    for train, test in GroupKFold(3).split(X, X.y, groups):
-        reference.append(
-            clone(pipe).fit(X[train], X.y[train]).score(X[test], X.y[test])
-        )
-    np.testing.assert_allclose(scores, reference)
-
-
 def test_grid_search_over_the_classifier(mixed_windows):
     X = mixed_windows
     pipe = Pipeline([("enc", tiny()), ("clf", LogisticRegression())])
@@ -700,7 +679,7 @@ def test_a_loaded_encoder_keeps_its_weights_in_cross_validation(
     pipe = make_pipeline(loaded, LogisticRegression())
     # One subject, no stimuli: nothing is looked for that training would need.
     few = X[X.groups("subject") == "C/01"]
-    result = cross_validate(pipe, few, few.y, cv=2, return_estimator=True, n_jobs=2)
+    result = cross_validate(pipe, few, few.y, cv=2, return_estimator=True)
     assert np.isfinite(result["test_score"]).all()
     for fitted in result["estimator"]:
         assert_same_weights(fitted[0], loaded)

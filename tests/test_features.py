@@ -7,9 +7,8 @@ import pytest
 from scipy.fft import dct, idct, irfft, rfftfreq
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, Recording, concat_windows
 from sklearn_mdjpt.features._entropy import DEFAULT_BANDS, VARIANCE_FLOOR
@@ -384,26 +383,6 @@ def test_estimator_contract(continuous):
     np.testing.assert_allclose(de.transform(X), features[:, ::2])
     with pytest.raises(Exception, match="not fitted"):
         clone(de).transform(X)
-
-
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_cross_validation_over_subjects(n_jobs):
-    X = make_windows(3)
-    pipeline = make_pipeline(
-        DifferentialEntropy(), StandardScaler(), LogisticRegression()
-    )
-    scores = cross_val_score(
-        pipeline,
-        X,
-        X.y,
-        groups=X.groups("subject"),
-        cv=LeaveOneGroupOut(),
-        n_jobs=n_jobs,
-        error_score="raise",
-    )
-    assert scores.shape == (3,)
-    fitted = pipeline.fit(X, X.y)
-    np.testing.assert_array_equal(fitted.predict(X), fitted.predict(X[:]))
 
 
 def test_epochs_bring_their_channels_and_rate():
