@@ -2,8 +2,6 @@
 
 import inspect
 import pickle
-import subprocess
-import sys
 import warnings
 
 import mne
@@ -671,11 +669,3 @@ def test_requests_and_signatures_name_the_same_keywords():
         requests = WindowFeatures(power()).get_metadata_routing()
     for method in ("fit", "transform"):
         assert getattr(requests, method).requests == dict.fromkeys(NAMES, True)
-
-
-def test_it_needs_no_torch():
-    code = "import sklearn_mdjpt.compose, sys; print('torch' in sys.modules)"
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert out.stdout.strip() == "False"
