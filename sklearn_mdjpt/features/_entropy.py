@@ -179,8 +179,8 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
             `sfreq` (or with canonical channels asked for).
         """
         check_option(self.channels, ("auto", "canonical"), "channels")
-        self.bands_ = _check_bands(self.bands)
-        X = self._check_X(X)
+        bands = _check_bands(self.bands)
+        X = self._check_X(X, bands)
         channels: CommonChannels | None = None
         if isinstance(X, EEGWindows):
             channels = CommonChannels(X, self.channels)
@@ -190,6 +190,7 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
                 "(EEGWindows.from_arrays) instead of an array."
             )
         check_finite(X, channels)
+        self.bands_ = bands
         self._channels = channels
         self.ch_names_ = channels.names if channels else None
         self.n_channels_ = len(channels.names) if channels else X.shape[1]
@@ -224,7 +225,7 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
             differ so much that some must be in another unit (microvolts, say).
         """
         check_is_fitted(self)
-        X = self._check_X(X)
+        X = self._check_X(X, self.bands_)
         check_finite(X, self._channels)
         if isinstance(X, EEGWindows):
             variance = np.empty((len(X), self.n_channels_, len(self.bands_)))
@@ -273,7 +274,7 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    def _check_X(self, X):
+    def _check_X(self, X, bands):
         """Return X as EEGWindows or a 3-D array, fit for these bands."""
         if not is_array(X):
             X = as_windows(X)
@@ -286,7 +287,7 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
                         f"sfreq={given} Hz was given, but X holds windows at "
                         f"{found} Hz. Leave sfreq=None for EEGWindows."
                     )
-                _check_measurable(self.bands_, source.sfreq, n_times.min())
+                _check_measurable(bands, source.sfreq, n_times.min())
         else:
             X = check_window_array(X)
             if self.sfreq is None:
@@ -294,7 +295,7 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
                     "sfreq is unknown: give DifferentialEntropy(sfreq=...) the "
                     "sampling rate of the array in hertz, or pass EEGWindows."
                 )
-            _check_measurable(self.bands_, check_sfreq(self.sfreq), X.shape[2])
+            _check_measurable(bands, check_sfreq(self.sfreq), X.shape[2])
         return X
 
     def _channel_matrix(self, source):
