@@ -21,7 +21,7 @@ from sklearn_mdjpt import (
     WindowCovariances,
     WindowFeatures,
 )
-from sklearn_mdjpt._cli import main
+from sklearn_mdjpt.__main__ import main
 from sklearn_mdjpt.baselines import differential_entropy, make_baselines
 from sklearn_mdjpt.channels import canonical_name
 from sklearn_mdjpt.datasets import _artifacts, make_emotion_windows

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording
-from sklearn_mdjpt._cli import demo, main
+from sklearn_mdjpt.__main__ import main
+from sklearn_mdjpt._cli import demo
 from sklearn_mdjpt.nn import released_shapes
 
 NAMES = ["Fp1", "Cz", "Pz", "Oz", "A2-A1"]
@@ -102,7 +103,7 @@ def test_help_is_quick_and_teaches():
     """It imports neither torch nor MNE."""
     code = (
         "import sys; sys.argv[1:] = ['extract', '--help']\n"
-        "from sklearn_mdjpt._cli import main\n"
+        "from sklearn_mdjpt.__main__ import main\n"
         "try:\n    main()\nexcept SystemExit: pass\n"
         "assert not {'torch', 'mne', 'numpy'} & set(sys.modules)"
     )
