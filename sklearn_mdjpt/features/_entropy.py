@@ -182,10 +182,11 @@ class DifferentialEntropy(
             shorter than a cycle of the lowest band edge, or arrays come without
             `sfreq` (or with canonical channels asked for).
         """
-        self.bands_ = _check_bands(self.bands)
-        X = self._check_X(X)
+        bands = _check_bands(self.bands)
+        X = self._check_X(X, bands)
         channels = common_channels(X, self.channels)
         check_finite(X, channels)
+        self.bands_ = bands
         self._channels = channels
         self.ch_names_, self.n_channels_ = channels.names, channels.n_channels
         self.n_features_out_ = self.n_channels_ * len(self.bands_)
@@ -219,7 +220,7 @@ class DifferentialEntropy(
             differ so much that some must be in another unit (microvolts, say).
         """
         check_is_fitted(self)
-        X = self._check_X(X)
+        X = self._check_X(X, self.bands_)
         check_finite(X, self._channels)
         bands = tuple(self.bands_.values())
         if isinstance(X, EEGWindows):
@@ -258,7 +259,7 @@ class DifferentialEntropy(
     def _names(self):
         return self.ch_names_ or [f"ch{i}" for i in range(self.n_channels_)]
 
-    def _check_X(self, X):
+    def _check_X(self, X, bands):
         """Return X as EEGWindows or a 3-D array, fit for these bands."""
         if not is_array(X):
             X = as_windows(X)
@@ -271,7 +272,7 @@ class DifferentialEntropy(
                         f"sfreq={given} Hz was given, but X holds windows at "
                         f"{found} Hz. Leave sfreq=None for EEGWindows."
                     )
-                _check_measurable(self.bands_, source.sfreq, n_times.min())
+                _check_measurable(bands, source.sfreq, n_times.min())
         else:
             X = check_window_array(X)
             if self.sfreq is None:
@@ -279,7 +280,7 @@ class DifferentialEntropy(
                     "sfreq is unknown: give DifferentialEntropy(sfreq=...) the "
                     "sampling rate of the array in hertz, or pass EEGWindows."
                 )
-            _check_measurable(self.bands_, check_sfreq(self.sfreq), X.shape[2])
+            _check_measurable(bands, check_sfreq(self.sfreq), X.shape[2])
         return X
 
     def _warn_floor(self, below):
