@@ -38,8 +38,8 @@ class Seen(NamedTuple):
         return pd.DataFrame(people, columns=["dataset", "subject"], dtype=object)
 
 
-NOTHING_SEEN = Seen([], [], 0)
-NOT_KNOWN = Seen(None, None, None)
+NOTHING_SEEN: Seen = Seen([], [], 0)
+NOT_KNOWN: Seen = Seen(None, None, None)
 
 
 def file_metadata(parameters, seen, history):
