@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
+from torch import nn
 
 from .checks import check_sizes
 from .head import MLPHead
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from .encoder import EncoderOutput, HybridEncoder
+    from .norm import NormStatistics
 
 _N_CHANS, _N_TIMES, _SFREQ = 60, 625, 125.0
 # What the biases add to a patch is about 0.1: below this SD a window hardly counts.
 _SMALLEST_SD = 0.01
 
 
-class ClassifierParts:
+class ClassifierParts(nn.Module):
     """What `HybridEncoder` has as a classifier of windows, next to `encode`.
 
     The head is optional: without one `forward` returns what `encode` does.
@@ -29,6 +31,24 @@ class ClassifierParts:
 
     n_outputs: int | None
     final_layer: MLPHead | None
+    # What the encoder brings.
+    n_times: int
+    sfreq: float
+    n_features: int
+    subject_norm: str | None
+    config: dict[str, Any]
+    spatial: nn.Linear
+    if TYPE_CHECKING:
+
+        def encode(  # noqa: D102
+            self,
+            x: torch.Tensor,
+            subjects: ArrayLike | None = None,
+            *,
+            project: bool = True,
+        ) -> EncoderOutput: ...
+
+        def set_statistics(self, statistics: NormStatistics) -> Self: ...  # noqa: D102
 
     def _init_head(self, n_outputs):
         """Build the head if there are outputs; the encoder is complete by now."""

@@ -53,7 +53,7 @@ class EncoderOutput(NamedTuple):
     projection: torch.Tensor | None
 
 
-class HybridEncoder(ClassifierParts, nn.Module):
+class HybridEncoder(ClassifierParts):
     r"""Encoder of mdJPT [1]_, and with ``n_outputs`` a classifier of windows.
 
     Each channel alone is encoded by linear attention over overlapping patches; a
