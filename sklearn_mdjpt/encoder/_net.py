@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import itertools
 import time
-import warnings
 
 import torch
 from skorch import NeuralNet
@@ -12,6 +11,7 @@ from skorch.callbacks import EarlyStopping
 from torch.nn.utils import get_total_norm
 
 from .._torch import DeferredSignals
+from .._validation import warn
 from ._callbacks import LeavesLoggersOut
 from ._checkpoints import can_hold
 from ._processes import Alone
@@ -279,10 +279,9 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
                 callback, state["callbacks"].get(name, {}), name
             )
         if lost:
-            warnings.warn(
+            warn(
                 "These callbacks hold what a checkpoint cannot keep, and begin anew in "
                 f"it: {', '.join(lost)}.",
-                stacklevel=2,
             )
 
     def _load_weights(self, state):
@@ -309,10 +308,9 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
         try:
             self.run.write(state, self.n_batches, finished=finished)
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"The checkpoint after {self.n_batches} batches could not be written "
                 f"({error}); the last good one stays, and the training goes on.",
-                stacklevel=2,
             )
 
 

@@ -1,14 +1,12 @@
 """Which windows are paired in pre-training, and batches of such pairs."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils.multiclass import type_of_target
 
 from .._identity import is_made_up
-from .._validation import check_ids, check_onsets, check_y, list_some
+from .._validation import check_ids, check_onsets, check_y, list_some, warn
 from ..channels._channels import CANONICAL_CHANNELS
 from ..nn import LabelPairSampler, StimulusPairSampler
 from ..nn.pretraining import DatasetPart
@@ -166,7 +164,7 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
         subjects = np.empty(len(labels), dtype=object)
         subjects[order] = [f"half {half}" for half in halves]
     if notes:
-        warnings.warn(" ".join(notes), stacklevel=4)
+        warn(" ".join(notes))
     sampler = LabelPairSampler(datasets, subjects, labels, rng=rng)
     _report_left_out(
         sampler,
@@ -226,9 +224,8 @@ def _report_left_out(sampler, columns, why, needed, advice):
     if not sampler.datasets:
         raise ValueError(f"{needed}; {why} in {list_some(sampler.left_out)}. {advice}")
     if sampler.left_out:
-        warnings.warn(
+        warn(
             f"Left out of pre-training, as {why}: {list_some(sampler.left_out)}.",
-            stacklevel=5,
         )
 
 

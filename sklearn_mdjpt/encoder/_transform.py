@@ -1,12 +1,10 @@
 """Features of many windows, with each subject's statistics and bounded memory."""
 
-import warnings
-
 import numpy as np
 import torch
 
 from .._grouping import combine_groups, natural_codes, rows_of_groups
-from .._validation import name_windows
+from .._validation import name_windows, warn
 from ._processes import Alone, deal_out
 
 N_STATISTICS_WINDOWS = 256
@@ -89,11 +87,10 @@ def extract_features(
         far.append(_far_windows(features, rows))
     far = np.concatenate(far) if far else np.array([], int)
     if len(far):
-        warnings.warn(
+        warn(
             f"Artefacts? {name_windows(far, metadata)} differ more from the rest of "
             "their subject than all its others together, and so rule its z-scores; if "
             "they are artefacts, leave them out.",
-            stacklevel=2,
         )
     return peers.add_up(features)
 
