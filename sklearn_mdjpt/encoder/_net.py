@@ -162,8 +162,9 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
 
     def _rest_of_epoch(self, batches, signals):
         n_left = len(batches) - len(self.history[-1]["batches"])
-        for batch in itertools.islice(batches, n_left):
-            yield batch
+        for batch, y in itertools.islice(batches, n_left):
+            # Once: the network and the loss both need it there.
+            yield batch.to(self.compute_device), y
             # Here the loop and all callbacks are done with the batch, and the next
             # one has not been drawn.
             stop = self.peers.any(signals.received is not None)
@@ -176,11 +177,11 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
 
     def infer(self, x, **fit_params):
         """Encode the parts of a batch."""
-        return self.module_(x.to(self.compute_device).parts)
+        return self.module_(x.parts)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the joint loss; its terms are written into the history."""
-        losses = self.criterion_(y_pred, X.to(self.compute_device).parts)
+        losses = self.criterion_(y_pred, X.parts)
         self.history.record_batch("isa", losses.isa.item())
         self.history.record_batch("cda", losses.cda.item())
         if not torch.isfinite(losses.total):
