@@ -38,7 +38,7 @@ class Seen(NamedTuple):
         return pd.DataFrame(people, columns=["dataset", "subject"], dtype=object)
 
 
-NOTHING_SEEN: Seen = Seen([], [], 0)
+NOTHING_SEEN = Seen([], [], 0)
 NOT_KNOWN: Seen = Seen(None, None, None)
 
 
