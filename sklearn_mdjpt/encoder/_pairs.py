@@ -11,7 +11,7 @@ from ..channels._channels import CANONICAL_CHANNELS
 from ..nn import LabelPairSampler, StimulusPairSampler
 from ..nn.pretraining import DatasetPart
 from ._moments import find_moments, number_windows
-from ._processes import deal_out
+from ._processes import balance_load
 
 # Normalised EEG is of the order of 1; what is this large comes of a broken recording.
 _ODD_AMPLITUDE = 1e6
@@ -229,7 +229,7 @@ def _report_left_out(sampler, columns, why, needed, advice):
         )
 
 
-class PairBatches(torch.utils.data.IterableDataset):
+class PairDataset(torch.utils.data.IterableDataset):
     """Batches of pairs, read as they are drawn.
 
     Parameters
@@ -273,8 +273,8 @@ class PairBatches(torch.utils.data.IterableDataset):
         )
         return cls(reader, sampler, columns, datasets, n_batches, one_subject)
 
-    def share(self, process, n_processes, *, by_subject):
-        """Read only the part of one process from now on.
+    def shard(self, process, n_processes, *, by_subject):
+        """Restrict the batches to the part of one process.
 
         Parameters
         ----------
@@ -338,7 +338,7 @@ class PairBatches(torch.utils.data.IterableDataset):
             for start, stop in cuts:
                 pieces.append((k, np.arange(start, stop)))
                 costs.append((stop - start) * self.reader.n_times[pair.rows_a[0]])
-        owners = deal_out(costs, self._n_processes)
+        owners = balance_load(costs, self._n_processes)
         mine = [[np.zeros(0, np.int64)] for _ in pairs]
         for (k, rows), owner in zip(pieces, owners, strict=True):
             if owner == self._process:
@@ -374,7 +374,7 @@ class Batch:
     ----------
     parts : iterable of DatasetPart
         What is encoded.
-    batches : PairBatches
+    batches : PairDataset
         Where it comes from.
     pairs : list of PairBatch
         What was drawn.
