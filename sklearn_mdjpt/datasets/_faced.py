@@ -38,7 +38,7 @@ _PROCESSED_SFREQ = 250.0
 _N_PROCESSED_CHANNELS = 32
 # Of the files in Processed_data, which end with A2 and A1; the order is not that of the
 # raw recordings.
-_CHANNELS = (
+CHANNELS = (
     "Fp1", "Fp2", "Fz", "F3", "F4", "F7", "F8", "FC1", "FC2", "FC5", "FC6", "Cz", "C3",
     "C4", "T7", "T8", "CP1", "CP2", "CP5", "CP6", "Pz", "P3", "P4", "P7", "P8", "PO3",
     "PO4", "Oz", "O1", "O2",
@@ -55,11 +55,11 @@ _CLIPS = {
     "joy": range(23, 26),
     "tenderness": range(26, 29),
 }
-_EMOTION_OF = {video: word for word, videos in _CLIPS.items() for video in videos}
-_N_VIDEOS = len(_EMOTION_OF)
+EMOTION_OF = {video: word for word, videos in _CLIPS.items() for video in videos}
+_N_VIDEOS = len(EMOTION_OF)
 _VALENCE_WORDS = {-1: "negative", 0: "neutral", 1: "positive"}
 _ONSET, _END = 101, 102
-_SCORES = (
+SCORES = (
     "joy", "tenderness", "inspiration", "amusement", "anger", "disgust", "fear",
     "sadness", "arousal", "valence", "familiarity", "liking",
 )  # fmt: skip
@@ -187,7 +187,7 @@ def read_faced(
 
 def _labels(n_classes):
     """Return the label of each video that has one."""
-    words = {video: common_word(word) for video, word in _EMOTION_OF.items()}
+    words = {video: common_word(word) for video, word in EMOTION_OF.items()}
     if n_classes == 9:
         return words
     valence = {video: EMOTIONS[word].valence for video, word in words.items()}
@@ -212,14 +212,31 @@ def _whose(subject, session):
     return {"dataset": "FACED", "subject": f"{subject:03d}", "session": str(session)}
 
 
-def _trial(video, labels):
-    name = f"{video:02d}"
+def trial_columns(video, label=None):
+    """Return the columns of a clip; its label is the emotion unless one is given."""
+    name, emotion = f"{video:02d}", EMOTION_OF[video]
     return {
         "trial": name,
         "stimulus": name,
-        "label": labels[video],
-        "emotion": _EMOTION_OF[video],
+        "label": common_word(emotion) if label is None else label,
+        "emotion": emotion,
     }
+
+
+def scalp_channels(header):
+    """Return the places of the scalp's channels in a raw recording, as in `CHANNELS`.
+
+    One cohort has the old names T3, T4, T5 and T6.
+    """
+    known = {label.upper() for label in header.labels}
+    return header.find(
+        [
+            _OLD_NAMES[name]
+            if name.upper() not in known and _OLD_NAMES.get(name) in known
+            else name
+            for name in CHANNELS
+        ]
+    )
 
 
 # Preprocessed data ---------------------------------------------------------------
@@ -232,8 +249,11 @@ def _read_processed(path, subject, session, *, labels):
         path,
         partial(_decode_processed, videos=tuple(labels)),
         [n_times] * len(labels),
-        [_trial(video, labels) | scores.get(video, {}) for video in labels],
-        ch_names=_CHANNELS,
+        [
+            trial_columns(video, labels[video]) | scores.get(video, {})
+            for video in labels
+        ],
+        ch_names=CHANNELS,
         sfreq=_PROCESSED_SFREQ,
         **_whose(subject, session),
     )
@@ -256,9 +276,9 @@ def _decode_processed(path, videos):
     """Return the clips that are wanted, joined in time, in volts."""
     data = _open_processed(path, samples=True)  # (28, 32, n_times)
     n_times = data.shape[2]
-    signal = np.empty((len(_CHANNELS), len(videos) * n_times), np.float32)
+    signal = np.empty((len(CHANNELS), len(videos) * n_times), np.float32)
     for k, video in enumerate(videos):
-        clip = data[video - 1, : len(_CHANNELS)]
+        clip = data[video - 1, : len(CHANNELS)]
         signal[:, k * n_times : (k + 1) * n_times] = MICROVOLT * clip
     return signal
 
@@ -275,15 +295,7 @@ def _read_raw(path, subject, session, *, labels, table):
             )
     sfreq, unit = _look_up(table, subject)
     header = read_bdf_header(path)
-    known = {label.upper() for label in header.labels}
-    places = header.find(
-        [
-            _OLD_NAMES[name]
-            if name.upper() not in known and _OLD_NAMES.get(name) in known
-            else name
-            for name in _CHANNELS
-        ]
-    )
+    places = scalp_channels(header)
     if header.sfreq(places[0]) != sfreq:
         raise ValueError(
             f"its rate is {header.sfreq(places[0]):g} Hz, and {sfreq:g} Hz in "
@@ -296,7 +308,7 @@ def _read_raw(path, subject, session, *, labels, table):
     scores = _read_scores(path.with_name("After_remarks.mat"))
     trials = [
         {"start": start, "stop": stop, "play_order": order}
-        | _trial(video, labels)
+        | trial_columns(video, labels[video])
         | scores.get(video, {})
         for order, (video, start, stop) in enumerate(
             _read_clips(path.with_name("evt.bdf")), 1
@@ -310,7 +322,7 @@ def _read_raw(path, subject, session, *, labels, table):
             (len(places), header.n_times(places[0])),
             partial(decode_bdf, labels=names, factors=factors),
         ),
-        _CHANNELS,
+        CHANNELS,
         sfreq,
         trials=trials,
         **_whose(subject, session),
@@ -381,7 +393,7 @@ def _read_clips(path):
                 continue
             before = codes[k - 1][0] if k else None
             after, stop = codes[k + 1] if k + 1 < len(codes) else (None, None)
-            if before not in _EMOTION_OF or after != _END:
+            if before not in EMOTION_OF or after != _END:
                 raise ValueError(
                     f"the clip that begins at {start:g} s (code {_ONSET}) has the "
                     f"codes {before} before and {after} after it, expected a clip's "
@@ -393,7 +405,7 @@ def _read_clips(path):
             twice = sorted({video for video in videos if videos.count(video) > 1})
             raise ValueError(f"the clips {list_some(twice)} begin more than once")
         if len(videos) < _N_VIDEOS:
-            absent = sorted(set(_EMOTION_OF) - set(videos))
+            absent = sorted(set(EMOTION_OF) - set(videos))
             if not videos:
                 raise ValueError(f"no clip begins in it (code {_ONSET})")
             warnings.warn(
@@ -422,11 +434,11 @@ def _read_scores(path):
         scores = {}
         for remark in np.atleast_1d(remarks):
             video, values = int(remark["vid"]), np.ravel(remark["score"])
-            if video not in _EMOTION_OF or video in scores:
+            if video not in EMOTION_OF or video in scores:
                 raise ValueError(f"clip {video} is unknown or there twice")
-            if len(values) != len(_SCORES):
+            if len(values) != len(SCORES):
                 raise ValueError(
-                    f"clip {video} has {len(values)} ratings, expected {len(_SCORES)}"
+                    f"clip {video} has {len(values)} ratings, expected {len(SCORES)}"
                 )
-            scores[video] = dict(zip(_SCORES, map(float, values), strict=True))
+            scores[video] = dict(zip(SCORES, map(float, values), strict=True))
     return scores
