@@ -28,7 +28,7 @@ _TRANSFERS = 4  # at once
 _ATTEMPTS = 5  # in a row that bring no byte
 _WAIT_SECONDS = 1.0  # before the second attempt; each further one waits longer
 _TIMEOUT = (15, 60)  # seconds to connect, and between two pieces of a file
-_PIECE_BYTES = 2**20
+_PIECE_BYTES = 2**16
 _BEYOND_THE_END = 416  # a status of HTTP
 _UNFINISHED = ".part"
 
@@ -350,7 +350,7 @@ class _Transfer:
         """Append what is missing to a file, over as many connections as it takes."""
         import requests
 
-        failures = 0
+        failures, most = 0, _size(file)
         while (start := _size(file)) != n_bytes:
             if start > n_bytes:  # the rest of another version
                 file.unlink()
@@ -369,7 +369,8 @@ class _Transfer:
             except requests.RequestException as error:
                 reason = str(error)
             # A connection that brought something may be tried again at once.
-            failures = 0 if _size(file) > start else failures + 1
+            failures = 0 if _size(file) > most else failures + 1
+            most = max(most, _size(file))
             if failures == _ATTEMPTS:
                 raise OSError(errno.EIO, reason)
             if failures:
