@@ -82,7 +82,7 @@ def server(monkeypatch):
     monkeypatch.setattr(_download, "_WAIT_SECONDS", 0.01)
     monkeypatch.delenv("SKLEARN_MDJPT_DATA", raising=False)
     found = Server()
-    thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = threading.Thread(target=found.serve_forever, args=(0.01,))
     thread.start()
     yield found
     found.shutdown()
@@ -112,7 +112,9 @@ def test_all_files_come_and_the_size_is_said_first(dataset, tmp_path, capsys):
     assert found == {path: tmp_path / "ds000000" / path for path in CONTENT}
     check(tmp_path / "ds000000")
     said = capsys.readouterr().err
-    assert said.startswith("Downloading 3 files of TEST, 3.05 MB, from http://127.0.0.1")
+    assert said.startswith(
+        "Downloading 3 files of TEST, 3.05 MB, from http://127.0.0.1"
+    )
 
 
 def test_a_cut_connection_goes_on_where_it_stopped(dataset, server, tmp_path):
@@ -236,11 +238,12 @@ def test_a_disk_that_fills_up(dataset, server, tmp_path, monkeypatch):
 def test_two_processes_bring_a_file_once(dataset, server, tmp_path):
     path = "sub-01/eeg/a.bdf"
     server.pause = threading.Event()
+    manifest = f"{{{path!r}: PublishedFile{tuple(describe(CONTENT[path]))}}}"
     script = f"""
 from pathlib import Path
 from sklearn_mdjpt.datasets._download import *
 dataset = PublicDataset("TEST", "ds000000", {server.url!r})
-dataset.__dict__["manifest"] = {{{path!r}: PublishedFile{tuple(describe(CONTENT[path]))}}}
+dataset.__dict__["manifest"] = {manifest}
 print("ready", flush=True)
 download_files(dataset, [{path!r}], Path({str(tmp_path)!r}), progress=False)
 """

@@ -253,15 +253,23 @@ def dens_trials(events_path, ratings_path=None):
         clips = [_one_clip(events, place) for place in events.index[kinds == _CLIP_ROW]]
         if not clips:
             raise ValueError(f"it has no row of the type {_CLIP_ROW!r}")
+        if sum(clip["lossy"] for clip in clips) > len(clips) / 2:
+            raise ValueError(
+                f"most clips are shorter than {_CLIP_SECONDS:g} s, if the column onset "
+                f"counts samples at {_SFREQ:g} Hz, as the published table does"
+            )
     if ratings_path is not None:
         with naming(ratings_path):
             _add_ratings(clips, read_table(ratings_path, ["stimuliName", *RATINGS]))
     for clip in clips:
         del clip["click"]
-    begin, end = (seconds[kinds == kind].tolist() for kind in _IMPEDANCE_ROWS)
-    spans = [
-        (start, min((t for t in end if t > start), default=start)) for start in begin
-    ]
+    marks = events[kinds.isin(_IMPEDANCE_ROWS)]
+    # A begin is ended by the next mark, if that is an end.
+    follows = marks["trial_type"].shift(-1) == _IMPEDANCE_ROWS[1]
+    begins = marks["trial_type"] == _IMPEDANCE_ROWS[0]
+    ends = marks["seconds"].shift(-1)
+    whole = begins & follows
+    spans = list(zip(marks["seconds"][whole], ends[whole], strict=True))
     return clips, spans, seconds[kinds == _CUT_ROW].tolist()
 
 
@@ -412,11 +420,20 @@ def _pick_electrodes(raw):
 
 
 def _positions(raw, picks):
-    """Return electrode positions: those of the file, else those of the net's maker."""
+    """Return electrode positions in head coordinates.
+
+    A file without the nasion and the ears does not tell where its positions lie in the
+    head, 3 to 4 cm off in EEGLAB's own coordinates: then those of the net's maker.
+    """
     import mne
 
     positions = info_positions(raw.info)[picks]
-    if np.isfinite(positions).all():
+    montage = raw.get_montage()
+    landmarks = {} if montage is None else montage.get_positions()
+    is_placed = all(
+        landmarks.get(name) is not None for name in ("nasion", "lpa", "rpa")
+    )
+    if is_placed and np.isfinite(positions).all():
         return positions
     names = [f"E{int(raw.ch_names[k].removeprefix('E'))}" for k in picks]
     net = mne.create_info(names, _SFREQ, "eeg").set_montage(_TEMPLATE)

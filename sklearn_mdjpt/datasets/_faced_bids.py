@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from .._io._signals import DecodedSignal, naming
 from .._validation import check_option, list_some, warn
 from ..windows._recording import Recording
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _SUBJECTS = tuple(f"{number:03d}" for number in range(123))
 _COLUMNS = {name: name.capitalize() for name in SCORES}  # their names in the tables
 _CUT_SECONDS = 30.0  # what the authors' processed files keep of each clip
+_RATE_TOLERANCE = 1e-3  # onsets are rounded to milliseconds
 _UNIT_SECONDS = 10.0  # of signal, from which the unit is judged
 _NEUTRAL = "\\"  # what the tables write for it
 
@@ -187,14 +190,17 @@ def faced_trials(path, part="whole"):
     -------
     list of dict
         In the order in which the subject saw the clips: start and stop in seconds,
-        and the columns that `fetch_faced` names.
+        "rate", the sampling rate that the onset goes by, and the columns that
+        `fetch_faced` names.
     """
     table = read_table(
-        path, ["onset", "duration", "emotion_label", "video_index", *_COLUMNS.values()]
+        path,
+        ["onset", "duration", "sample", "emotion_label", "video_index"]
+        + list(_COLUMNS.values()),
     )
     # Other rows are codes of the amplifier.
     table = table[table["video_index"].notna()].copy()
-    for column in ("onset", "duration", "video_index", *_COLUMNS.values()):
+    for column in ("onset", "duration", "sample", "video_index", *_COLUMNS.values()):
         table[column] = to_numbers(table[column])
     table = table.sort_values("onset")
     videos = table["video_index"].tolist()
@@ -226,6 +232,7 @@ def faced_trials(path, part="whole"):
             {
                 "start": row["onset"] if part == "whole" else stop - _CUT_SECONDS,
                 "stop": stop,
+                "rate": row["sample"] / row["onset"],
                 "play_order": order,
                 "onset_from": ONSET_FROM[part],
                 **trial,
@@ -246,6 +253,12 @@ def _read_subject(path, subject, *, tables, part):
         named = all(header.units[place] in UNITS_KNOWN_TO_MNE for place in places)
         factor = _volts(path, labels, trials, named)
         n_times, sfreq = header.n_times(places[0]), header.sfreq(places[0])
+        rates = [trial.pop("rate") for trial in trials]
+        if not np.allclose(rates, sfreq, rtol=_RATE_TOLERANCE):
+            raise ValueError(
+                f"its rate is {sfreq:g} Hz, and the onsets in the table go by "
+                f"{np.median(rates):.5g} Hz"
+            )
         late = [t["trial"] for t in trials if t["stop"] > n_times / sfreq]
         if late:
             raise ValueError(
