@@ -17,6 +17,7 @@ from open_files import (
 )
 
 from sklearn_mdjpt import MDJPTEncoder
+from sklearn_mdjpt.channels import electrode_positions
 from sklearn_mdjpt.datasets import (
     EMOTIONS,
     fetch_dens,
@@ -424,7 +425,11 @@ def test_dens_signals(dens):
         written = [label.rsplit("_", 1) for label in labels[name][:n_whole]]
         assert mine["stimulus"].tolist() == [clip for clip, _ in written]
     first, second = X.recordings
-    np.testing.assert_allclose(first.positions, second.positions, atol=2e-3)
+    np.testing.assert_array_equal(first.positions, second.positions)
+    # EGI's table of equivalents: E9 is Fp2, E36 C3, E62 Pz, E75 Oz.
+    sites = electrode_positions(["Fp2", "C3", "Pz", "Oz"])
+    nearest = np.linalg.norm(first.positions[[8, 35, 61, 74]] - sites, axis=1)
+    assert nearest.max() < 0.03
     assert mine["label"].isin([*EMOTIONS, None]).all()
 
 

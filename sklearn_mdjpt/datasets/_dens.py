@@ -37,7 +37,7 @@ _SUBJECTS = tuple(
 _SFREQ = 250.0
 _CLIP_SECONDS = 60.0
 _N_ELECTRODES = 128
-_TEMPLATE = "GSN-HydroCel-128"
+_NET = "GSN-HydroCel-128"
 _SAMPLE_BYTES = 4
 _CLIP_ROW, _CLICK_ROW, _END_ROW, _CUT_ROW = "stm", "clic", "vlnc", "boundary"
 _IMPEDANCE_ROWS = ("IBEG", "IEND")  # currents flow through the electrodes in between
@@ -89,8 +89,8 @@ def fetch_dens(
     Returns
     -------
     EEGWindows
-        Windows in volts of 128 electrodes of a geodesic net, with their positions, at
-        250 Hz: dataset "DENS", session "1"; trial is its number, "01" to "11"; stimulus
+        Windows in volts of 128 electrodes of a geodesic net, with the positions of
+        GSN-HydroCel-128, at 250 Hz: dataset "DENS", session "1"; trial is its number, "01" to "11"; stimulus
         the clip, such as "12" or "neutral_1".  Labels are words of `EMOTIONS`: the
         quadrant of the subject's own ratings of valence and arousal ("HVHA", ...; high
         from 5 on), "neutral" for the two neutral clips, and None where a rating is
@@ -389,19 +389,20 @@ def _read_subject(path, subject, *, tables, lost):
             lost[subject] = len(trials) - len(whole), len(trials)
         end = n_times / _SFREQ
         marks = annotation_marks(raw)
+        names = [raw.ch_names[k] for k in picks]
         return Recording(
             DecodedSignal(
                 samples,
                 (len(picks), n_times),
                 partial(_decode, n_channels=n_channels, n_times=n_times, picks=picks),
             ),
-            [raw.ch_names[k] for k in picks],
+            names,
             _SFREQ,
             dataset="DENS",
             subject=subject,
             session="1",
             trials=whole,
-            positions=_positions(raw, picks),
+            positions=_net_positions(names),
             bad_spans=[s for s in (*spans, *marks.bad_spans) if s[0] < end],
             cuts=[cut for cut in (*cuts, *marks.cuts) if 0 < cut < end],
         )
@@ -419,24 +420,16 @@ def _pick_electrodes(raw):
     return picks
 
 
-def _positions(raw, picks):
-    """Return electrode positions in head coordinates.
+def _net_positions(names):
+    """Return the electrode positions of the net, in head coordinates.
 
-    A file without the nasion and the ears does not tell where its positions lie in the
-    head, 3 to 4 cm off in EEGLAB's own coordinates: then those of the net's maker.
+    Those of the file are not used: EEGLAB's files have no nasion and no ears, and the
+    ones that MNE makes up for them put this net 3 to 4 cm too low.
     """
     import mne
 
-    positions = info_positions(raw.info)[picks]
-    montage = raw.get_montage()
-    landmarks = {} if montage is None else montage.get_positions()
-    is_placed = all(
-        landmarks.get(name) is not None for name in ("nasion", "lpa", "rpa")
-    )
-    if is_placed and np.isfinite(positions).all():
-        return positions
-    names = [f"E{int(raw.ch_names[k].removeprefix('E'))}" for k in picks]
-    net = mne.create_info(names, _SFREQ, "eeg").set_montage(_TEMPLATE)
+    names = [f"E{int(name.removeprefix('E'))}" for name in names]
+    net = mne.create_info(names, _SFREQ, "eeg").set_montage(_NET)
     return info_positions(net)
 
 
