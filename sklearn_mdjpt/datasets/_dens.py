@@ -90,8 +90,9 @@ def fetch_dens(
     -------
     EEGWindows
         Windows in volts of 128 electrodes of a geodesic net, with the positions of
-        GSN-HydroCel-128, at 250 Hz: dataset "DENS", session "1"; trial is its number, "01" to "11"; stimulus
-        the clip, such as "12" or "neutral_1".  Labels are words of `EMOTIONS`: the
+        GSN-HydroCel-128, at 250 Hz: dataset "DENS", session "1"; trial is its number,
+        "01" to "11"; stimulus the clip, such as "12" or "neutral_1".  Labels are words
+        of `EMOTIONS`: the
         quadrant of the subject's own ratings of valence and arousal ("HVHA", ...; high
         from 5 on), "neutral" for the two neutral clips, and None where a rating is
         missing (six subjects have no table).  Ratings are columns: ``valence``,
