@@ -2,12 +2,12 @@
 What can be shown on open data: four ways to leave something out
 ================================================================
 
-FACED, EmoEEG-MC and DENS may be downloaded by anybody.  This page asks four questions of
-them: does a decoder work for other people, for other people and other clips, for a
+FACED, EmoEEG-MC and DENS may be downloaded by anybody.  This page asks four questions
+of them: does a decoder work for other people, for other people and other clips, for a
 dataset that it has never seen, and for what people imagine instead of watch?
 
-The page itself runs on stand-ins: simulated windows of the same form, small enough to be
-made here.  With the real data everything below ``X`` stays as it is.
+The page itself runs on stand-ins: simulated windows of the same form, small enough to
+be made here.  With the real data everything below ``X`` stays as it is.
 """
 
 # %%
@@ -15,8 +15,8 @@ made here.  With the real data everything below ``X`` stays as it is.
 # --------
 # ``fetch_open_emotion(context="both")`` gives the real ones, 46 GB.  Here are three
 # simulated datasets with FACED's 30 channels, EmoEEG-MC's two contexts and DENS's rate.
-# What a person imagines has no moment in common with anybody, so imagery windows have no
-# stimulus and no pair for pre-training holds one.
+# What a person imagines has no moment in common with anybody, so imagery windows have
+# no stimulus, and no pair for pre-training holds one.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -89,7 +89,7 @@ print(table)
 # People out, people and clips out, and clips to imagination
 # ----------------------------------------------------------
 # Within EmoEEG-MC.  Everybody has seen the same clips, each with one label: a model can
-# score in new people by knowing the clip.  So the second split leaves clips out as well.
+# score in new people by knowing the clip.  So the second split leaves out clips, too.
 # The third trains on the clips of some people and tests on what others imagine.  Here
 # the model is differential entropy, scaled by person: two lines, and hard to beat.
 
@@ -135,8 +135,8 @@ tables.append(few_shot(models, X[new], source=X[~new]).assign(protocol="new data
 # The answers
 # -----------
 # Intervals are over people; the dashed line is chance.  These numbers are about the
-# simulation and say nothing of brains.  For the real imagination the authors of EmoEEG-MC
-# report 66.7 % for positive against negative, and 28.9 % for seven emotions.
+# simulation and say nothing of brains.  For the real imagination the authors of
+# EmoEEG-MC report 66.7 % for positive against negative, 28.9 % for seven emotions.
 
 answers = summary(pd.concat(tables, ignore_index=True))
 columns = ["protocol", "method", "mean", "low", "high", "n_subjects"]

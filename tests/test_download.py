@@ -17,7 +17,7 @@ from sklearn_mdjpt.datasets._download import (
     PublicDataset,
     PublishedFile,
     download_files,
-    find_files,
+    fetch_files,
 )
 
 CONTENT = {
@@ -277,7 +277,7 @@ def test_places(dataset, server, tmp_path, monkeypatch, place, variable):
     put(root / place, *CONTENT)
     if variable:
         monkeypatch.setenv("SKLEARN_MDJPT_DATA", str(root))
-    found = find_files(
+    found = fetch_files(
         dataset, wanted(), required=False, data_home=None if variable else root
     )
     assert found["01"]["sub-01/b.tsv"] == root / place / "sub-01/b.tsv"
@@ -286,7 +286,7 @@ def test_places(dataset, server, tmp_path, monkeypatch, place, variable):
 
 def test_only_what_is_missing_is_downloaded(dataset, server, tmp_path):
     put(tmp_path / "ds000000", "sub-01/eeg/a.bdf")
-    found = find_files(
+    found = fetch_files(
         dataset, wanted(), required=False, data_home=tmp_path, progress=False
     )
     assert set(found) == {"01", "02"}
@@ -296,15 +296,15 @@ def test_only_what_is_missing_is_downloaded(dataset, server, tmp_path):
 def test_without_downloading(dataset, server, tmp_path):
     options = {"download": False, "data_home": tmp_path}
     with pytest.raises(FileNotFoundError, match="No subject of TEST has all files"):
-        find_files(dataset, wanted(), required=False, **options)
+        fetch_files(dataset, wanted(), required=False, **options)
     put(tmp_path / "ds000000", "sub-01/b.tsv", "sub-02/eeg/a.bdf")
-    found = find_files(dataset, wanted(), required=False, **options)
+    found = fetch_files(dataset, wanted(), required=False, **options)
     assert list(found) == ["02"]
     with pytest.raises(
         FileNotFoundError,
         match="Subjects 01 of TEST lack a file: looked for sub-01/eeg/a.bdf",
     ):
-        find_files(dataset, wanted(), required=True, **options)
+        fetch_files(dataset, wanted(), required=True, **options)
     assert not server.requests
 
 
@@ -312,7 +312,7 @@ def test_files_of_another_size_are_named(dataset, tmp_path):
     put(tmp_path / "ds000000", *CONTENT)
     (tmp_path / "ds000000/sub-02/eeg/a.bdf").write_bytes(b"fabricated")
     with pytest.warns(UserWarning, match="1 files of TEST differ in size.*sub-02/eeg"):
-        find_files(
+        fetch_files(
             dataset, wanted(), required=False, data_home=tmp_path, download=False
         )
 

@@ -162,10 +162,12 @@ def test_several_processes_read_the_same(published):
 
 
 def test_subjects(published):
-    with pytest.raises(FileNotFoundError, match=r"of subjects 5: .*sub000.pkl .* 0, 7"):
+    with pytest.raises(
+        FileNotFoundError, match=r"of subjects 5: .*'sub.subject}.pkl' .* 0, 7"
+    ):
         read_faced(published, subjects=[0, 5])
     for wrong in (123, -1, "a", True):
-        with pytest.raises(ValueError, match="subjects must be numbers from 0 to 122"):
+        with pytest.raises(ValueError, match="subjects must be .* >= 0 and <= 122"):
             read_faced(published, subjects=wrong)
 
 
@@ -182,7 +184,7 @@ def test_nothing_there(tmp_path, published):
     with pytest.raises(FileNotFoundError, match="No folder 'Processed_data' of FACED"):
         read_faced(tmp_path)
     (tmp_path / "Processed_data").mkdir()
-    with pytest.raises(FileNotFoundError, match="No recording found.*sub000.pkl"):
+    with pytest.raises(FileNotFoundError, match="No recording.*'sub.subject}.pkl'"):
         read_faced(tmp_path)
     with pytest.raises(FileNotFoundError, match="No folder 'Data' of FACED"):
         read_faced(published, source="raw")
@@ -191,10 +193,10 @@ def test_nothing_there(tmp_path, published):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (np.zeros((27, 32, 10)), r"28 clips x 32 channels x samples.*\(27, 32, 10\)"),
-        (np.zeros((28, 30, 10)), r"found the shape \(28, 30, 10\)"),
-        (np.zeros((28, 32)), r"found the shape \(28, 32\)"),
-        (np.zeros((28, 32, 0)), r"found the shape \(28, 32, 0\)"),
+        (np.zeros((27, 32, 10)), r"\(27, 32, 10\), expected \(28, 32, n_times\)"),
+        (np.zeros((28, 30, 10)), r"has shape \(28, 30, 10\)"),
+        (np.zeros((28, 32)), r"has shape \(28, 32\)"),
+        (np.zeros((28, 32, 0)), r"has shape \(28, 32, 0\)"),
         ({"data": np.zeros(3)}, "expected an array, found dict"),
         (Evil(eval, "1"), "it names 'builtins.eval'"),
     ],
@@ -224,6 +226,13 @@ def test_files_that_cannot_be_read_are_skipped(tree):
     with pytest.raises(ValueError, match="None of 2 files"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         read_faced(tree, subjects=[0, 1], on_error="skip")
+
+
+def test_files_of_unknown_subjects_are_named(tree):
+    (tree / "Processed_data" / "sub123.pkl").write_bytes(b"")
+    with pytest.warns(UserWarning, match="1 files in .* left out: .* sub123.pkl"):
+        X = read_faced(tree, **SHORT)
+    assert len(X.recordings) == 3
 
 
 def test_a_file_that_changes_later(tree):
@@ -429,7 +438,7 @@ def test_events_that_make_no_sense(tmp_path):
     for wrong, message in (
         (no_end, r"begins at 2 s \(code 101\) has the codes"),
         (no_name, r"begins at 2 s \(code 101\) has the codes 201 before"),
-        (twice, f"the clips {events[4][1]} begin more than once"),
+        (twice, f"the clip {events[4][1]} begins more than once"),
         (events[:4], "no clip begins in it"),
     ):
         write_events(folder, wrong)

@@ -24,13 +24,13 @@ from seed_files import (
 
 from sklearn_mdjpt import EEGWindows
 from sklearn_mdjpt.datasets import (
-    _seed,
-    _seed_tables,
+    _mat_files,
     read_seed,
     read_seed_iv,
     read_seed_v,
     read_seed_vii,
 )
+from sklearn_mdjpt.datasets._seed_tables import SEED, SEED_IV, SEED_V, SEED_VII
 
 ONE_SECOND = {"window_seconds": 1.0, "stride_seconds": 1.0}
 PUBLISHED = {1: (20131027, 20131030, 20131107)}
@@ -137,11 +137,11 @@ def test_seed_metadata(seed):
 
 def test_published_times_agree_with_published_durations():
     durations = "235 233 206 238 185 195 237 216 265 237 235 233 235 238 206"
-    spans = zip(_seed_tables.SEED_STARTS, _seed_tables.SEED_STOPS, strict=True)
-    assert [b - a for a, b in spans] == [int(d) for d in durations.split()]
+    for starts, stops in SEED.times.values():
+        seconds = [b - a for a, b in zip(starts, stops, strict=True)]
+        assert seconds == [int(d) for d in durations.split()]
     seconds = {
-        session: sum(stops) - sum(starts)
-        for session, (starts, stops) in _seed_tables.SEED_V_TIMES.items()
+        k: sum(stops) - sum(starts) for k, (starts, stops) in SEED_V.times.items()
     }
     assert seconds == {1: 2743, 2: 2191, 3: 2425}
 
@@ -150,13 +150,10 @@ def test_published_labels_are_balanced():
     def counts(labels):
         return sorted({word: labels.count(word) for word in labels}.values())
 
-    assert counts(_seed_tables.SEED_LABELS) == [5, 5, 5]
-    for labels in _seed_tables.SEED_IV_LABELS.values():
-        assert counts(labels) == [6, 6, 6, 6]
-    for labels in _seed_tables.SEED_V_LABELS.values():
-        assert counts(labels) == [3] * 5
+    for dataset, expected in ((SEED, [5] * 3), (SEED_IV, [6] * 4), (SEED_V, [3] * 5)):
+        assert [counts(x) for x in dataset.labels.values()] == [expected] * 3
     # 12 clips of each emotion, 8 neutral ones.
-    assert counts(sum(_seed_tables.SEED_VII_LABELS.values(), [])) == [8] + [12] * 6
+    assert counts(sum(SEED_VII.labels.values(), [])) == [8] + [12] * 6
 
 
 @pytest.mark.parametrize("below", [".", "Preprocessed_EEG", ".."])
@@ -174,7 +171,7 @@ def test_links_to_files_kept_elsewhere(tmp_path):
         folder / "2" / "3_20160518.mat"
     )
     (tmp_path / "ReadMe.txt").write_text("session2_label = [0, 0]")
-    with pytest.raises(ValueError, match="ReadMe.txt' has other labels"):
+    with pytest.raises(ValueError, match="ReadMe.txt' has other labels of session 2"):
         read_seed_iv(tmp_path)
     (tmp_path / "ReadMe.txt").unlink()
     X = read_seed_iv(tmp_path, **ONE_SECOND)
@@ -190,9 +187,9 @@ def test_choosing_subjects_and_sessions(seed):
     ):
         read_seed(seed, subjects=[1, 3])
     for wrong in (0, 16, [], [True], False, "x", 1.5, [1.0]):
-        with pytest.raises(ValueError, match="subjects must be numbers from 1 to 15"):
+        with pytest.raises(ValueError, match="subjects must be .* >= 1 and <= 15"):
             read_seed(seed, subjects=wrong)
-    with pytest.raises(ValueError, match="sessions must be numbers from 1 to 3"):
+    with pytest.raises(ValueError, match="sessions must be .* >= 1 and <= 3"):
         read_seed(seed, sessions=4)
     with pytest.raises(ValueError, match="source must be one of"):
         read_seed(seed, source="clean")
@@ -209,8 +206,8 @@ def test_published_dates_tell_the_session_of_what_is_there(tmp_path):
 
 
 def test_published_dates_are_in_order_and_differ():
-    assert len(_seed_tables.SEED_DATES) == 15
-    for days in _seed_tables.SEED_DATES.values():
+    assert len(SEED.dates) == 15
+    for days in SEED.dates.values():
         assert len(set(days)) == 3 and sorted(days) == list(days)
 
 
@@ -222,7 +219,7 @@ def test_several_files_for_a_session(one_subject):
     ):
         read_seed(one_subject)
     os.rename(folder / "01_20131030.mat", folder / "1_20140101.mat")
-    with pytest.raises(ValueError, match="Subject 1 has files of 4 dates"):
+    with pytest.raises(ValueError, match="4 files for subject 1, session 1 in"):
         read_seed(one_subject)
     write_mat(folder / "2_20140404.mat", 2, 1, 15)
     assert len(read_seed(one_subject, subjects=2, **ONE_SECOND).recordings) == 1
@@ -246,7 +243,9 @@ def test_folder_is_missing_or_empty(tmp_path):
     (tmp_path / "eeg_raw_data").mkdir()
     with pytest.raises(FileNotFoundError, match="it holds eeg_raw_data"):
         read_seed(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"1/1_20160518.mat.*holds nothing"):
+    with pytest.raises(
+        FileNotFoundError, match=r"session}/.subject}_.date}.mat.*holds nothing"
+    ):
         read_seed_iv(tmp_path)
     with pytest.raises(FileNotFoundError, match="'SEED_RAW_EEG'"):
         read_seed(tmp_path, source="raw")
@@ -257,10 +256,14 @@ def test_labels_of_the_release_are_compared(one_subject):
     codes = loadmat(path)["label"]
     codes[0, 3] = 1
     savemat(path, {"label": codes})
-    with pytest.raises(ValueError, match="label.mat' has other labels than the publ"):
+    with pytest.raises(
+        ValueError, match="label.mat' has other labels .* neg.*; expected pos"
+    ):
         read_seed(one_subject)
     savemat(path, {"labels": codes})
-    with pytest.raises(ValueError, match="label.mat' cannot be read: expected the var"):
+    with pytest.raises(
+        ValueError, match="label.mat' cannot be read: .* label; it has labels"
+    ):
         read_seed(one_subject)
     path.unlink()
     assert len(read_seed(one_subject, **ONE_SECOND).recordings) == 3
@@ -296,10 +299,6 @@ def _is_empty(variables):
     variables["aa_eeg2"] = np.zeros((62, 0))
 
 
-def _is_complex(variables):
-    variables["aa_eeg2"] = variables["aa_eeg2"] * 1j
-
-
 def _is_text(variables):
     variables["aa_eeg2"] = "something"
 
@@ -307,18 +306,14 @@ def _is_text(variables):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (_lacks_one, "lacks trials 7 of 1 to 15: .*found aa_eeg1, aa_eeg10"),
-        (_has_more, "has trials 16, .*, expected 1 to 15 alone: perhaps.*another data"),
+        (_lacks_one, "lacks trials 7; .*found aa_eeg1, aa_eeg10"),
+        (_has_more, "has more trials: 16, 17, .* 1 to 15 of SEED"),
         (_has_features, "lacks trials 1, 2, .*found de_movingAve1"),
-        (_has_one_twice, "trial 3 more than once: aa_eeg3, zz_eeg3"),
-        (
-            _has_66_channels,
-            r"'aa_eeg2' has shape \(66, 201\); expected \(62, n_times\)",
-        ),
-        (_is_turned, r"'aa_eeg2' has shape \(201, 62\); expected"),
+        (_has_one_twice, "trials twice: aa_eeg3, zz_eeg3"),
+        (_has_66_channels, r"'aa_eeg2' has shape \(66, 201\), .* \(62, n_times\)"),
+        (_is_turned, r"'aa_eeg2' has shape \(201, 62\), expected"),
         (_is_empty, r"'aa_eeg2' has shape \(62, 0\)"),
-        (_is_complex, r"'aa_eeg2' has shape \(62, 201\), not of real numbers"),
-        (_is_text, r"'aa_eeg2' has shape \(1,.*, not of real numbers"),
+        (_is_text, "lacks trials 2; .*numeric"),
     ],
 )
 def test_file_with_other_contents(one_subject, change, message):
@@ -344,9 +339,7 @@ def test_truncated_file_is_found_at_opening(one_subject, compressed):
     data = path.read_bytes()
     for size in (len(data) - 1, len(data) // 2):
         path.write_bytes(data[:size])
-        with pytest.raises(
-            ValueError, match="1_20131030.mat' cannot be .*cut off after"
-        ):
+        with pytest.raises(ValueError, match=f"1_20131030.mat' cannot .*off: {size} b"):
             read_seed(one_subject)
     for size in (100, 0):
         path.write_bytes(data[:size])
@@ -360,10 +353,9 @@ def test_damage_inside_a_file_is_named_when_it_is_read(one_subject):
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 5000] = bytes(5000)
     path.write_bytes(data)
-    X = read_seed(one_subject, **ONE_SECOND)
-    np.asarray(X[0])
+    # SciPy decompresses the beginning of each trial at opening, and all of it later.
     with pytest.raises(ValueError, match="1_20131030.mat' cannot be read"):
-        X.recordings[1].signal  # noqa: B018
+        read_seed(one_subject, **ONE_SECOND).recordings[1].signal  # noqa: B018
     with pytest.warns(
         UserWarning, match="1 of 3 files are left out: .*1_20131030.mat'"
     ):
@@ -380,18 +372,6 @@ def test_other_matlab_formats_are_named(one_subject):
     savemat(path, {"aa_eeg1": np.zeros((62, 201))}, format="4")
     with pytest.raises(ValueError, match="no MATLAB file of version 5"):
         read_seed(one_subject)
-
-
-def test_nothing_is_decoded_at_opening(seed, monkeypatch):
-    def refuse(*args, **kwargs):
-        raise AssertionError("decoded")
-
-    monkeypatch.setattr(_seed, "read_variable", refuse)
-    monkeypatch.setattr(_seed, "_check_seed_labels", lambda folder: None)
-    X = read_seed(seed, **ONE_SECOND)
-    assert len(X.y) == len(X) == 9 * 23
-    with pytest.raises(ValueError, match="decoded"):
-        X[0]
 
 
 def test_memory_is_one_session_and_a_trial(one_subject):
@@ -536,7 +516,7 @@ def test_seed_raw(tmp_path, dtype, bit):
 
 
 def test_seed_raw_with_published_times(tmp_path, recwarn):
-    seconds = zip(_seed_tables.SEED_STARTS, _seed_tables.SEED_STOPS, strict=True)
+    seconds = zip(*SEED.times[1], strict=True)
     spans = [(2 * a, 2 * b) for a, b in seconds]  # at 2 Hz
     path = write_seed_raw(tmp_path, spans, sfreq=2)
     X = read_seed(tmp_path, source="raw")
@@ -690,7 +670,7 @@ def test_seed_v(tmp_path):
 
 
 def test_seed_v_with_published_times(tmp_path, recwarn):
-    starts, stops = _seed_tables.SEED_V_TIMES[2]
+    starts, stops = SEED_V.times[2]
     spans = [(2 * a, 2 * b) for a, b in zip(starts, stops, strict=True)]
     path = tmp_path / "EEG_raw" / "16_2_20180810.cnt"
     write_raw(path, 16, 2, spans, sfreq=2, others=REFERENCES)
@@ -733,18 +713,14 @@ def test_seed_vii(tmp_path):
 
 def test_seed_vii_decodes_one_session_of_a_file(tmp_path, monkeypatch):
     write_seed_vii(tmp_path, [5])
-    read = []
-    original = _seed.read_variable
-
-    def note(path, variable):
-        read.append(int(variable.name))
-        return original(path, variable)
-
-    monkeypatch.setattr(_seed, "read_variable", note)
+    read, original = [], _mat_files.io.BytesIO
+    monkeypatch.setattr(
+        _mat_files.io, "BytesIO", lambda data: read.append(len(data)) or original(data)
+    )
     X = read_seed_vii(tmp_path, sessions=[3, 1], **ONE_SECOND)
     assert read == []
     X.recordings[1].signal  # noqa: B018
-    assert read == list(range(41, 61))
+    assert len(read) == 20
 
 
 def test_seed_vii_file_that_lacks_videos(tmp_path):
@@ -754,11 +730,12 @@ def test_seed_vii_file_that_lacks_videos(tmp_path):
         tmp_path / "b" / "EEG_preprocessed" / "6.mat",
         tmp_path / "EEG_preprocessed" / "6.mat",
     )
-    with pytest.raises(
-        ValueError, match="6.mat' cannot be read: it lacks trials 9 of 1"
-    ):
+    with pytest.raises(ValueError, match="6.mat' cannot be read: it lacks trials 9; "):
         read_seed_vii(tmp_path)
-    with pytest.warns(UserWarning, match="2 of 8 recordings are left .*9 of.*45 of 41"):
+    with pytest.warns(
+        UserWarning,
+        match="2 of 8 recordings are left .*lacks trials 9;.*lacks trials 45;",
+    ):
         X = read_seed_vii(tmp_path, on_error="skip", **ONE_SECOND)
     whose = [(r.subject, r.session) for r in X.recordings]
     assert whose == [("05", k) for k in "1234"] + [("06", "2"), ("06", "4")]
@@ -841,11 +818,15 @@ def test_seed_vii_raw_timed_by_another_clock(tmp_path):
 
 def test_raw_names_of_the_other_dataset(tmp_path):
     write_vii_raw(tmp_path, "2_20221115_4")
-    with pytest.raises(FileNotFoundError, match="1_1_20180804.cnt.*holds 2_20221115_4"):
+    with pytest.raises(
+        FileNotFoundError, match="subject}_.session}_.date}.cnt.*holds 2_20221115_4"
+    ):
         read_seed_v(tmp_path)
     os.rename(
         tmp_path / "EEG_raw" / "2_20221115_4.cnt",
         tmp_path / "EEG_raw" / "2_1_20180804.cnt",
     )
-    with pytest.raises(FileNotFoundError, match="1_20221001_1.cnt.*holds 2_1_20180804"):
+    with pytest.raises(
+        FileNotFoundError, match="subject}_.date}_.session}.cnt.*holds 2_1_20180804"
+    ):
         read_seed_vii(tmp_path, source="raw")

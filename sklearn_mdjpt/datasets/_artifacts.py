@@ -6,13 +6,12 @@ others: what no fault touches stays the same, sample by sample.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Mapping
-from numbers import Real
 
 import numpy as np
 
+from .._validation import check_number
 from ..windows._recording import Recording
 
 KINDS = (
@@ -30,7 +29,7 @@ RATES = {
     "light": dict(zip(KINDS, (0.3, 0.5, 0.02, 0.02, 0.05, 0.25, 0.1), strict=True)),
     "heavy": dict(zip(KINDS, (1.0, 2.0, 0.1, 0.2, 0.3, 0.5, 0.5), strict=True)),
 }
-"""Rate of each kind: a number per minute, or a share."""
+"""Rate of each kind: a number per minute, or a share of what may be hit."""
 
 _PER_MINUTE = {"joints", "bad_spans"}
 # Joints at this rate leave half of a recording or more.
@@ -53,34 +52,18 @@ def check_artifacts(artifacts):
     """Return the rate of each kind (0 where not named), or None for None."""
     if artifacts is None:
         return None
-    if isinstance(artifacts, str) and artifacts in RATES:
-        return dict(RATES[artifacts])
-    if not isinstance(artifacts, Mapping):
+    if isinstance(artifacts, str):
+        artifacts = RATES.get(artifacts, artifacts)
+    if not isinstance(artifacts, Mapping) or not set(artifacts) <= set(KINDS):
         raise ValueError(
-            "artifacts must be None, 'light', 'heavy' or a dict of kinds and rates, "
-            f"got {artifacts!r}."
+            "artifacts must be None, 'light', 'heavy' or a dict of rates with the keys "
+            f"{', '.join(KINDS)}; got {artifacts!r}."
         )
-    for kind in artifacts:
-        if kind not in KINDS:
-            close = difflib.get_close_matches(str(kind).lower(), KINDS, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise ValueError(
-                f"artifacts has an unknown kind {kind!r}.{hint} The kinds are "
-                f"{', '.join(KINDS)}."
-            )
-    return {kind: _check_rate(kind, artifacts.get(kind, 0.0)) for kind in KINDS}
-
-
-def _check_rate(kind, rate):
-    often = kind in _PER_MINUTE
-    high = _MAX_PER_MINUTE if often else 1.0
-    is_number = isinstance(rate, Real) and not isinstance(rate, bool)
-    if not is_number or not 0 <= rate <= high:
-        what = "a number per minute" if often else "a share"
-        raise ValueError(
-            f"artifacts[{kind!r}] must be {what}, between 0 and {high:g}, got {rate!r}."
-        )
-    return float(rate)
+    rates = {kind: artifacts.get(kind, 0.0) for kind in KINDS}
+    for kind, rate in rates.items():
+        most = _MAX_PER_MINUTE if kind in _PER_MINUTE else 1  # else a share
+        check_number(rate, f"artifacts[{kind!r}]", least=0, most=most)
+    return {kind: float(rate) for kind, rate in rates.items()}
 
 
 class Artifacts:

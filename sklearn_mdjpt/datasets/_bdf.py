@@ -9,13 +9,15 @@ samples of three bytes.
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import numpy as np
 
-from .._io._signals import naming
+from .._io._signals import DecodedSignal
 from .._validation import list_some
+from ..channels._channels import ALIASES
 from ..windows._edf_gaps import refuse_gaps
+from ..windows._recording import Recording
 
 _SAMPLE_BYTES = 3
 _CHUNK_SECONDS = 60
@@ -54,29 +56,25 @@ class BdfHeader:
     record_seconds: float
     n_bytes: int
 
-    @cached_property
-    def record_bytes(self):
-        """Length of a record in bytes."""
-        return _SAMPLE_BYTES * sum(self.n_samples)
-
     def find(self, names):
         """Return the places of channels, whatever the case of their names.
+
+        Electrodes are found by their old names, too ("T3" for "T7").
 
         Raises
         ------
         ValueError
             If one is missing or there twice, or their rates differ.
         """
-        known = [label.upper() for label in self.labels]
-        missing = [name for name in names if name.upper() not in known]
-        if missing:
+        known = [ALIASES.get(label.upper(), label.upper()) for label in self.labels]
+        lacking = [name for name in names if name.upper() not in known]
+        doubled = [name for name in names if known.count(name.upper()) > 1]
+        if lacking or doubled:
             raise ValueError(
-                f"it lacks the channels {list_some(missing)}; it has "
+                f"it lacks the channels {list_some(lacking) or 'none'}; it has twice "
+                f"{list_some(doubled) or 'none'}; its channels are "
                 f"{list_some(filter(None, self.labels), 70)}"
             )
-        doubled = [name for name in names if known.count(name.upper()) > 1]
-        if doubled:
-            raise ValueError(f"it has the channels {list_some(doubled)} twice")
         places = [known.index(name.upper()) for name in names]
         if len({self.n_samples[place] for place in places}) > 1:
             raise ValueError("its EEG channels differ in their sampling rates")
@@ -110,7 +108,7 @@ def read_bdf_header(path):
     FileNotFoundError
         If there is no such file.
     """
-    with naming(path), open(path, "rb") as file:
+    with open(path, "rb") as file:
         first = file.read(256)
         if len(first) < 256 or first[:8] != b"\xffBIOSEMI":
             raise ValueError("it is no BDF file")
@@ -122,31 +120,22 @@ def read_bdf_header(path):
             )
         columns = {}
         for name, width in _FIELDS.items():
-            cells = file.read(width * n_channels)
-            columns[name] = [
-                cells[i : i + width].decode("latin-1").strip()
-                for i in range(0, width * n_channels, width)
-            ]
-        header = BdfHeader(
-            labels=tuple(columns["label"]),
-            units=tuple(columns["unit"]),
-            n_samples=tuple(_number(cell, int) for cell in columns["n_samples"]),
-            n_records=n_records,
-            record_seconds=seconds,
-            n_bytes=file.tell(),
-        )
-        if min(header.n_samples) < 0 or not header.record_bytes:
-            raise ValueError("its header says that records are empty")
-        available = os.fstat(file.fileno()).st_size - header.n_bytes
-    n_there = available // header.record_bytes
+            cells = np.frombuffer(file.read(width * n_channels), f"S{width}")
+            columns[name] = [cell.decode("latin-1").strip() for cell in cells]
+        n_bytes = file.tell()
+        available = file.seek(0, os.SEEK_END) - n_bytes
+    n_samples = tuple(_number(cell, int) for cell in columns["n_samples"])
+    if len(n_samples) < n_channels or min(n_samples) < 0 or not any(n_samples):
+        raise ValueError("its header is cut off, or says that records are empty")
+    n_there = available // (_SAMPLE_BYTES * sum(n_samples))
     if n_records == -1:  # the recording was never closed
-        return BdfHeader(**_fields(header) | {"n_records": n_there})
-    with naming(path):
-        if n_there < n_records:
-            raise ValueError(
-                f"it is cut off: it has {n_there} records, its header says {n_records}"
-            )
-    return header
+        n_records = n_there
+    if n_there < n_records:
+        raise ValueError(
+            f"it is cut off: it has {n_there} records, its header says {n_records}"
+        )
+    labels, units = tuple(columns["label"]), tuple(columns["unit"])
+    return BdfHeader(labels, units, n_samples, n_records, seconds, n_bytes)
 
 
 def read_bdf_codes(path, header, place):
@@ -166,15 +155,39 @@ def read_bdf_codes(path, header, place):
     ndarray of int, shape (n_times,)
         Unsigned, 24 bits.
     """
-    n_bytes = _SAMPLE_BYTES * header.n_samples[place]
-    start = header.n_bytes + _SAMPLE_BYTES * sum(header.n_samples[:place])
-    parts = []
-    with naming(path), open(path, "rb", buffering=0) as file:
-        for record in range(header.n_records):
-            file.seek(start + record * header.record_bytes)
-            parts.append(file.read(n_bytes))
-    samples = np.frombuffer(b"".join(parts), np.uint8).reshape(-1, _SAMPLE_BYTES)
-    return samples.astype(np.int64) @ [1, 2**8, 2**16]
+    shape = header.n_records, sum(header.n_samples), _SAMPLE_BYTES
+    records = np.memmap(path, np.uint8, "r", header.n_bytes, shape)
+    start = sum(header.n_samples[:place])
+    samples = records[:, start : start + header.n_samples[place]]
+    return samples.reshape(-1, _SAMPLE_BYTES).astype(np.int64) @ [1, 2**8, 2**16]
+
+
+def make_bdf_recording(path, header, places, ch_names, *, factors=1.0, **others):
+    """Make the recording of some channels of a file.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    header : BdfHeader
+        As read from it.
+    places : sequence of int
+        The channels, which have one rate.
+    ch_names : sequence of str
+        Their names in the recording.
+    factors : float or sequence of float, default=1.0
+        As for `decode_bdf`.
+    **others
+        As for `Recording`.
+
+    Returns
+    -------
+    Recording
+    """
+    labels = tuple(header.labels[place] for place in places)
+    decode = partial(decode_bdf, labels=labels, factors=factors)
+    signal = DecodedSignal(path, (len(places), header.n_times(places[0])), decode)
+    return Recording(signal, ch_names, header.sfreq(places[0]), **others)
 
 
 def decode_bdf(path, labels, factors=1.0):
@@ -210,14 +223,10 @@ def decode_bdf(path, labels, factors=1.0):
 
 
 def _number(cell, kind):
-    text = cell.decode("latin-1").strip() if isinstance(cell, bytes) else cell
+    text = cell if isinstance(cell, str) else cell.decode("latin-1").strip()
     try:
         return kind(text)
     except ValueError:
         raise ValueError(
             f"its header has {text!r} where a number was expected"
         ) from None
-
-
-def _fields(header):
-    return {name: getattr(header, name) for name in header.__dataclass_fields__}

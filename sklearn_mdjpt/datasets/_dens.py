@@ -15,7 +15,7 @@ from .._validation import check_option, list_some, warn
 from ..windows._marks import annotation_marks
 from ..windows._mne import info_positions
 from ..windows._recording import Recording
-from ._download import PUBLIC_DATASETS, find_files
+from ._download import PUBLIC_DATASETS, fetch_files
 from ._open_tables import check_subjects, read_table, to_numbers
 from ._reading import MICROVOLT, read_all
 
@@ -161,9 +161,9 @@ def fetch_dens(
     windows = read_all(
         signals,
         partial(_read_subject, tables=tables, lost=lost),
-        on_error=on_error,
-        window_seconds=window_seconds,
-        stride_seconds=stride_seconds,
+        on_error,
+        window_seconds,
+        stride_seconds,
     )
     if lost:
         who = list_some(f"{name} ({n} of {m})" for name, (n, m) in lost.items())
@@ -198,7 +198,7 @@ def dens_files(data_home, subjects, download, base_url, progress):
         for name in wanted
         if name not in silent
     }
-    found = find_files(
+    found = fetch_files(
         _DATASET,
         {name: [p for p in files if p in _manifest()] for name, files in paths.items()},
         required=subjects is not None,

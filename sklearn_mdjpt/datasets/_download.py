@@ -111,7 +111,7 @@ PUBLIC_DATASETS = {
 """Where each dataset lies; the one place where an address is changed."""
 
 
-def find_files(
+def fetch_files(
     dataset,
     wanted,
     *,

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
-import time
 from functools import cache
 from importlib.resources import files
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._io._files import file_stamp
+from .._validation import list_some
 from ..channels._channels import ALIASES
 from ..windows._recording import Recording
 from ..windows._windows import EEGWindows
+from ._reading import check_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,13 +24,13 @@ if TYPE_CHECKING:
     from .._typing import PathLike
 
 _URL = "https://physionet.org/files/eegmat/1.0.0/"
-_N_SUBJECTS = 36
+_SUBJECTS = range(36)
 _CONDITIONS = {"1": "rest", "2": "arithmetic"}  # by the number in the file's name
 _TRIAL_SECONDS = 62.0  # length of the arithmetic files
 _NOT_EEG = ("EEG A2-A1", "ECG ECG")
 _N_CHANNELS = 19
 _DATA_VARIABLE = "SKLEARN_MDJPT_DATA"
-_DOWNLOAD_ATTEMPTS = 3
+_DOWNLOAD_RETRIES = 2
 
 # Digests found in this process, by path, size and time of change.
 _digests = {}
@@ -53,10 +52,10 @@ def fetch_eegmat(
     normalisation by recording can give the condition away or remove it.
 
     **The label is confounded with time.** Rest always came before the task and lies in
-    a file of its own: whatever drifts, or differs between two files, tells the
-    conditions apart. This is an exercise in transfer between subjects, no proof that
-    workload can be decoded. There is no shared stimulus (`stimulus` is None), so pairs
-    of windows for pre-training can only come from the labels.
+    a file of its own. Whatever drifts, or differs between two files, tells the
+    conditions apart. This is an exercise in transfer between subjects. It does not
+    prove that workload can be decoded. Subjects share no stimulus (`stimulus` is None),
+    so pairs of windows for pre-training can only come from the labels.
 
     Parameters
     ----------
@@ -83,12 +82,12 @@ def fetch_eegmat(
     ------
     ValueError
         If a subject's number is unknown, or a file's SHA-256 is not that of the
-        original.
+        original file.
     FileNotFoundError
-        With ``download=False``, if a subject that was asked for lacks a file, or
-        nobody is present.
+        With ``download=False``, if a subject that was asked for lacks a file, or no
+        subject has both files.
     OSError
-        If a download fails for good.
+        If a download fails three times.
 
     See Also
     --------
@@ -98,8 +97,8 @@ def fetch_eegmat(
     -----
     Each file is taken from the first place that has it: `data_home`, the folder in
     the environment variable ``SKLEARN_MDJPT_DATA``, either as it is or in its
-    subfolders ``eegmat`` and ``eegmat/data``, then the cache. Files are read with
-    MNE, which must be installed. T3, T4, T5 and T6 are named T7, T8, P7 and P8.
+    subfolders ``eegmat`` and ``eegmat/data``, then the cache. T3, T4, T5
+    and T6 are named T7, T8, P7 and P8.
 
     Licence of the data: Open Data Commons Attribution License v1.0. Cite both
     references when you use them.
@@ -118,66 +117,35 @@ def fetch_eegmat(
     >>> len(X)  # doctest: +SKIP
     116
     """
-    wanted = _check_subjects(subjects)
+    wanted = check_numbers(subjects, _SUBJECTS, "subjects") or _SUBJECTS
     places = _places(data_home)
     found = {
-        name: path
+        subject: {name: _find(name, places) for name in _file_names(subject)}
         for subject in wanted
-        for name in _file_names(subject)
-        if (path := _find(name, places)) is not None
     }
     if not download:
-        present = [s for s in wanted if all(name in found for name in _file_names(s))]
-        absent = [s for s in wanted if s not in present]
-        if subjects is not None and absent:
+        absent = [subject for subject in found if None in found[subject].values()]
+        if absent and (subjects is not None or len(absent) == len(found)):
             raise FileNotFoundError(
-                f"Subjects {absent} of eegmat lack a file. Looked for "
-                f"{_file_names(absent[0])[0]} and the like in "
-                f"{_spell(places)}. Use download=True to fetch them."
+                f"Subjects {list_some(absent)} of eegmat lack a file: looked for "
+                f"{' and '.join(_file_names(absent[0]))} and the like in "
+                f"{list_some(places)}. Set {_DATA_VARIABLE} or data_home to the folder "
+                "that has them, or use download=True."
             )
-        if not present:
-            raise FileNotFoundError(
-                "No subject of eegmat has both files (SubjectNN_1.edf and _2.edf). "
-                f"Looked in {_spell(places)}. Set {_DATA_VARIABLE} or data_home to "
-                "the folder that has them, or use download=True."
-            )
-        wanted = present
+        for subject in absent:
+            del found[subject]
 
     recordings = []
-    for subject in wanted:
-        paths = []
-        for name in _file_names(subject):
-            if name in found:
-                _check_digest(found[name])
-                paths.append(found[name])
+    for subject, paths in found.items():
+        for name, path in paths.items():
+            if path is None:
+                paths[name] = _download(name, _download_folder(data_home))
             else:
-                paths.append(_download(name, _download_folder(data_home)))
-        recordings.append(_read_subject(subject, *paths))
+                _check_digest(path)
+        recordings.append(_read_subject(subject, *paths.values()))
     return EEGWindows.from_recordings(
         recordings, window_seconds=window_seconds, stride_seconds=stride_seconds
     )
-
-
-def _check_subjects(subjects):
-    """Return a list of subject numbers without doubles."""
-    if subjects is None:
-        return list(range(_N_SUBJECTS))
-    if isinstance(subjects, Integral) and not isinstance(subjects, bool):
-        subjects = [subjects]
-    subjects = list(subjects)
-    wrong = [
-        s
-        for s in subjects
-        if isinstance(s, bool)
-        or not isinstance(s, Integral)
-        or not 0 <= s < _N_SUBJECTS
-    ]
-    if wrong or not subjects:
-        raise ValueError(
-            f"subjects must be numbers from 0 to {_N_SUBJECTS - 1}, got "
-            f"{wrong or subjects!r}."
-        )
-    return list(dict.fromkeys(int(s) for s in subjects))
 
 
 def _file_names(subject):
@@ -191,52 +159,33 @@ def _places(data_home):
         if root:
             root = Path(root).expanduser()
             places += [root, root / "eegmat", root / "eegmat" / "data"]
-    # Where an earlier call without data_home has downloaded to.
-    try:
-        places.append(_download_folder(None))
-    except ImportError:
-        pass
-    return places
+    # An earlier call without data_home has downloaded to the cache.
+    return [*places, _download_folder(None)]
 
 
 def _download_folder(data_home):
+    import pooch
+
     if data_home is not None:
         return Path(data_home).expanduser()
-    return Path(_import_pooch().os_cache("sklearn_mdjpt")) / "eegmat"
-
-
-def _import_pooch():
-    try:
-        import pooch
-    except ImportError as error:
-        raise ImportError(
-            "Downloading needs the package pooch: pip install pooch."
-        ) from error
-    return pooch
+    return Path(pooch.os_cache("sklearn_mdjpt")) / "eegmat"
 
 
 def _find(name, places):
-    for place in places:
-        if (place / name).is_file():
-            return place / name
-    return None
-
-
-def _spell(places):
-    return ", ".join(str(place) for place in places)
+    """Return the path of a file in the first folder that has it, or None."""
+    paths = (place / name for place in places)
+    return next((path for path in paths if path.is_file()), None)
 
 
 @cache
 def _known_digests():
     """Return the SHA-256 of each original file by name."""
-    table = files(__package__) / "eegmat_sha256.txt"
-    with table.open(encoding="ascii") as lines:
-        rows = csv.reader(lines, delimiter=" ", skipinitialspace=True)
-        return {name: digest for digest, name in rows}
+    table = (files(__package__) / "eegmat_sha256.txt").read_text(encoding="ascii")
+    return {name: digest for digest, name in map(str.split, table.splitlines())}
 
 
 def _check_digest(path):
-    """Raise unless a file is the original; a file is read once in a process."""
+    """Raise if a file is not the original; read each file once in a process."""
     key = (str(path.resolve()), file_stamp(path))
     if key not in _digests:
         with path.open("rb") as file:
@@ -251,33 +200,32 @@ def _check_digest(path):
 
 def _download(name, folder):
     """Download a file, checked against its digest; try again where that may help."""
-    pooch = _import_pooch()
-    for attempt in range(1, _DOWNLOAD_ATTEMPTS + 1):
-        try:
-            path = pooch.retrieve(
-                _URL + name,
-                known_hash=f"sha256:{_known_digests()[name]}",
-                fname=name,
-                path=folder,
-            )
-            return Path(path)
-        # requests' errors are OSErrors; pooch's broken digest is a ValueError, which
-        # an interrupted transfer causes as well.
-        except (OSError, ValueError) as error:
-            if attempt == _DOWNLOAD_ATTEMPTS:
-                raise OSError(
-                    f"Could not download {_URL}{name} in {attempt} attempts: {error} "
-                    f"You can put the file into {folder} by hand."
-                ) from error
-            time.sleep(attempt)
+    import pooch
+
+    store = pooch.create(
+        folder, _URL, registry=_known_digests(), retry_if_failed=_DOWNLOAD_RETRIES
+    )
+    # The errors of requests are OSErrors.  pooch raises a ValueError for a wrong
+    # digest, which an interrupted transfer causes as well.
+    try:
+        return Path(store.fetch(name))
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"Could not download {_URL}{name}: {error} You can put the file into "
+            f"{folder} by hand."
+        ) from error
 
 
 def _read_subject(subject, rest_path, task_path):
-    """Return one recording: the end of rest, then the beginning of the task."""
+    """Return one recording: the end of rest, then the start of the task."""
     rest, names, sfreq = _read_file(rest_path, last=True)
     task, task_names, task_sfreq = _read_file(task_path, last=False)
     if (names, sfreq) != (task_names, task_sfreq):
-        raise ValueError(f"{task_path} has other channels or another rate than rest.")
+        raise ValueError(
+            f"{task_path} must have the channels and the rate of {rest_path}: got "
+            f"{task_names} at {task_sfreq:g} Hz, expected {names} at {sfreq:g} Hz."
+        )
+    length = _TRIAL_SECONDS
     return Recording(
         np.concatenate([rest, task], axis=1).astype(np.float32),
         names,
@@ -287,12 +235,12 @@ def _read_subject(subject, rest_path, task_path):
         session="1",
         trials=[
             {
-                "start": i * _TRIAL_SECONDS,
-                "stop": (i + 1) * _TRIAL_SECONDS,
-                "trial": label,
-                "label": label,
+                "start": k * length,
+                "stop": (k + 1) * length,
+                "trial": name,
+                "label": name,
             }
-            for i, label in enumerate(_CONDITIONS.values())
+            for k, name in enumerate(_CONDITIONS.values())
         ],
     )
 

@@ -11,10 +11,10 @@ import pandas as pd
 
 from .._io._signals import naming
 from .._validation import check_option
-from ._download import PUBLIC_DATASETS, find_files
+from ._download import PUBLIC_DATASETS, fetch_files
 from ._emotions import common_word
 from ._open_tables import check_subjects, read_table, to_numbers, unit_by_amplitude
-from ._reading import MICROVOLT, make_recording, read_all
+from ._reading import MICROVOLT, join_trials, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,9 +199,9 @@ def fetch_emoeeg_mc(
     return read_all(
         signals,
         partial(_read_session, tables=tables),
-        on_error=on_error,
-        window_seconds=window_seconds,
-        stride_seconds=stride_seconds,
+        on_error,
+        window_seconds,
+        stride_seconds,
     )
 
 
@@ -230,7 +230,7 @@ def emoeeg_files(data_home, subjects, download, base_url, progress, sessions):
         if path.endswith("_reorder.npy")
     }
     table = "sub-{0}/beh/sub-{0}_task-emotion_beh.tsv"
-    found = find_files(
+    found = fetch_files(
         _DATASET,
         {
             name: [table.format(name), *(by_session[name, s] for s in sessions)]
@@ -339,9 +339,9 @@ def _read_session(path, subject, session, *, tables):
             f"samples, found the shape {array.shape}"
         )
     unit = unit_by_amplitude(np.array(array[len(array) // 2]), (MICROVOLT, 1.0))
-    return make_recording(
+    return join_trials(
         path,
-        partial(_decode, unit=unit),
+        partial(_read_trials, unit=unit),
         [_N_TIMES] * len(trials),
         trials,
         ch_names=_CHANNELS,
@@ -352,11 +352,7 @@ def _read_session(path, subject, session, *, tables):
     )
 
 
-def _decode(path, unit):
-    """Return the trials, joined in time, in volts."""
-    array = np.load(path, mmap_mode="r")  # (n_trials, n_channels, n_times)
-    n_trials, n_channels, n_times = array.shape
-    signal = np.empty((n_channels, n_trials * n_times), np.float32)
-    for k, trial in enumerate(array):
-        signal[:, k * n_times : (k + 1) * n_times] = unit * trial
-    return signal
+def _read_trials(path, unit):
+    """Return the trials (n_channels, n_times) in microvolts."""
+    scale = unit / MICROVOLT
+    return (scale * trial for trial in np.load(path, mmap_mode="r"))

@@ -111,19 +111,17 @@ def valence_of(labels: ArrayLike) -> np.ndarray:
     array([ 1, -1,  0, -1])
     """
     words = np.asarray(labels, dtype=object)
-    table = {word: emotion.valence for word, emotion in EMOTIONS.items()}
-    table |= {word: table[common] for word, common in _SYNONYMS.items()}
-    flat = list(words.ravel())
     # Numbers are told apart from words: their meaning differs between datasets.
     unknown = dict.fromkeys(
         repr(word)
-        for word in flat
-        if not isinstance(word, str) or str(word) not in table
+        for word in words.flat
+        if not isinstance(word, str) or common_word(word) not in EMOTIONS
     )
     if unknown:
+        known = [*EMOTIONS, *_SYNONYMS]
         raise ValueError(
             f"Labels without a known valence: {list_some(unknown)}; known are "
-            f"{list_some(table, len(table))}."
+            f"{list_some(known, len(known))}."
         )
-    values = [table[str(word)] for word in flat]
+    values = [EMOTIONS[common_word(word)].valence for word in words.flat]
     return np.array(values, dtype=int).reshape(words.shape)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
-from .._io._signals import DecodedSignal, naming
-from .._validation import check_option, list_some
-from ..channels._channels import ALIASES
-from ..windows._recording import Recording
-from ._bdf import UNITS_KNOWN_TO_MNE, decode_bdf, read_bdf_header
+from .._io._signals import naming
+from .._validation import check_option, list_some, warn
+from ._bdf import UNITS_KNOWN_TO_MNE, make_bdf_recording, read_bdf_header
 from ._emotions import EMOTIONS, common_word
 from ._reading import (
     MICROVOLT,
-    check_numbers,
-    choose,
+    check_shape,
     contents,
-    find_folder,
-    make_recording,
+    find_files,
+    join_trials,
     read_all,
+    read_table,
 )
 from ._unpickling import read_pickle
 
@@ -33,7 +28,6 @@ if TYPE_CHECKING:
     from .._typing import PathLike
     from ..windows._windows import EEGWindows
 
-_N_SUBJECTS = 123
 _PROCESSED_SFREQ = 250.0
 _N_PROCESSED_CHANNELS = 32
 # Of the files in Processed_data, which end with A2 and A1; the order is not that of the
@@ -43,19 +37,14 @@ CHANNELS = (
     "C4", "T7", "T8", "CP1", "CP2", "CP5", "CP6", "Pz", "P3", "P4", "P7", "P8", "PO3",
     "PO4", "Oz", "O1", "O2",
 )  # fmt: skip
-_OLD_NAMES = {new: old for old, new in ALIASES.items()}
-_CLIPS = {
-    "anger": range(1, 4),
-    "disgust": range(4, 7),
-    "fear": range(7, 10),
-    "sadness": range(10, 13),
-    "neutral": range(13, 17),
-    "amusement": range(17, 20),
-    "inspiration": range(20, 23),
-    "joy": range(23, 26),
-    "tenderness": range(26, 29),
-}
-EMOTION_OF = {video: word for word, videos in _CLIPS.items() for video in videos}
+_EMOTIONS = (
+    "anger", "disgust", "fear", "sadness", "neutral", "amusement", "inspiration", "joy",
+    "tenderness",
+)  # fmt: skip
+# Three clips of each emotion, four neutral ones; they are counted from 1.
+EMOTION_OF = dict(
+    enumerate((word for word in _EMOTIONS for _ in range(3 + (word == "neutral"))), 1)
+)
 _N_VIDEOS = len(EMOTION_OF)
 _VALENCE_WORDS = {-1: "negative", 0: "neutral", 1: "positive"}
 _ONSET, _END = 101, 102
@@ -155,34 +144,19 @@ def read_faced(
     """
     check_option(source, ("preprocessed", "raw"), "source")
     check_option(n_classes, (9, 3, 2), "n_classes")
-    check_option(on_error, ("raise", "skip"), "on_error")
-    wanted = check_numbers(subjects, range(_N_SUBJECTS), "subjects")
-    labels = _labels(n_classes)
-    if source == "preprocessed":
-        folder = find_folder(root, "Processed_data", "FACED")
-        files = _numbered(folder, r"sub(\d{3})\.pkl")
-        looked_for = f"sub000.pkl and the like in {str(folder)!r}"
-        read = partial(_read_processed, labels=labels)
-    else:
-        folder = find_folder(root, "Data", "FACED")
-        files = {
-            key: path / "data.bdf"
-            for key, path in _numbered(folder, r"sub(\d{3})").items()
-        }
-        looked_for = f"sub000/data.bdf and the like in {str(folder)!r}"
-        read = None
-    files = choose(files, wanted, None, looked_for=looked_for)
-    if read is None:
-        read = partial(
-            _read_raw, labels=labels, table=_read_recording_info(folder.parent)
-        )
-    return read_all(
-        files,
-        read,
-        on_error=on_error,
-        window_seconds=window_seconds,
-        stride_seconds=stride_seconds,
+    is_raw = source == "raw"
+    # Raw recordings lie in a folder for each subject.
+    template = "Data/sub{subject}" if is_raw else "Processed_data/sub{subject}.pkl"
+    folder, files = find_files(
+        root, "FACED", [template], subjects=subjects, known_subjects=range(123)
     )
+    read = partial(_read_processed, labels=_labels(n_classes))
+    if is_raw:
+        files = {key: path / "data.bdf" for key, path in files.items()}
+        columns = ("sub", "sample_rate", "unit")
+        table = read_table([folder.parent], "Recording_info.csv", columns)
+        read = partial(_read_raw, labels=_labels(n_classes), table=table)
+    return read_all(files, read, on_error, window_seconds, stride_seconds)
 
 
 def _labels(n_classes):
@@ -190,53 +164,25 @@ def _labels(n_classes):
     words = {video: common_word(word) for video, word in EMOTION_OF.items()}
     if n_classes == 9:
         return words
-    valence = {video: EMOTIONS[word].valence for video, word in words.items()}
-    return {
-        video: _VALENCE_WORDS[value]
-        for video, value in valence.items()
-        if n_classes == 3 or value != 0
-    }
+    labels = {v: _VALENCE_WORDS[EMOTIONS[word].valence] for v, word in words.items()}
+    if n_classes == 2:
+        labels = {v: label for v, label in labels.items() if label != "neutral"}
+    return labels
 
 
-def _numbered(folder, pattern):
-    """Return what lies in a folder by the number in its name, in session 1."""
-    found = {}
-    for path in folder.iterdir():
-        match = re.fullmatch(pattern, path.name)
-        if match and int(match[1]) < _N_SUBJECTS:
-            found[int(match[1]), 1] = path
-    return found
-
-
-def _whose(subject, session):
+def _describe(subject, session):
     return {"dataset": "FACED", "subject": f"{subject:03d}", "session": str(session)}
 
 
-def trial_columns(video, label=None):
-    """Return the columns of a clip; its label is the emotion unless one is given."""
-    name, emotion = f"{video:02d}", EMOTION_OF[video]
+def trial_columns(video, label, scores):
+    """Return what is known of a trial: the clip, its label, and the ratings of it."""
     return {
-        "trial": name,
-        "stimulus": name,
-        "label": common_word(emotion) if label is None else label,
-        "emotion": emotion,
+        "trial": f"{video:02d}",
+        "stimulus": f"{video:02d}",
+        "label": label,
+        "emotion": EMOTION_OF[video],
+        **scores,
     }
-
-
-def scalp_channels(header):
-    """Return the places of the scalp's channels in a raw recording, as in `CHANNELS`.
-
-    One cohort has the old names T3, T4, T5 and T6.
-    """
-    known = {label.upper() for label in header.labels}
-    return header.find(
-        [
-            _OLD_NAMES[name]
-            if name.upper() not in known and _OLD_NAMES.get(name) in known
-            else name
-            for name in CHANNELS
-        ]
-    )
 
 
 # Preprocessed data ---------------------------------------------------------------
@@ -245,17 +191,17 @@ def scalp_channels(header):
 def _read_processed(path, subject, session, *, labels):
     n_times = _open_processed(path, samples=False).shape[2]
     scores = _read_scores(path.parent.parent / "Data" / path.stem / "After_remarks.mat")
-    return make_recording(
+    return join_trials(
         path,
-        partial(_decode_processed, videos=tuple(labels)),
+        partial(_read_clips, videos=tuple(labels)),
         [n_times] * len(labels),
         [
-            trial_columns(video, labels[video]) | scores.get(video, {})
+            trial_columns(video, labels[video], scores.get(video, {}))
             for video in labels
         ],
         ch_names=CHANNELS,
         sfreq=_PROCESSED_SFREQ,
-        **_whose(subject, session),
+        **_describe(subject, session),
     )
 
 
@@ -263,31 +209,21 @@ def _open_processed(path, samples):
     array = read_pickle(path, samples=samples)
     if not isinstance(array, np.ndarray):
         raise ValueError(f"expected an array, found {type(array).__name__}")
-    expected = (_N_VIDEOS, _N_PROCESSED_CHANNELS)
-    if len(array.shape) != 3 or array.shape[:2] != expected or not array.shape[2]:
-        raise ValueError(
-            f"expected an array of {expected[0]} clips x {expected[1]} channels x "
-            f"samples, found the shape {array.shape}"
-        )
+    check_shape("array", array.shape, (_N_VIDEOS, _N_PROCESSED_CHANNELS, None))
     return array
 
 
-def _decode_processed(path, videos):
-    """Return the clips that are wanted, joined in time, in volts."""
-    data = _open_processed(path, samples=True)  # (28, 32, n_times)
-    n_times = data.shape[2]
-    signal = np.empty((len(CHANNELS), len(videos) * n_times), np.float32)
-    for k, video in enumerate(videos):
-        clip = data[video - 1, : len(CHANNELS)]
-        signal[:, k * n_times : (k + 1) * n_times] = MICROVOLT * clip
-    return signal
+def _read_clips(path, videos):
+    data = _open_processed(path, samples=True)
+    return (data[video - 1] for video in videos)
 
 
 # Raw recordings ------------------------------------------------------------------
 
 
 def _read_raw(path, subject, session, *, labels, table):
-    for file in (path, path.with_name("evt.bdf")):
+    events = path.with_name("evt.bdf")
+    for file in (path, events):
         if not file.is_file():
             raise FileNotFoundError(
                 f"No {file.name!r} in {str(file.parent)!r}, which holds "
@@ -295,84 +231,57 @@ def _read_raw(path, subject, session, *, labels, table):
             )
     sfreq, unit = _look_up(table, subject)
     header = read_bdf_header(path)
-    places = scalp_channels(header)
+    places = header.find(CHANNELS)
     if header.sfreq(places[0]) != sfreq:
         raise ValueError(
             f"its rate is {header.sfreq(places[0]):g} Hz, and {sfreq:g} Hz in "
             "Recording_info.csv"
         )
-    # MNE turns these units into volts, and takes any other number for volts.
-    factors = [
-        1.0 if header.units[place] in UNITS_KNOWN_TO_MNE else unit for place in places
-    ]
     scores = _read_scores(path.with_name("After_remarks.mat"))
-    trials = [
-        {"start": start, "stop": stop, "play_order": order}
-        | trial_columns(video, labels[video])
-        | scores.get(video, {})
-        for order, (video, start, stop) in enumerate(
-            _read_clips(path.with_name("evt.bdf")), 1
-        )
-        if video in labels
-    ]
-    names = tuple(header.labels[place] for place in places)
-    return Recording(
-        DecodedSignal(
-            path,
-            (len(places), header.n_times(places[0])),
-            partial(decode_bdf, labels=names, factors=factors),
-        ),
+    return make_bdf_recording(
+        path,
+        header,
+        places,
         CHANNELS,
-        sfreq,
-        trials=trials,
-        **_whose(subject, session),
-    )
-
-
-def _read_recording_info(folder):
-    """Return the table of rates and units, with a row for each subject's number."""
-    path = folder / "Recording_info.csv"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"No 'Recording_info.csv' in {str(folder)!r}, which holds "
-            f"{contents(folder)}; raw recordings have their rates and units there."
-        )
-    with naming(path):
-        table = pd.read_csv(path, encoding="utf-8-sig", dtype=str)
-        table.columns = [name.strip().lower() for name in table.columns]
-        missing = [n for n in ("sub", "sample_rate", "unit") if n not in table]
-        if missing:
-            raise ValueError(
-                f"it lacks the columns {list_some(missing)}; it has "
-                f"{list_some(table.columns)}"
+        # MNE turns these units into volts, and takes any other number for volts.
+        factors=[
+            1.0 if header.units[place] in UNITS_KNOWN_TO_MNE else unit
+            for place in places
+        ],
+        trials=[
+            {"start": start, "stop": stop, "play_order": order}
+            | trial_columns(video, labels[video], scores.get(video, {}))
+            for order, (video, (start, stop)) in enumerate(
+                _find_clips(events).items(), 1
             )
-        table.index = [
-            int(match[0]) if (match := re.search(r"\d+", str(name))) else -1
-            for name in table["sub"]
-        ]
-    return table
+            if video in labels
+        ],
+        **_describe(subject, session),
+    )
 
 
 def _look_up(table, subject):
     """Return a subject's rate, and its unit in volts."""
-    if list(table.index).count(subject) != 1:
+    numbers = table["sub"].astype(str).str.extract(r"(\d+)", expand=False)
+    rows = table[numbers.astype(float) == subject]
+    if len(rows) != 1:
         raise ValueError(
-            f"Recording_info.csv has {list(table.index).count(subject)} rows for "
-            f"subject {subject:03d}, expected one"
+            f"Recording_info.csv has {len(rows)} rows for subject {subject:03d}, "
+            "expected one"
         )
-    row = table.loc[subject]
+    row = rows.iloc[0]
+    # Two Unicode characters look like the micro sign.
     unit = str(row["unit"]).strip().lower().translate({0xB5: "u", 0x3BC: "u"})
-    units = {"v": 1.0, "uv": MICROVOLT}
-    if unit not in units:
+    if unit not in ("v", "uv"):
         raise ValueError(
             f"Recording_info.csv has the unit {row['unit']!r} for subject "
             f"{subject:03d}, expected 'V' or 'uV'"
         )
-    return float(row["sample_rate"]), units[unit]
+    return float(row["sample_rate"]), 1.0 if unit == "v" else MICROVOLT
 
 
-def _read_clips(path):
-    """Return (video, start, stop) of each clip, in seconds, in the order of play.
+def _find_clips(path):
+    """Return start and stop, in seconds, of each clip by its number, as it was played.
 
     The code of a clip's number comes before its onset (101), then its end (102).
     """
@@ -382,37 +291,32 @@ def _read_clips(path):
         events = mne.read_annotations(path)
         codes = [
             (int(text), float(onset))
-            for onset, text in sorted(
-                zip(events.onset, events.description, strict=True), key=lambda e: e[0]
-            )
+            for onset, text in zip(events.onset, events.description, strict=True)
             if text.strip().isdecimal()  # others are remarks of the amplifier
         ]
-        clips = []
-        for k, (code, start) in enumerate(codes):
+        codes = [(None, None), *codes, (None, None)]
+        clips = {}
+        for (video, _), (code, start), (after, stop) in zip(
+            codes, codes[1:], codes[2:], strict=False
+        ):
             if code != _ONSET:
                 continue
-            before = codes[k - 1][0] if k else None
-            after, stop = codes[k + 1] if k + 1 < len(codes) else (None, None)
-            if before not in EMOTION_OF or after != _END:
+            if video not in EMOTION_OF or after != _END:
                 raise ValueError(
                     f"the clip that begins at {start:g} s (code {_ONSET}) has the "
-                    f"codes {before} before and {after} after it, expected a clip's "
+                    f"codes {video} before and {after} after it, expected a clip's "
                     f"number, 1 to {_N_VIDEOS}, and {_END}"
                 )
-            clips.append((before, start, stop))
-        videos = [video for video, _, _ in clips]
-        if len(set(videos)) < len(videos):
-            twice = sorted({video for video in videos if videos.count(video) > 1})
-            raise ValueError(f"the clips {list_some(twice)} begin more than once")
-        if len(videos) < _N_VIDEOS:
-            absent = sorted(set(EMOTION_OF) - set(videos))
-            if not videos:
-                raise ValueError(f"no clip begins in it (code {_ONSET})")
-            warnings.warn(
-                f"{str(path)!r} has no onset of the clips {list_some(absent)}; the "
-                "others are read.",
-                stacklevel=2,
-            )
+            if video in clips:
+                raise ValueError(f"the clip {video} begins more than once")
+            clips[video] = start, stop
+        if not clips:
+            raise ValueError(f"no clip begins in it (code {_ONSET})")
+    if absent := sorted(set(EMOTION_OF) - set(clips)):
+        warn(
+            f"{str(path)!r} has no onset of the clips {list_some(absent)}; the others "
+            "are read."
+        )
     return clips
 
 
@@ -424,21 +328,16 @@ def _read_scores(path):
 
     with naming(path):
         content = loadmat(path, squeeze_me=True)
-        remarks = content.get("After_remark")
-        fields = None if remarks is None else remarks.dtype.names
-        if fields is None or not {"vid", "score"} <= set(fields):
+        remarks = np.atleast_1d(content.get("After_remark", ()))
+        if not {"vid", "score"} <= set(remarks.dtype.names or ()):
             raise ValueError(
                 "expected the struct array 'After_remark' with the fields 'vid' and "
                 f"'score', found {list_some(k for k in content if k[0] != '_')}"
             )
         scores = {}
-        for remark in np.atleast_1d(remarks):
-            video, values = int(remark["vid"]), np.ravel(remark["score"])
+        for video, values in zip(remarks["vid"], remarks["score"], strict=True):
             if video not in EMOTION_OF or video in scores:
                 raise ValueError(f"clip {video} is unknown or there twice")
-            if len(values) != len(SCORES):
-                raise ValueError(
-                    f"clip {video} has {len(values)} ratings, expected {len(SCORES)}"
-                )
-            scores[video] = dict(zip(SCORES, map(float, values), strict=True))
+            check_shape(f"score of clip {video}", np.shape(values), (len(SCORES),))
+            scores[int(video)] = dict(zip(SCORES, map(float, values), strict=True))
     return scores

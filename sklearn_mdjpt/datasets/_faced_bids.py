@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from .._io._signals import DecodedSignal, naming
+from .._io._signals import naming
 from .._validation import check_option, list_some, warn
-from ..windows._recording import Recording
-from ._bdf import UNITS_KNOWN_TO_MNE, decode_bdf, read_bdf_header
-from ._download import PUBLIC_DATASETS, find_files
-from ._faced import CHANNELS, EMOTION_OF, SCORES, scalp_channels, trial_columns
+from ._bdf import UNITS_KNOWN_TO_MNE, make_bdf_recording, read_bdf_header
+from ._download import PUBLIC_DATASETS, fetch_files
+from ._emotions import common_word
+from ._faced import CHANNELS, EMOTION_OF, SCORES, trial_columns
 from ._open_tables import (
     ONSET_FROM,
     check_subjects,
@@ -141,9 +141,9 @@ def fetch_faced(
     return read_all(
         signals,
         partial(_read_subject, tables=tables, part=part),
-        on_error=on_error,
-        window_seconds=window_seconds,
-        stride_seconds=stride_seconds,
+        on_error,
+        window_seconds,
+        stride_seconds,
     )
 
 
@@ -161,7 +161,7 @@ def faced_files(data_home, subjects, download, base_url, progress):
         name: [stem.format(name, end) for end in ("eeg.bdf", "events.tsv")]
         for name in wanted
     }
-    found = find_files(
+    found = fetch_files(
         PUBLIC_DATASETS["FACED"],
         paths,
         required=subjects is not None,
@@ -212,15 +212,12 @@ def faced_trials(path, part="whole"):
     trials = []
     for order, row in enumerate(table.to_dict("records"), 1):
         video = int(row["video_index"])
-        trial = trial_columns(video)
+        emotion = EMOTION_OF[video]
         word = str(row["emotion_label"]).strip().lower()
-        if word not in (
-            trial["emotion"],
-            _NEUTRAL if trial["emotion"] == "neutral" else "",
-        ):
+        if word != (_NEUTRAL if emotion == "neutral" else emotion):
             raise ValueError(
                 f"clip {video} has the emotion {row['emotion_label']!r}, expected "
-                f"{trial['emotion']!r}"
+                f"{emotion!r}"
             )
         stop = row["onset"] + row["duration"]
         if part == "last30" and row["duration"] < _CUT_SECONDS:
@@ -235,8 +232,11 @@ def faced_trials(path, part="whole"):
                 "rate": row["sample"] / row["onset"],
                 "play_order": order,
                 "onset_from": ONSET_FROM[part],
-                **trial,
-                **{name: row[column] for name, column in _COLUMNS.items()},
+                **trial_columns(
+                    video,
+                    common_word(emotion),
+                    {name: row[column] for name, column in _COLUMNS.items()},
+                ),
             }
         )
     return trials
@@ -248,7 +248,7 @@ def _read_subject(path, subject, *, tables, part):
         trials = faced_trials(tables[subject,], part)
     with naming(path):
         header = read_bdf_header(path)
-        places = scalp_channels(header)
+        places = header.find(CHANNELS)
         labels = tuple(header.labels[place] for place in places)
         named = all(header.units[place] in UNITS_KNOWN_TO_MNE for place in places)
         factor = _volts(path, labels, trials, named)
@@ -265,14 +265,12 @@ def _read_subject(path, subject, *, tables, part):
                 f"the clips {list_some(late)} end after the recording, which lasts "
                 f"{n_times / sfreq:g} s"
             )
-    return Recording(
-        DecodedSignal(
-            path,
-            (len(places), n_times),
-            partial(decode_bdf, labels=labels, factors=factor),
-        ),
+    return make_bdf_recording(
+        path,
+        header,
+        places,
         CHANNELS,
-        sfreq,
+        factors=factor,
         dataset="FACED",
         subject=subject,
         session="1",

@@ -1,142 +1,123 @@
-"""Variables of MATLAB files of version 5 (5 to 7.2), found by their headers.
+"""MATLAB files of version 5 (5 to 7.2): SciPy reads them, this module checks them.
 
-Such a file is 128 bytes and then one element after the other, each with its type and
-length in front.  Which variables there are, where, and whether the file is cut off
-can be told from these without reading any values.  A variable is later read alone,
-from its own bytes.
+SciPy reads the first variables of a file that is cut off and says nothing of the rest.
+So the lengths of all elements, which stand in front of each one, are added up first.
 """
 
 import io
+import math
+import re
 import struct
-import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-_HEADER_BYTES = 128
-_MATRIX, _COMPRESSED = 14, 15
-_NUMERIC_CLASSES = range(6, 16)  # double, single, and integers of 8 to 64 bits
-_COMPLEX_FLAG = 0x800
-# A compressed element's header is in the first of its bytes; deflate's own tables
-# take some hundreds of them.
-_BEGINNING_BYTES = 2048
+_HEADER_BYTES, _TAG_BYTES = 128, 8
+# A byte of compressed data becomes at most so many: no file holds more values.
+_MAX_EXPANSION = 1032
 
 
-class Variable(NamedTuple):
-    """One variable of a file: what it is, and where its element lies."""
+def list_variables(path, needed=()):
+    """List the variables of real numbers in a file; only their headers are read.
 
-    name: str
-    shape: tuple
-    is_real: bool  # an array of real numbers, no text, cell or structure
-    offset: int
-    n_bytes: int
-
-
-def list_variables(path):
-    """List the variables of a file in their order.
+    Complex numbers, which SciPy's list does not tell apart, are listed as well;
+    `read_variables` refuses them.
 
     Parameters
     ----------
     path : path-like
         A MATLAB file of version 5.
+    needed : sequence of str, default=()
+        Names of variables that must be there.
 
     Returns
     -------
-    list of Variable
+    dict of str to tuple of int
+        The shape of each variable by its name, in the order of the file.
 
     Raises
     ------
     ValueError
-        If the file is of another format, or ends too early.
+        If the file is of another format, ends too early, lacks a variable, or claims
+        more values than it has room for.
     """
-    size = Path(path).stat().st_size
-    variables = []
-    with Path(path).open("rb") as file:
-        order = _byte_order(file.read(_HEADER_BYTES))
-        offset = _HEADER_BYTES
-        while offset < size:
-            file.seek(offset)
-            tag = file.read(8)
-            n_bytes = 8
-            if len(tag) == 8:
-                kind, length = struct.unpack(order + "II", tag)
-                n_bytes += length
-            if offset + n_bytes > size:
-                after = f" after {variables[-1].name!r}" if variables else ""
-                raise ValueError(
-                    f"it is cut off{after}: {size} bytes, expected at least "
-                    f"{offset + n_bytes}"
-                )
-            beginning = file.read(min(length, _BEGINNING_BYTES))
-            if kind == _COMPRESSED:
-                beginning = zlib.decompressobj().decompress(beginning)
-                kind = struct.unpack(order + "I", beginning[:4])[0]
-                beginning = beginning[8:]
-            if kind == _MATRIX and beginning:
-                described = _describe(beginning, order)
-                variables.append(Variable(*described, offset, n_bytes))
-            offset += n_bytes
-    return variables
+    from scipy.io import whosmat
+
+    _, spans = _find_elements(path)
+    n_bytes = spans[-1][1] if spans else 0
+    found = whosmat(path)
+    shapes = {
+        name: shape
+        for name, shape, kind in found
+        if re.fullmatch(r"double|single|u?int\d+", kind)
+    }
+    lacking = [name for name in needed if name not in shapes]
+    if lacking:
+        raise ValueError(
+            f"it lacks the numeric variables {', '.join(lacking)}; it has "
+            f"{', '.join(f'{name} ({kind})' for name, _, kind in found) or 'none'}"
+        )
+    for name, shape in shapes.items():
+        if math.prod(shape) > _MAX_EXPANSION * n_bytes:
+            raise ValueError(
+                f"variable {name!r} has shape {shape}: more than fits into the "
+                f"{n_bytes} bytes of the file"
+            )
+    return shapes
 
 
-def read_variable(path, variable):
-    """Read the values of one variable.
+def read_variables(path, names):
+    """Yield the values of some of the variables that `list_variables` lists.
 
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    variable : Variable
-        As `list_variables` found it.
-
-    Returns
-    -------
-    ndarray
+    Each is read from its own bytes, and alone in memory: SciPy would go through all
+    variables in front of it, whose first 128 KiB it decompresses.
     """
+    from scipy.io import whosmat
+
+    header, spans = _find_elements(path)
+    listed = [name for name, *_ in whosmat(path)]
+    spans = dict(zip(listed, spans, strict=True))
+    for name in names:
+        yield _read_element(path, header, *spans[name], name)
+
+
+def _read_element(path, header, start, stop, name):
     from scipy.io import loadmat
 
-    # A file of this variable alone: nothing else has to be gone through.
-    alone = io.BytesIO()
     with Path(path).open("rb") as file:
-        alone.write(file.read(_HEADER_BYTES))
-        file.seek(variable.offset)
-        alone.write(file.read(variable.n_bytes))
-    values = loadmat(alone).get(variable.name)
-    if not isinstance(values, np.ndarray) or values.shape != variable.shape:
-        raise ValueError(f"variable {variable.name!r} is not what its header says")
+        file.seek(start)
+        alone = io.BytesIO(header + file.read(stop - start))
+    values = loadmat(alone)[name]
+    if np.iscomplexobj(values):
+        raise ValueError(f"variable {name!r} holds {values.dtype}, not real numbers")
     return values
 
 
-def _byte_order(header):
-    if b"HDF" in header[:8] or header.startswith(b"MATLAB 7.3"):
-        raise ValueError(
-            "it is a MATLAB file of version 7.3 (HDF5), expected version 5 as "
-            "published; save it in MATLAB with the option '-v7'"
-        )
-    mark = header[126:128]
-    if mark not in (b"IM", b"MI"):
-        raise ValueError(
-            "it is no MATLAB file of version 5: its header does not end in 'IM' or "
-            f"'MI', found {mark!r}"
-        )
-    return "<" if mark == b"IM" else ">"
+def _find_elements(path):
+    """Return the header of a file, and first byte and last + 1 of each element.
 
-
-def _describe(matrix, order):
-    """Return name, shape and whether it is real from the beginning of a matrix."""
-    flags, at = _subelement(matrix, 0, order)
-    dimensions, at = _subelement(matrix, at, order)
-    name, _ = _subelement(matrix, at, order)
-    flags = struct.unpack(order + "I", flags[:4])[0]
-    shape = struct.unpack(f"{order}{len(dimensions) // 4}i", dimensions)
-    is_real = flags & 0xFF in _NUMERIC_CLASSES and not flags & _COMPLEX_FLAG
-    return name.decode("latin1"), shape, is_real
-
-
-def _subelement(matrix, at, order):
-    """Return the bytes of the part that begins at a place, and where the next does."""
-    word, length = struct.unpack_from(order + "II", matrix, at)
-    if word >> 16:  # up to four bytes lie in the tag itself
-        return matrix[at + 4 : at + 4 + (word >> 16)], at + 8
-    return matrix[at + 8 : at + 8 + length], at + 8 + -(-length // 8) * 8
+    After the header come the elements, each with a tag of two numbers, its type and
+    its length.  Raises if the last one does not end in the file.
+    """
+    n_bytes, end, spans = Path(path).stat().st_size, _HEADER_BYTES, []
+    with Path(path).open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+        if b"HDF" in header[:8] or header.startswith(b"MATLAB 7.3"):
+            raise ValueError(
+                "it is a MATLAB file of version 7.3 (HDF5), expected version 5 as "
+                "published; save it in MATLAB with the option '-v7'"
+            )
+        if header[126:] not in (b"IM", b"MI"):  # the byte order
+            raise ValueError(
+                "it is no MATLAB file of version 5: its header does not end in 'IM' "
+                f"or 'MI', found {header[126:]!r}"
+            )
+        order = "<" if header[126:] == b"IM" else ">"
+        while end < n_bytes:
+            file.seek(end)
+            tag = file.read(_TAG_BYTES).ljust(_TAG_BYTES, b"\0")
+            start, end = end, end + _TAG_BYTES + struct.unpack(order + "II", tag)[1]
+            spans.append((start, end))
+    if end > n_bytes:
+        raise ValueError(f"it is cut off: {n_bytes} bytes, expected at least {end}")
+    return header, spans

@@ -9,13 +9,14 @@ it further, and stimuli that drive band power in the same way in all who watch.
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfftfreq
 from sklearn.utils import check_random_state
 
+from .._validation import check_ch_names, check_number
 from ..channels._channels import CANONICAL_CHANNELS, template_positions
 from ..windows._recording import Recording
 from ..windows._windows import EEGWindows
@@ -64,9 +65,6 @@ _NAMED_EMOTIONS = {
 }
 
 
-_EMOTIONS = _NAMED_EMOTIONS | _VALENCE_CLASSES
-
-
 class _Oscillator(NamedTuple):
     """A rhythmic source below a 10-10 site.
 
@@ -100,6 +98,7 @@ _OSCILLATORS = (
     _Oscillator("C4", 20.0, 3.5, 2.0),
     _Oscillator("Fz", 6.0, 0.8, 3.0),
 )
+_N_RHYTHMS = len(_OSCILLATORS)
 
 _EVOKED_SITES = ("Oz", "T7", "T8", "Fz")
 _EVOKED_LEVEL = 3.0  # microvolts RMS at the nearest electrode, stimulus_strength = 1
@@ -189,7 +188,7 @@ def make_emotion_windows(
         Subjects of each dataset, "01", "02", ...; no subject is in two datasets.
     n_stimuli : int or sequence of int, default=9
         Stimuli of each dataset. Every subject sees each stimulus of their dataset
-        once, in an own random order.
+        once, in a random order of their own.
     n_emotions : int, default=3
         Number of labels, 2 to 9: "negative" and "positive"; with "neutral"; from four
         on "neutral", "sad", "fear", "happy", "disgust", "anger", "surprise",
@@ -261,7 +260,7 @@ def make_emotion_windows(
     EEGWindows
         Windows in volts (float32), one session "1" and one recording for each subject
         in ``X.recordings``; labels in ``X.y``. With `artifacts`, ``X.metadata`` has
-        the further columns that the notes tell of.
+        the further columns that the notes describe.
 
     Raises
     ------
@@ -331,104 +330,85 @@ def make_emotion_windows(
     >>> print(*sorted(set(X.y)))
     negative neutral positive
     """
-    _check_count("n_datasets", n_datasets, 1, 26)
-    _check_count("n_emotions", n_emotions, 2, len(_NAMED_EMOTIONS))
-    _check_count("n_sources", n_sources, 4, 10_000)
-    n_subjects = _per_dataset("n_subjects", n_subjects, n_datasets)
-    n_stimuli = _per_dataset("n_stimuli", n_stimuli, n_datasets)
-    for name, value in {
-        "trial_seconds": trial_seconds,
-        "window_seconds": window_seconds,
-        "stride_seconds": stride_seconds,
-    }.items():
-        _check_number(name, value, positive=True)
-    for name, value in {
-        "break_seconds": break_seconds,
-        "emotion_strength": emotion_strength,
-        "stimulus_strength": stimulus_strength,
-        "subject_variability": subject_variability,
-        "trial_variability": trial_variability,
-        "dataset_shift": dataset_shift,
-        "noise_level": noise_level,
-        "alpha_level": alpha_level,
-    }.items():
-        _check_number(name, value)
-    if trial_seconds < window_seconds:
-        raise ValueError(
-            f"A trial must hold a window: trial_seconds={trial_seconds} is less than "
-            f"window_seconds={window_seconds}."
-        )
-    sites = [
-        _Site(montage, sfreq, reference)
-        for montage, sfreq, reference in zip(
-            _one_each("montages", montages, _DEFAULT_MONTAGES, n_datasets),
-            _one_each("sfreqs", sfreqs, _DEFAULT_SFREQS, n_datasets),
-            _one_each("references", references, _DEFAULT_REFERENCES, n_datasets),
-            strict=True,
-        )
-    ]
+    check_number(n_datasets, "n_datasets", whole=True, least=1, most=26)
+    n_subjects = _check_counts("n_subjects", n_subjects, n_datasets)
+    n_stimuli = _check_counts("n_stimuli", n_stimuli, n_datasets)
+    model = _Model(
+        n_emotions=n_emotions,
+        trial_seconds=trial_seconds,
+        break_seconds=break_seconds,
+        emotion_strength=emotion_strength,
+        stimulus_strength=stimulus_strength,
+        subject_variability=subject_variability,
+        trial_variability=trial_variability,
+        dataset_shift=dataset_shift,
+        noise_level=noise_level,
+        alpha_level=alpha_level,
+        n_sources=n_sources,
+    )
+    model.check(window_seconds, stride_seconds)
+    sites = _make_sites(montages, sfreqs, references, n_datasets)
     rates = check_artifacts(artifacts)
-    seeds = _Seeds(check_random_state(random_state).randint(2**31 - 1))
-    spoiler = None
-    if rates is not None:
-        spoiler = Artifacts(rates, partial(seeds.rng, _ARTIFACTS))
-
+    seed = check_random_state(random_state).randint(2**31 - 1)
+    make_rng = partial(_make_rng, seed)
+    spoiler = rates and Artifacts(rates, partial(make_rng, _ARTIFACTS))
     recordings = []
     for d, site in enumerate(sites):
-        shift = _Distortion.of_dataset(seeds.rng(_DATASET, d), dataset_shift)
-        stimuli = _make_stimuli(
-            seeds,
-            None if shared_stimuli else d,
-            n_stimuli[d],
-            n_emotions,
-            trial_seconds,
-        )
+        # Spawn keys are tuples of non-negative ints: 0 for shared, d + 1 for own.
+        owner = 0 if shared_stimuli else d + 1
+        stimuli = _draw_stimuli(make_rng, owner, n_stimuli[d], model)
         for s in range(n_subjects[d]):
-            subject = _Distortion.of_subject(
-                seeds.rng(_SUBJECT, d, s, 0), subject_variability, len(site.ch_names)
-            )
-            signal, trials = _simulate_subject(
-                seeds.rng(_SUBJECT, d, s, 1),
-                site,
-                shift,
-                subject,
-                stimuli,
-                trial_seconds=trial_seconds,
-                break_seconds=break_seconds,
-                emotion_strength=emotion_strength,
-                stimulus_strength=stimulus_strength,
-                trial_variability=trial_variability,
-                noise_level=noise_level,
-                alpha_level=alpha_level,
-                n_sources=n_sources,
-            )
-            recording = Recording(
-                signal,
-                list(site.ch_names),
-                site.sfreq,
-                dataset=f"Sim{chr(ord('A') + d)}",
-                subject=f"{s + 1:02d}",
-                session="1",
-                trials=trials,
-            )
-            if spoiler is not None:
-                valence = [_EMOTIONS[trial["label"]][0] for trial in trials]
-                recording = spoiler.spoil(recording, (d, s), valence)
-            recordings.append(recording)
+            recording = _simulate_subject(make_rng, d, s, site, stimuli, model)
+            recordings.append(_spoil(spoiler, recording, (d, s), stimuli))
     X = EEGWindows.from_recordings(
         recordings, window_seconds=window_seconds, stride_seconds=stride_seconds
     )
-    return X if spoiler is None else spoiler.drop(X)
+    return spoiler.drop(X) if spoiler else X
 
 
-class _Seeds:
-    """Independent generators by purpose, so that no draw shifts another's."""
+def _spoil(spoiler, recording, key, stimuli):
+    """Return a recording with the artifacts that a spoiler, if there is one, adds."""
+    if spoiler is None:
+        return recording
+    valence = {stimulus.label: stimulus.valence for stimulus in stimuli}
+    return spoiler.spoil(recording, key, recording.trials["label"].map(valence))
 
-    def __init__(self, root):
-        self.root = root
 
-    def rng(self, *key):
-        return np.random.default_rng(np.random.SeedSequence(self.root, spawn_key=key))
+class _Model(NamedTuple):
+    """The parameters of `make_emotion_windows` that all datasets share."""
+
+    n_emotions: int
+    trial_seconds: float
+    break_seconds: float
+    emotion_strength: float
+    stimulus_strength: float
+    subject_variability: float
+    trial_variability: float
+    dataset_shift: float
+    noise_level: float
+    alpha_level: float
+    n_sources: int
+
+    def check(self, window_seconds, stride_seconds):
+        """Raise if a parameter is out of range, or no window fits in a trial."""
+        n_most = len(_NAMED_EMOTIONS)
+        check_number(self.n_emotions, "n_emotions", whole=True, least=2, most=n_most)
+        check_number(self.n_sources, "n_sources", whole=True, least=4, most=10_000)
+        check_number(self.trial_seconds, "trial_seconds", above=0)
+        check_number(window_seconds, "window_seconds", above=0)
+        check_number(stride_seconds, "stride_seconds", above=0)
+        for name, value in self._asdict().items():
+            check_number(value, name, least=0)
+        if self.trial_seconds < window_seconds:
+            raise ValueError(
+                f"A trial must hold a window: trial_seconds={self.trial_seconds} is "
+                f"less than window_seconds={window_seconds}."
+            )
+
+
+def _make_rng(seed, *key):
+    """Return the generator of one purpose, so that no draw shifts another's."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 class _Site:
@@ -436,18 +416,9 @@ class _Site:
 
     def __init__(self, montage, sfreq, reference):
         self.ch_names = _resolve_montage(montage)
-        self.sfreq = _check_number("sfreqs", sfreq, positive=True)
-        if self.sfreq < _MIN_SFREQ:
-            raise ValueError(
-                f"sfreqs must be at least {_MIN_SFREQ:g} Hz, as the sources reach "
-                f"50 Hz; got {sfreq}."
-            )
-        if reference == "average":
-            self.ref_names = ()
-        elif reference == "mastoids":
-            self.ref_names = ("M1", "M2")
-        else:
-            self.ref_names = (reference,)
+        self.sfreq = float(check_number(sfreq, "sfreqs", least=_MIN_SFREQ))
+        named = {"average": (), "mastoids": ("M1", "M2")}
+        self.ref_names = named.get(str(reference), (reference,))
         _check_electrodes("references", self.ref_names)
         present = {name.upper() for name in self.ch_names}
         inside = [name for name in self.ref_names if str(name).upper() in present]
@@ -456,6 +427,11 @@ class _Site:
                 f"The reference electrode {inside[0]!r} is in the montage, where its "
                 "channel would be zero; choose another or leave it out of the montage."
             )
+
+    @property
+    def electrodes(self):
+        """Names of the channels, then of the electrodes of the reference."""
+        return self.ch_names + self.ref_names
 
     def reference_matrix(self, blend):
         """Return electrodes to referenced channels, (n_channels, n_electrodes)."""
@@ -467,6 +443,19 @@ class _Site:
         return matrix
 
 
+def _make_sites(montages, sfreqs, references, n_datasets):
+    """Return the recording site of each dataset."""
+    return [
+        _Site(*settings)
+        for settings in zip(
+            _one_each("montages", montages, _DEFAULT_MONTAGES, n_datasets),
+            _one_each("sfreqs", sfreqs, _DEFAULT_SFREQS, n_datasets),
+            _one_each("references", references, _DEFAULT_REFERENCES, n_datasets),
+            strict=True,
+        )
+    ]
+
+
 class _Distortion(NamedTuple):
     """How a dataset or a subject departs from the common anatomy."""
 
@@ -474,7 +463,7 @@ class _Distortion(NamedTuple):
     rotation: np.ndarray  # rotation vector of the cap, radians
     field: tuple  # random smooth function over the sources
     field_scale: float  # its SD, log amplitude
-    rhythm_log_power: np.ndarray  # (n_oscillators,)
+    rhythm_log_power: np.ndarray  # (n_rhythms,)
     exponent: float  # added to the 1/f exponent
     alpha_peak: float = 0.0  # added to the peak frequency, hertz
     reliability: float = 1.0  # of the response to emotion
@@ -482,28 +471,32 @@ class _Distortion(NamedTuple):
     reference_blend: float = 0.0
 
     @classmethod
-    def of_dataset(cls, rng, scale):
-        """Draw a dataset; `scale` multiplies draws that do not depend on it."""
+    def draw(cls, rng, scale, *, gain, degrees, field, power):
+        """Draw a distortion; `scale` multiplies draws that do not depend on it.
+
+        At scale 1 the SD of the log gain is `gain`, of the cap's rotation `degrees`, of
+        the sources' log amplitude `field` and of the rhythms' log power `power`.
+        """
         return cls(
-            log_gain=0.5 * scale * rng.standard_normal(),
-            rotation=np.deg2rad(8.0) * scale * rng.standard_normal(3),
+            log_gain=gain * scale * rng.standard_normal(),
+            rotation=np.deg2rad(degrees) * scale * rng.standard_normal(3),
             field=_draw_field(rng),
-            field_scale=0.6 * scale,
-            rhythm_log_power=0.4 * scale * rng.standard_normal(len(_OSCILLATORS)),
-            exponent=0.15 * scale * _clip2(rng.standard_normal()),
-            reference_blend=min(scale, 1.0),
+            field_scale=field * scale,
+            rhythm_log_power=power * scale * rng.standard_normal(_N_RHYTHMS),
+            exponent=0.15 * scale * np.clip(rng.standard_normal(), -2, 2),
         )
 
     @classmethod
+    def of_dataset(cls, rng, scale):
+        """Draw what a dataset has of its own."""
+        shift = cls.draw(rng, scale, gain=0.5, degrees=8.0, field=0.6, power=0.4)
+        return shift._replace(reference_blend=min(scale, 1.0))
+
+    @classmethod
     def of_subject(cls, rng, scale, n_channels):
-        """Draw a subject; `scale` multiplies draws that do not depend on it."""
-        return cls(
-            log_gain=0.3 * scale * rng.standard_normal(),
-            rotation=np.deg2rad(5.0) * scale * rng.standard_normal(3),
-            field=_draw_field(rng),
-            field_scale=0.3 * scale,
-            rhythm_log_power=0.8 * scale * rng.standard_normal(len(_OSCILLATORS)),
-            exponent=0.15 * scale * _clip2(rng.standard_normal()),
+        """Draw what a subject has of their own."""
+        subject = cls.draw(rng, scale, gain=0.3, degrees=5.0, field=0.3, power=0.8)
+        return subject._replace(
             alpha_peak=np.clip(0.8 * scale * rng.standard_normal(), -1.5, 1.5),
             reliability=max(0.0, 1 + 0.35 * scale * rng.standard_normal()),
             channel_log_gain=0.1 * scale * rng.standard_normal(n_channels),
@@ -518,38 +511,35 @@ class _Stimulus(NamedTuple):
     valence: float
     arousal: float
     intensity: np.ndarray  # complex coefficients, (1, n_harmonics)
-    latent: np.ndarray  # (n_oscillators, n_harmonics)
+    latent: np.ndarray  # (n_rhythms, n_harmonics)
     evoked: np.ndarray  # (n_evoked, n_harmonics)
 
 
-def _make_stimuli(seeds, dataset, n_stimuli, n_emotions, trial_seconds):
-    """Draw the stimuli of a dataset, or those of all (`dataset` None)."""
-    # Spawn keys are tuples of non-negative ints: 0 for shared, d + 1 for own.
-    owner = 0 if dataset is None else dataset + 1
-    if n_emotions <= 3:
-        emotions = dict(_VALENCE_CLASSES)
-        if n_emotions == 2:
-            del emotions["neutral"]
-    else:
-        emotions = dict(list(_NAMED_EMOTIONS.items())[:n_emotions])
-    names = list(emotions)
-    slow = _harmonics(0.0, _LATENT_MAX_FREQ, trial_seconds)
-    fast = _harmonics(*_EVOKED_BAND, trial_seconds)
+def _draw_stimuli(make_rng, owner, n_stimuli, model):
+    """Draw stimuli, whose labels are balanced; `owner` numbers the set of them."""
+    n_emotions = model.n_emotions
+    if n_emotions > 3:
+        emotions = list(_NAMED_EMOTIONS.items())[:n_emotions]
+    else:  # two are the first and the last of the three
+        emotions = list(_VALENCE_CLASSES.items())[:: 4 - n_emotions]
+    slow = _harmonics(0.0, _LATENT_MAX_FREQ, model.trial_seconds)
+    fast = _harmonics(*_EVOKED_BAND, model.trial_seconds)
     stimuli = []
     for q in range(n_stimuli):
         block, place = divmod(q, n_emotions)
         # A permutation for each block: balanced, and the same for a shared stimulus
         # however many follow it.
-        order = seeds.rng(_LABELS, owner, block).permutation(n_emotions)
-        label = names[order[place]]
-        rng = seeds.rng(_STIMULUS, owner, q)
+        order = make_rng(_LABELS, owner, block).permutation(n_emotions)
+        label, (valence, arousal) = emotions[order[place]]
+        rng = make_rng(_STIMULUS, owner, q)
         stimuli.append(
             _Stimulus(
                 f"stim{q + 1:02d}",
                 label,
-                *emotions[label],
+                valence,
+                arousal,
                 intensity=_draw_series(rng, 1, slow),
-                latent=_draw_series(rng, len(_OSCILLATORS), slow),
+                latent=_draw_series(rng, _N_RHYTHMS, slow),
                 evoked=_draw_series(rng, len(_EVOKED_SITES), fast),
             )
         )
@@ -579,108 +569,135 @@ def _series(coef, phase):
     return (coef @ basis).real
 
 
-def _simulate_subject(
-    rng,
-    site,
-    shift,
-    subject,
-    stimuli,
-    *,
-    trial_seconds,
-    break_seconds,
-    emotion_strength,
-    stimulus_strength,
-    trial_variability,
-    noise_level,
-    alpha_level,
-    n_sources,
-):
-    """Return a recording in volts, (n_channels, n_times) float32, and its trials."""
-    sfreq = site.sfreq
-    n_trials = len(stimuli)
-    period = trial_seconds + break_seconds
-    n_times = int(np.ceil((n_trials * period + break_seconds) * sfreq))
-    times = np.arange(n_times) / sfreq
-
-    # Everything that the stimuli drive.
-    log_power = np.zeros((len(_OSCILLATORS), n_times))
-    evoked = np.zeros((len(_EVOKED_SITES), n_times))
-    valence_weight = np.array([osc.valence for osc in _OSCILLATORS])
-    arousal_weight = np.array([osc.arousal for osc in _OSCILLATORS])
-    trials = []
-    for i, q in enumerate(rng.permutation(n_trials)):
-        stimulus = stimuli[q]
-        start = break_seconds + i * period
-        deviation = trial_variability * rng.standard_normal(len(_OSCILLATORS))
-        # The ramps lie in the breaks: a trial is driven over its whole length.
-        inside = (times > start - _RAMP_SECONDS) & (
-            times < start + trial_seconds + _RAMP_SECONDS
-        )
-        local = times[inside] - start
-        ramp = _ramp(local, trial_seconds, min(_RAMP_SECONDS, break_seconds / 2))
-        phase = local / trial_seconds
-        intensity = 1 + _INTENSITY_DEPTH * _series(stimulus.intensity, phase)
-        effect = valence_weight * stimulus.valence + arousal_weight * stimulus.arousal
-        drive = emotion_strength * subject.reliability * effect[:, None] * intensity
-        drive += stimulus_strength * _series(stimulus.latent, phase)
-        log_power[:, inside] += ramp * (drive + deviation[:, None])
-        evoked[:, inside] += ramp * _series(stimulus.evoked, phase)
-        trials.append(
-            {
-                "start": start,
-                "stop": start + trial_seconds,
-                "trial": f"{i + 1:02d}",
-                "stimulus": stimulus.name,
-                "label": stimulus.label,
-            }
-        )
-
-    # Lead field of this subject under this dataset's cap, microvolts per unit source.
-    electrodes = site.ch_names + site.ref_names
-    rotation = shift.rotation + subject.rotation
-    sensors = _rotate(_electrode_directions(electrodes), rotation)
-    sources = _source_directions(n_sources)
-    strength = noise_level * np.exp(
-        shift.field_scale * _evaluate_field(shift.field, sources)
-        + subject.field_scale * _evaluate_field(subject.field, sources)
+def _simulate_subject(make_rng, d, s, site, stimuli, model):
+    """Return the recording of subject s of dataset d."""
+    shift = _Distortion.of_dataset(make_rng(_DATASET, d), model.dataset_shift)
+    subject = _Distortion.of_subject(
+        make_rng(_SUBJECT, d, s, 0), model.subject_variability, len(site.ch_names)
     )
-    background = _lead_field(sensors, sources) * (
-        strength * _background_scale(n_sources)
-    )  # (n_electrodes, n_sources)
-    levels = np.array(
-        [alpha_level if osc.level is None else osc.level for osc in _OSCILLATORS]
+    rng = make_rng(_SUBJECT, d, s, 1)
+    # The order of the draws of `rng` is part of the model.
+    trials, log_power, evoked = _drive(
+        rng, stimuli, site.sfreq, subject.reliability, model
     )
-    levels = levels * np.exp((shift.rhythm_log_power + subject.rhythm_log_power) / 2)
-    rhythm = _site_lead_field(sensors, [osc.site for osc in _OSCILLATORS]) * levels
-    response = _site_lead_field(sensors, _EVOKED_SITES)
-    response = response * (_EVOKED_LEVEL * stimulus_strength)
-
-    # Source activity, drawn in the frequency domain up to this rate's Nyquist.
-    n_fft = next_fast_len(n_times, real=True)
-    freqs = rfftfreq(n_fft, 1 / sfreq)
     exponent = _BACKGROUND_EXPONENT + shift.exponent + subject.exponent
-    density = _background_spectrum(freqs, exponent)
-    activity = _draw_noise(rng, n_sources, density, sfreq, n_fft)
-    peak = _MEAN_ALPHA_PEAK + subject.alpha_peak
-    oscillations = np.empty((len(_OSCILLATORS), n_times), np.float32)
-    for k, osc in enumerate(_OSCILLATORS):
-        density = _rhythm_spectrum(freqs, osc.centre or peak, osc.width)
-        oscillations[k] = _draw_noise(rng, 1, density, sfreq, n_fft)[0, :n_times]
-    oscillations *= np.exp(log_power / 2).astype(np.float32)
-
-    electrode_noise = rng.standard_normal((len(electrodes), n_times), dtype=np.float32)
-    electrode_noise *= np.float32(_SENSOR_DENSITY * np.sqrt(sfreq / 2))
+    alpha_peak = _MEAN_ALPHA_PEAK + subject.alpha_peak
+    activity = _draw_activity(
+        rng, exponent, alpha_peak, log_power, site.sfreq, model.n_sources
+    )
+    n_electrodes, n_times = len(site.electrodes), log_power.shape[1]
+    noise = rng.standard_normal((n_electrodes, n_times), dtype=np.float32)
+    noise *= np.float32(_SENSOR_DENSITY * np.sqrt(site.sfreq / 2))
 
     # Referencing is linear: it goes into the mixing matrices.
     reference = site.reference_matrix(shift.reference_blend)
     gain = 1e-6 * np.exp(shift.log_gain + subject.log_gain + subject.channel_log_gain)
     montage = (gain * reference.T).T.astype(np.float32)  # (n_channels, n_electrodes)
-    mixing = montage @ np.hstack([background, rhythm, response]).astype(np.float32)
-    signal = mixing @ np.concatenate(
-        [activity[:, :n_times], oscillations, evoked.astype(np.float32)]
+    mixing = montage @ _project(site, shift, subject, model).astype(np.float32)
+    signal = mixing @ np.concatenate([*activity, evoked.astype(np.float32)])
+    signal += montage @ noise
+    return Recording(
+        signal,
+        list(site.ch_names),
+        site.sfreq,
+        dataset=f"Sim{chr(ord('A') + d)}",
+        subject=f"{s + 1:02d}",
+        session="1",
+        trials=trials,
     )
-    signal += montage @ electrode_noise
-    return signal, trials
+
+
+def _drive(rng, stimuli, sfreq, reliability, model):
+    """Draw the order of the stimuli, and what they drive in a subject.
+
+    Returns
+    -------
+    trials : list of dict
+        In order of time, as `Recording` takes them.
+    log_power : ndarray of shape (n_rhythms, n_times)
+        Of each rhythm, 0 between trials.
+    evoked : ndarray of shape (n_evoked, n_times)
+        Responses locked to the stimulus.
+    """
+    length, pause = model.trial_seconds, model.break_seconds
+    period = length + pause
+    n_times = int(np.ceil((len(stimuli) * period + pause) * sfreq))
+    times = np.arange(n_times) / sfreq
+    log_power = np.zeros((_N_RHYTHMS, n_times))
+    evoked = np.zeros((len(_EVOKED_SITES), n_times))
+    weights = np.array([(osc.valence, osc.arousal) for osc in _OSCILLATORS])
+    valence_weight, arousal_weight = weights.T
+    trials = []
+    for i, q in enumerate(rng.permutation(len(stimuli))):
+        stimulus = stimuli[q]
+        start = pause + i * period
+        deviation = model.trial_variability * rng.standard_normal(_N_RHYTHMS)
+        # The ramps lie in the breaks: the stimulus drives all of its trial.
+        inside = times > start - _RAMP_SECONDS
+        inside &= times < start + length + _RAMP_SECONDS
+        local = times[inside] - start
+        ramp = _ramp(local, length, min(_RAMP_SECONDS, pause / 2))
+        phase = local / length
+        intensity = 1 + _INTENSITY_DEPTH * _series(stimulus.intensity, phase)
+        effect = valence_weight * stimulus.valence + arousal_weight * stimulus.arousal
+        drive = model.emotion_strength * reliability * effect[:, None] * intensity
+        drive += model.stimulus_strength * _series(stimulus.latent, phase)
+        log_power[:, inside] += ramp * (drive + deviation[:, None])
+        evoked[:, inside] += ramp * _series(stimulus.evoked, phase)
+        trials.append(
+            {
+                "start": start,
+                "stop": start + length,
+                "trial": f"{i + 1:02d}",
+                "stimulus": stimulus.name,
+                "label": stimulus.label,
+            }
+        )
+    return trials, log_power, evoked
+
+
+def _draw_activity(rng, exponent, alpha_peak, log_power, sfreq, n_sources):
+    """Draw the activity of background sources and rhythms, each (n, n_times)."""
+    n_times = log_power.shape[1]
+    # Drawn in the frequency domain, up to this rate's Nyquist frequency.
+    n_fft = next_fast_len(n_times, real=True)
+    freqs = rfftfreq(n_fft, 1 / sfreq)
+    density = _background_spectrum(freqs, exponent)
+    background = _draw_noise(rng, n_sources, density, sfreq, n_fft)
+    rhythms = np.empty((_N_RHYTHMS, n_times), np.float32)
+    for k, osc in enumerate(_OSCILLATORS):
+        density = _rhythm_spectrum(freqs, osc.centre or alpha_peak, osc.width)
+        rhythms[k] = _draw_noise(rng, 1, density, sfreq, n_fft)[0, :n_times]
+    rhythms *= np.exp(log_power / 2).astype(np.float32)
+    return background[:, :n_times], rhythms
+
+
+def _project(site, shift, subject, model):
+    """Return microvolts per unit of each source, (n_electrodes, n_all_sources).
+
+    The sources are those of the background, the rhythms and the evoked responses, seen
+    from this subject under this dataset's cap.
+    """
+    directions = _electrode_directions(site.electrodes)
+    sensors = _rotate(directions, shift.rotation + subject.rotation)
+    sources = _source_directions(model.n_sources)
+    strength = model.noise_level * np.exp(
+        shift.field_scale * _evaluate_field(shift.field, sources)
+        + subject.field_scale * _evaluate_field(subject.field, sources)
+    )
+    strength = strength * _background_scale(model.n_sources)
+    levels = np.array(
+        [model.alpha_level if osc.level is None else osc.level for osc in _OSCILLATORS]
+    )
+    levels = levels * np.exp((shift.rhythm_log_power + subject.rhythm_log_power) / 2)
+    response = _EVOKED_LEVEL * model.stimulus_strength
+    return np.hstack(
+        [
+            _lead_field(sensors, sources) * strength,
+            _site_lead_field(sensors, [osc.site for osc in _OSCILLATORS]) * levels,
+            _site_lead_field(sensors, _EVOKED_SITES) * response,
+        ]
+    )
 
 
 def _ramp(local, trial_seconds, ramp_seconds):
@@ -803,51 +820,22 @@ def _evaluate_field(field, points):
     return np.sqrt(2 / len(waves)) * np.cos(points @ waves.T + phases).sum(axis=1)
 
 
-def _clip2(value):
-    return min(max(value, -2.0), 2.0)
-
-
-def _check_count(name, value, low, high):
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise ValueError(f"{name} must be an int, got {value!r}.")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must be between {low} and {high}, got {value}.")
-    return int(value)
-
-
-def _check_number(name, value, positive=False):
-    kind = "a positive number" if positive else "a number that is not negative"
-    if (
-        not isinstance(value, Real)
-        or isinstance(value, bool)
-        or not np.isfinite(value)
-        or value < 0
-        or (positive and value == 0)
-    ):
-        raise ValueError(f"{name} must be {kind}, got {value!r}.")
-    return float(value)
-
-
-def _per_dataset(name, value, n_datasets):
+def _check_counts(name, value, n_datasets):
     """Return a count for each dataset from an int or a sequence."""
     values = [value] * n_datasets if isinstance(value, Integral) else value
     values = _one_each(name, values, (), n_datasets)
-    return [_check_count(name, count, 1, 10_000) for count in values]
+    return [check_number(n, name, whole=True, least=1, most=10_000) for n in values]
 
 
 def _one_each(name, values, default, n_datasets):
     """Return a list with an entry for each dataset; None takes `default` in turn."""
     if values is None:
         return [default[d % len(default)] for d in range(n_datasets)]
-    if isinstance(values, str) or not hasattr(values, "__len__"):
+    is_sequence = hasattr(values, "__len__") and not isinstance(values, str)
+    if not is_sequence or len(values) != n_datasets:
         raise ValueError(
             f"{name} must be a sequence with an entry for each of the {n_datasets} "
             f"datasets, got {values!r}."
-        )
-    if len(values) != n_datasets:
-        raise ValueError(
-            f"{name} must have an entry for each of the {n_datasets} datasets, got "
-            f"{len(values)}."
         )
     return list(values)
 
@@ -861,14 +849,10 @@ def _resolve_montage(montage):
                 "a list of channel names."
             )
         return MONTAGES[montage]
-    names = tuple(montage)
+    names = check_ch_names(montage)
     if len(names) < 2:
         raise ValueError(f"A montage needs two channels or more, got {list(names)}.")
     _check_electrodes("montages", names)
-    upper = [name.upper() for name in names]
-    doubled = sorted({name for name in upper if upper.count(name) > 1})
-    if doubled:
-        raise ValueError(f"A montage names channels twice: {doubled}.")
     return names
 
 
