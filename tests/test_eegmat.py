@@ -115,7 +115,7 @@ def test_nothing_present(library):
 
 @pytest.mark.parametrize("subjects", [36, [-1], [0, "x"], [True], []])
 def test_unknown_subjects(subjects):
-    with pytest.raises(ValueError, match="numbers from 0 to 35"):
+    with pytest.raises(ValueError, match="subjects must be an int >= 0 and <= 35"):
         fetch_eegmat(subjects=subjects, download=False)
 
 

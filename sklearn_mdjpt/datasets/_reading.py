@@ -99,8 +99,8 @@ def find_files(
         If a number is unknown, or there are several folders, or several files for one
         session.
     """
-    subjects = _check_numbers(subjects, known_subjects, "subjects")
-    sessions = _check_numbers(sessions, known_sessions, "sessions")
+    subjects = check_numbers(subjects, known_subjects, "subjects")
+    sessions = check_numbers(sessions, known_sessions, "sessions")
     folder, template = _find_folder(root, dataset, templates)
     files = _list_files(folder, template, known_subjects, known_sessions)
     if dates and "{session}" not in template:
@@ -199,7 +199,7 @@ def _number_sessions(files, dates, known_sessions):
     return numbered
 
 
-def _check_numbers(values, known, name):
+def check_numbers(values, known, name):
     """Return the numbers of the subjects or sessions that are wanted.
 
     Parameters
