@@ -17,11 +17,12 @@ if TYPE_CHECKING:
         """A table of scores, or a tuple of it and of the predictions.
 
         One type stands for both, so that each protocol has one signature: a type
-        checker knows the methods of the table, and lets a caller who has asked for
+        checker knows the methods of the table, and lets a caller who passes
         ``return_predictions=True`` unpack two tables.
         """
 
-        def __iter__(self) -> Iterator[Any]: ...
+        # A DataFrame iterates over its columns' names; the tuple over two tables.
+        def __iter__(self) -> Iterator[pd.DataFrame]: ...  # type: ignore[override]
 
 
 PathLike: TypeAlias = str | os.PathLike[str]

@@ -89,8 +89,8 @@ def test_windows_normalised_each_by_itself(outliers):
         x[::3, 2, 100:140] += 1.0
     x = x.astype(np.float32)
     X = EEGWindows.from_arrays(x, ch_names=CAP, sfreq=125.0)
-    X.recordings[0].per_window = True
-    found = CanonicalReader(X).read(np.arange(6))
+    X.recordings[0].is_recording = False
+    found = CanonicalReader(X, per_window=True).read(np.arange(6))
 
     matrix = channel_matrix(CAP)
     picks = np.flatnonzero(matrix.any(axis=0))

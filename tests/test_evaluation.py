@@ -49,12 +49,9 @@ from sklearn_mdjpt.evaluation import (
     summary,
     zero_shot,
 )
-from sklearn_mdjpt.evaluation._scores import (
-    Predictions,
-    make_target,
-    score_baselines,
-    score_predictions,
-)
+from sklearn_mdjpt.evaluation._class_scores import Predictions
+from sklearn_mdjpt.evaluation._labelled import LabelledWindows
+from sklearn_mdjpt.evaluation._scores import score_predictions
 from sklearn_mdjpt.model_selection import (
     FewShotSubjects,
     LeakageWarning,
@@ -114,10 +111,10 @@ def three_sets(make_windows):
 
 def test_scores_are_those_of_scikit_learn(windows):
     rng = np.random.default_rng(0)
-    target = make_target(windows, None)
+    target = LabelledWindows(windows, None)
     scores = rng.dirichlet(np.ones(3), len(windows))
-    predictions = Predictions(np.arange(len(windows)), scores.argmax(1), scores)
-    table = score_predictions(target, predictions)
+    predictions = Predictions(scores.argmax(1), scores)
+    table = score_predictions(target, np.arange(len(windows)), predictions)
     predicted = target.classes[scores.argmax(1)]
     for subject in set(target.subjects):
         mine = target.subjects == subject
@@ -134,14 +131,14 @@ def test_scores_are_those_of_scikit_learn(windows):
 
 
 def test_a_trial_is_scored_by_the_mean_of_its_windows(windows):
-    target = make_target(windows, None)
+    target = LabelledWindows(windows, None)
     # Two windows a trial; the first is surer than the second, which is wrong.
     truth = np.eye(3)[target.codes]
     wrong = np.eye(3)[(target.codes + 1) % 3]
     first = windows.metadata["onset"].to_numpy() == 0
     scores = np.where(first[:, None], 0.9 * truth, 0.4 * wrong)
-    predictions = Predictions(np.arange(len(windows)), scores.argmax(1), scores)
-    table = score_predictions(target, predictions)
+    predictions = Predictions(scores.argmax(1), scores)
+    table = score_predictions(target, np.arange(len(windows)), predictions)
     accuracy = table[table["metric"] == "accuracy"].groupby("unit")["value"].mean()
     assert accuracy["window"] == 0.5
     assert accuracy["trial"] == 1.0
@@ -158,10 +155,9 @@ def test_chance_is_what_guessing_gives_in_the_long_run(make_windows):
     # Classes of unequal frequency.
     X = make_windows(n_subjects=1, n_stimuli=10, trial_seconds=1.0)
     y = np.array(["a"] * 6 + ["b"] * 3 + ["c"])
-    target = make_target(X, y)
-    rows = np.arange(len(y))
-    table = score_baselines(target, rows, np.zeros(len(y), int))
-    chance = table[(table["method"] == "chance") & (table["unit"] == "window")]
+    target = LabelledWindows(X, y)
+    table = score_predictions(target, np.arange(len(y)))
+    chance = table[table["unit"] == "window"]
     rng = np.random.default_rng(0)
     # Of many repetitions of the same windows, as precision is no mean of small ones.
     many = np.tile(y, 20_000)
@@ -926,13 +922,24 @@ def test_compare_pairs_subjects():
     assert result.loc["b", "p_holm"] == result.loc["b", "p"]
     with pytest.raises(ValueError, match="no method 'c'; the table has"):
         compare(table, "c")
+    # A column that one of several protocols does not have is no difference.
+    both = pd.concat([table, table.assign(protocol="zero_shot", exclude="subject")])
+    result = compare(both, "a")
+    assert result["protocol"].tolist() == [*2 * ["few_shot"], *2 * ["zero_shot"]]
 
 
 def test_holm_corrects_for_the_number_of_methods():
-    from sklearn_mdjpt.evaluation._summary import _holm
-
-    # The example of a textbook: 0.01, 0.04, 0.03 of three tests.
-    np.testing.assert_allclose(_holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
+    table = made_table()
+    rng = np.random.default_rng(1)
+    for name in "cd":
+        more = table[table["method"] == "b"].assign(method=name)
+        more["value"] += 0.1 * rng.standard_normal(len(more))
+        table = pd.concat([table, more])
+    result = compare(table, "a").dropna(subset="p_holm").sort_values("p")
+    p, corrected = result["p"].to_numpy(), result["p_holm"].to_numpy()
+    assert len(p) == 3 and p[0] < p[2]
+    expected = [3 * p[0], max(3 * p[0], 2 * p[1]), max(3 * p[0], 2 * p[1], p[2])]
+    np.testing.assert_allclose(corrected, np.minimum(expected, 1))
 
 
 def test_plot_shows_methods_and_chance():
@@ -956,7 +963,7 @@ def test_wrong_input_is_named(windows):
     model = entropy_model()
     with pytest.raises(TypeError, match="X must be EEGWindows.*ndarray.*from_arrays"):
         leave_subjects_out(model, np.zeros((4, 8, 100)))
-    with pytest.raises(ValueError, match="taken by the baselines"):
+    with pytest.raises(ValueError, match="named .chance."):
         leave_subjects_out({"chance": model}, windows)
     with pytest.raises(TypeError, match="must be an estimator"):
         leave_subjects_out({"m": LogisticRegression}, windows)
@@ -1020,7 +1027,7 @@ def test_frozen_encoders_encode_each_window_once(three_sets, monkeypatch):
 def test_encoders_encode_anew_where_features_depend_on_the_split(windows, three_sets):
     from sklearn.model_selection import GridSearchCV
 
-    from sklearn_mdjpt.evaluation._cases import Case, LabelledWindows
+    from sklearn_mdjpt.evaluation._cases import Case
     from sklearn_mdjpt.evaluation._encoded import encodes_once
 
     X = LabelledWindows(windows, None)

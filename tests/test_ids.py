@@ -575,7 +575,7 @@ def test_an_unnamed_source_is_marked(protocol):
 def test_weights_know_people_by_their_bare_ids(tmp_path):
     encoder = tiny_encoder().fit(people("ab", dataset="lab", n_times=200))
     for X in (people("bc"), people("bc", dataset="LAB")):
-        with pytest.warns(LeakageWarning, match="pre-trained on, and X: "):
+        with pytest.warns(LeakageWarning, match="subjects of MDJPTEncoder, and X: "):
             assert assert_unseen(encoder, X) == "unknown"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -583,7 +583,7 @@ def test_weights_know_people_by_their_bare_ids(tmp_path):
             assert assert_unseen(encoder, X) == ""
     encoder.save(tmp_path / "w.safetensors")
     loaded = MDJPTEncoder.load(tmp_path / "w.safetensors")
-    with pytest.warns(LeakageWarning, match="pre-trained on, and X: "):
+    with pytest.warns(LeakageWarning, match="subjects of MDJPTEncoder, and X: "):
         assert assert_unseen(loaded, people("bc")) == "unknown"
     encoder = tiny_encoder().fit(people("ab", n_times=200))
     assert (encoder.training_subjects_, encoder.n_training_subjects_) == ([], 2)

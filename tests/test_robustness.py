@@ -382,8 +382,8 @@ def test_one_live_channel_in_windows_that_stand_alone(gain):
     signal[1:] = signal[1:, :1]
     X = gain * signal.reshape(8, 4, 250).swapaxes(0, 1)
     X = EEGWindows.from_arrays(X, ch_names=CAP, sfreq=125.0)
-    X.recordings[0].per_window = True
-    live = CanonicalReader(X).read(np.arange(4))[:, 0]
+    X.recordings[0].is_recording = False
+    live = CanonicalReader(X, per_window=True).read(np.arange(4))[:, 0]
     # One of eight channels has all of the variance.
     np.testing.assert_allclose(live.std(axis=1), np.sqrt(8), rtol=1e-3)
 

@@ -32,12 +32,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, MDJPTEncoder
 from sklearn_mdjpt.evaluation import leave_subjects_out
-from sklearn_mdjpt.evaluation._class_scores import predict_classes
-from sklearn_mdjpt.evaluation._scores import (
-    Predictions,
-    make_target,
-    score_predictions,
-)
+from sklearn_mdjpt.evaluation._class_scores import Predictions, predict_classes
+from sklearn_mdjpt.evaluation._labelled import LabelledWindows
+from sklearn_mdjpt.evaluation._scores import score_predictions
 from sklearn_mdjpt.inspection import integrated_gradients
 
 OVO = {"kernel": "linear", "decision_function_shape": "ovo"}
@@ -324,10 +321,10 @@ def trial_table(codes, scores, labels, n_classes=2):
         ch_names=["Fz", "Cz"], sfreq=100.0, dataset="d", subject=1,
         trial=np.repeat(np.arange(len(labels)), 3), y=y,
     )  # fmt: skip
-    target = make_target(X, None)
+    target = LabelledWindows(X, None)
     assert target.classes.tolist() == classes
-    said = Predictions(np.arange(len(y)), np.asarray(codes), np.asarray(scores, float))
-    table = score_predictions(target, said)
+    said = Predictions(np.asarray(codes), np.asarray(scores, float))
+    table = score_predictions(target, np.arange(len(y)), said)
     return table[table["unit"] == "trial"].set_index("metric")["value"]
 
 

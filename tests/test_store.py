@@ -69,7 +69,7 @@ def assert_same_windows(found, expected):
             pd.testing.assert_frame_equal(a.trials, b.trials, check_exact=True)
             np.testing.assert_array_equal(a.signal, b.signal)
         else:
-            names += ("per_window",)
+            names += ("is_recording",)
         for name in names:
             assert getattr(a, name) == getattr(b, name), name
         if b.positions is None:
@@ -107,7 +107,7 @@ def everything(mixed_windows):
         subject=["a", None] * 6, stimulus=range(12), onset=[0.1, None] * 6,
         y=[1, 1.0, True, "1", None, np.nan] * 2,
     )  # fmt: skip
-    stack.recordings[1].per_window = True
+    stack.recordings[1].is_recording = False
     return concat_windows([mixed_windows, odd, stack])
 
 
@@ -357,12 +357,11 @@ def signal_file(folder, index):
     return folder / index["recordings"][1]["signal"]["file"]
 
 
-def column_file(folder, index):
-    (label,) = [c for c in index["metadata"] if c["name"]["values"] == ["label"]]
-    return folder / label["codes"]["file"]
+def table_file(folder, index):
+    return folder / index["tables"]["file"]
 
 
-@pytest.mark.parametrize("which", [signal_file, column_file])
+@pytest.mark.parametrize("which", [signal_file, table_file])
 def test_files_cut_short_are_named(saved, which):
     path = which(*saved)
     n_bytes = path.stat().st_size
@@ -378,10 +377,10 @@ def test_files_cut_short_are_named(saved, which):
 @pytest.mark.parametrize(
     "array, message",
     [
-        (np.zeros((8, 2400)), r"expected <f4 .*\(8, 2400\).*found <f8 of .*2400"),
-        (np.zeros((7, 2400), "f4"), r"found <f4 of shape \(7, 2400\)"),
-        (np.zeros((2400, 8), "f4").T, "found <f4 .* in Fortran order"),
-        (np.array([None]), "is not the file of the store"),
+        (np.zeros((8, 2400)), r"'<f4'.*\(8, 2400\).* found .*'<f8'.*2400"),
+        (np.zeros((7, 2400), "f4"), r"found .*'<f4'.*\(7, 2400\)"),
+        (np.zeros((2400, 8), "f4").T, "found .*'<f4'.*'fortran_order': True"),
+        (np.array([None]), r"found .*'\|O'"),
     ],
     ids=["dtype", "shape", "order", "pickled objects"],
 )
@@ -392,7 +391,7 @@ def test_other_arrays_are_refused(saved, array, message):
         EEGWindows.open(saved[0])
 
 
-@pytest.mark.parametrize("which", [signal_file, column_file])
+@pytest.mark.parametrize("which", [signal_file, table_file])
 def test_changed_bytes_are_found(saved, which):
     path = which(*saved)
     content = bytearray(path.read_bytes())
@@ -416,13 +415,12 @@ def test_damaged_headers_and_indexes_raise_value_errors(saved):
         changed = bytearray(content)
         changed[i] ^= 1 << i % 7
         path.write_bytes(changed)
-        # All but some of the blanks at the header's end are noticed.
         try:
             store._check_file(folder, entry)
         except ValueError as error:
             assert path.name in str(error)
             n_found += 1
-    assert n_found > 70
+    assert n_found == 128
     path.write_bytes(content)
     content = (folder / INDEX).read_bytes()
     for i in range(0, len(content), 97):
@@ -453,12 +451,12 @@ def rewrite(folder, index):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"format_version": 3}, "version 3; .* up to 2. Update sklearn_mdjpt"),
-        ({"format_version": 0}, "version 0; .* has to be saved again"),
+        ({"format_version": 4}, "version 4; .* reads version 3. Update sklearn_mdjpt"),
+        ({"format_version": 2}, "version 2; .* reads version 3. Save the windows"),
         ({"format": "zarr"}, "expected the format .*, found 'zarr'"),
         ({"recordings": 3}, "not of the form expected"),
         ({"recordings": [{}]}, "not of the form expected: KeyError"),
-        ({"metadata": [{"name": 3}]}, "not of the form expected"),
+        ({"metadata": [{"title": 3}]}, "not of the form expected"),
     ],
 )
 def test_foreign_indexes(saved, change, message):
@@ -469,13 +467,22 @@ def test_foreign_indexes(saved, change, message):
     assert str(folder / INDEX) in str(caught.value)
 
 
+def test_a_store_of_an_older_version_can_be_replaced(saved):
+    folder, index = saved
+    (folder / f"column-{'0' * 16}.npy").write_bytes(b"of the older version")
+    rewrite(folder, index | {"format_version": 2})
+    make_stack().save(folder, overwrite=True)
+    assert_same_windows(EEGWindows.open(folder), make_stack())
+    assert not list(folder.glob("column-*"))
+
+
 def test_files_outside_the_folder_are_not_read(saved, tmp_path):
     folder, index = saved
     path = signal_file(folder, index)
     os.rename(path, tmp_path / path.name)
     index["recordings"][1]["signal"]["file"] = f"../{path.name}"
     rewrite(folder, index)
-    with pytest.raises(ValueError, match="no file of ours"):
+    with pytest.raises(ValueError, match="no file of a store"):
         EEGWindows.open(folder)
 
 
@@ -578,7 +585,7 @@ def test_equal_signals_are_stored_once(tmp_path):
     assert_same_windows(EEGWindows.open(tmp_path / "store"), X)
 
 
-@pytest.mark.parametrize("n_written", [0, 2, 9])
+@pytest.mark.parametrize("n_written", [0, 2, 4])
 @pytest.mark.parametrize("older", [False, True])
 def test_a_full_disk_leaves_nothing_behind(
     older, n_written, make_windows, tmp_path, monkeypatch
@@ -643,8 +650,7 @@ def test_a_kill_leaves_the_old_store_or_the_new_one(tmp_path):
         root = Path(sys.argv[1])
         for older in (False, True):
             seen = []
-            # Every step where an older store is replaced, some of those before.
-            for step in [*range(0, 24, 4), *range(24, 1000)]:
+            for step in range(1000):
                 folder = root / f"{older}-{step}"
                 if older:
                     make(1.0).save(folder)
@@ -668,7 +674,7 @@ def test_a_kill_leaves_the_old_store_or_the_new_one(tmp_path):
     # Nothing, then all of it; the old one, then the new one; and often enough.
     assert len(new) > 6 and new == sorted(new, reverse=True)
     assert new[0] == "none" and new[-1] == "2.0"
-    assert len(older) > 20 and older == sorted(older)
+    assert len(older) > 15 and older == sorted(older)
     assert older[0] == "1.0" and older[-1] == "2.0"
 
 

@@ -93,7 +93,7 @@ def use(X: EEGWindows, encoder: MDJPTEncoder) -> None:
     reveal_type(encoder.fit(X, X.y))  # note: _estimator.MDJPTEncoder
     reveal_type(evaluation.few_shot(encoder, X))  # note: Scores
     table, predictions = evaluation.few_shot(encoder, X, return_predictions=True)
-    reveal_type(predictions)  # note: Any
+    reveal_type(predictions)  # note: DataFrame
     encoder.save(path=b"bytes")  # error: "path"
     MDJPTEncoder(variant="other")  # error: "variant"
     sklearn_mdjpt.EEGWindow  # error: "EEGWindow"

@@ -1,12 +1,13 @@
-"""The command line: what each command takes, and how errors and warnings are said.
+"""The command line: the commands with their options, and how errors are printed.
 
 Each command lives in a module of its own, which is imported when it runs: ``--help``
-answers at once.
+answers at once.  The help of a command is the docstring of the function that adds its
+options: the first line for the list of commands, the last paragraph with examples.
 """
 
 import argparse
-import contextlib
 import importlib
+import inspect
 import sys
 import warnings
 from pathlib import Path
@@ -14,35 +15,6 @@ from pathlib import Path
 from .. import __version__
 
 _PROGRAM = "python -m sklearn_mdjpt"
-_EXTRACT_EXAMPLES = [
-    "extract recordings features.npz --weights mdjpt.safetensors",
-    "extract study features.parquet --weights epoch=19.ckpt \\\n"
-    "      --files 'sub-{subject}/ses-{session}/*.edf' --annotations stimulus",
-    "extract bids_folder x.npz --weights mdjpt.safetensors --on-error skip",
-]
-_EXTRACT = """\
-Encode all recordings in a folder: one row for each window, its features and
-its dataset, subject, session, trial, stimulus, onset, label and file.
-
-FOLDER holds recordings that MNE reads; or it is one of EEGWindows.save,
-or a BIDS dataset (extra bids).  Trials are the annotations (in BIDS, the
-events) that have a duration, or else the whole recording.  Features are
-z-scored with each subject's own windows, so say who is who: in a pattern,
-{subject} and {session} stand for the parts of the path that name them,
-and * for anything.  Without a pattern every file is a subject of its own,
-but BIDS and EEGWindows know their subjects.  Recordings that are split into
-several files are read once.
-
-OUT ends in .npz (numpy: 'features', 'feature_names', and one array for each
-column, with '' where an id is not known) or .parquet (extra parquet).
-Columns that are called like one of these get another name, with a warning.
-
-A recording that cannot be used (damaged, too short, no EEG, NaN) is named
-and ends the run; with --on-error skip it is left out and listed in
-OUT.skipped.csv.  OUT is written when all is done.  Until then results are
-kept in a hidden folder, .OUT.part, from which the same command goes on
-after an error, Ctrl-C or a kill.  Exit status: 0, all is in OUT; 3,
-recordings are left out; 2, an error, and no OUT; 130, Ctrl-C."""
 
 
 def main(arguments=None):
@@ -51,7 +23,7 @@ def main(arguments=None):
     Parameters
     ----------
     arguments : list of str, default=None
-        Those of the command line; None takes ``sys.argv``.
+        Arguments of the command line; None takes ``sys.argv``.
 
     Returns
     -------
@@ -66,7 +38,11 @@ def main(arguments=None):
         return 0
     command = importlib.import_module(f".{options.command}", __name__)
     try:
-        with _plain_warnings():
+        with warnings.catch_warnings():
+            # One line for each, without the code that it comes from.
+            warnings.showwarning = lambda message, *_, **__: print(
+                f"warning: {message}", file=sys.stderr
+            )
             return command.run(options) or 0
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -84,139 +60,139 @@ def _parser():
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-
-    _demo(commands)
-    _info(commands)
-    _convert(commands)
-    _extract(commands)
+    for add_options in (_demo, _info, _convert, _extract):
+        # "python -OO" takes docstrings away.
+        text, _, examples = (inspect.getdoc(add_options) or "").rpartition("\n\n")
+        command = commands.add_parser(
+            add_options.__name__.removeprefix("_"),
+            help=text.partition("\n")[0],
+            description=text,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add_options(command.add_argument)
     return parser
 
 
-def _add(commands, name, summary, text, examples):
-    return commands.add_parser(
-        name,
-        help=summary,
-        description=text,
-        epilog="examples:\n" + "\n".join(f"  {_PROGRAM} {line}" for line in examples),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _demo(add):
+    """Run the whole method on simulated EEG, in a minute or two.
+
+    The demo pre-trains a small encoder on two simulated datasets, without
+    labels, and decodes emotions in a third dataset that has another cap, from
+    two labelled people.  It writes mdjpt_demo.png (figure) and mdjpt_demo.csv
+    (scores of each subject) into the current folder, in place of older ones.
+    It needs matplotlib (pip install 'sklearn_mdjpt[plot]').
+
+    For example:
+      %(prog)s
+    """
 
 
-def _demo(commands):
-    _add(
-        commands,
-        "demo",
-        "the whole method on simulated EEG, in a minute or two",
-        "Pre-train a small encoder on two simulated datasets, without labels, and\n"
-        "decode emotions in a third one that has another cap, from two labelled\n"
-        "people.  Writes mdjpt_demo.png (figure) and mdjpt_demo.csv (scores of each\n"
-        "subject) into the current folder, in place of older ones.  Needs matplotlib\n"
-        "(pip install 'sklearn_mdjpt[plot]').",
-        ["demo"],
-    )
+def _info(add):
+    """Say what a file holds: weights, a checkpoint, a recording or windows.
+
+    Nothing in the file is run.  The command describes
+    - weights of MDJPTEncoder.save, or a released .ckpt: architecture, features,
+      training subjects;
+    - a recording that MNE reads (.edf, .bdf, .fif, .vhdr, .set, .cnt, ...): how
+      its channels map onto the 60 canonical ones, rate, annotations;
+    - a folder of EEGWindows.save: datasets, subjects, windows.
+
+    For example:
+      %(prog)s mdjpt.safetensors
+      %(prog)s sub-01.edf
+    """
+    add("file", type=_path, metavar="FILE", help="file, or folder of windows")
+    add("--json", action="store_true", help="print JSON, for other programs")
 
 
-def _info(commands):
-    parser = _add(
-        commands,
-        "info",
-        "what a file holds: weights, checkpoint, recording, store of windows",
-        "Say what a file holds, without running anything in it:\n"
-        "- weights of MDJPTEncoder.save, or a released .ckpt: architecture, features,\n"
-        "  whom it was trained on;\n"
-        "- a recording that MNE reads (.edf, .bdf, .fif, .vhdr, .set, .cnt, ...): how\n"
-        "  its channels map onto the 60 canonical ones, rate, annotations;\n"
-        "- a folder of EEGWindows.save: datasets, subjects, windows.",
-        ["info mdjpt.safetensors", "info sub-01.edf"],
-    )
-    parser.add_argument(
-        "file", type=_path, metavar="FILE", help="file, or folder of windows"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print JSON, for other programs"
-    )
+def _convert(add):
+    """Write a released checkpoint as a .safetensors file.
+
+    The new file has the format of MDJPTEncoder.save, which says what its
+    weights mean and needs no pickle.
+
+    For example:
+      %(prog)s epoch=19.ckpt mdjpt.safetensors
+      %(prog)s epoch=19.ckpt linear.safetensors --activation none
+    """
+    add("checkpoint", type=_path, metavar="IN", help="a released .ckpt")
+    add("output", type=_path, metavar="OUT", help="the new .safetensors file")
+    _add_activation(add)
+    _add_overwrite(add)
 
 
-def _convert(commands):
-    parser = _add(
-        commands,
-        "convert",
-        "a released checkpoint into a .safetensors file",
-        "Write a released checkpoint in the format of MDJPTEncoder.save, which says\n"
-        "what its weights mean and needs no pickle.",
-        [
-            "convert epoch=19.ckpt mdjpt.safetensors",
-            "convert epoch=19.ckpt linear.safetensors --activation none",
-        ],
-    )
-    parser.add_argument("checkpoint", type=_path, metavar="IN", help="a released .ckpt")
-    parser.add_argument(
-        "output", type=_path, metavar="OUT", help="the new .safetensors file"
-    )
-    _activation(parser)
-    _overwrite(parser)
+def _extract(add):
+    r"""Write the features of all recordings in a folder to one table.
 
+    The table has one row for each window: its features, and its dataset,
+    subject, session, trial, stimulus, onset, label and file.
 
-def _extract(commands):
-    parser = _add(
-        commands,
-        "extract",
-        "recordings in a folder to features in one table",
-        _EXTRACT,
-        _EXTRACT_EXAMPLES,
-    )
-    parser.add_argument(
-        "folder", type=_path, metavar="FOLDER", help="where the recordings are"
-    )
-    parser.add_argument(
-        "output", type=_path, metavar="OUT", help="features.npz or .parquet"
-    )
-    parser.add_argument(
+    FOLDER holds recordings that MNE reads, or a BIDS dataset (extra bids), or
+    it is a folder of EEGWindows.save.  Trials are the annotations (in BIDS, the
+    events) that have a duration, or else the whole recording.  Features are
+    z-scored with each subject's own windows, so say which files belong to which
+    subject: in a pattern, {subject} and {session} stand for the parts of the
+    path that name them, and * for anything.  Without a pattern every file is a
+    subject of its own, but BIDS and EEGWindows know their subjects.  Recordings
+    that are split into several files are read once.
+
+    OUT ends in .npz (numpy: 'features', 'feature_names', and one array for each
+    column, with '' where an id is not known) or .parquet (extra parquet).
+    Columns that have the name of one of these are renamed, with a warning.
+
+    A recording that cannot be used (damaged, too short, no EEG, NaN) is named
+    and ends the command; with --on-error skip it is left out and listed in
+    OUT.skipped.csv.  OUT is written at the end.  Until then results are kept in
+    a hidden folder, .OUT.part, from which the same command continues after an
+    error, Ctrl-C or a kill.  Exit status: 0, all is in OUT; 3, recordings are
+    left out; 2, an error, and no OUT; 130, Ctrl-C.
+
+    For example:
+      %(prog)s recordings features.npz --weights mdjpt.safetensors
+      %(prog)s study features.parquet --weights epoch=19.ckpt \
+          --files 'sub-{subject}/ses-{session}/*.edf' --annotations stimulus
+      %(prog)s bids_folder x.npz --weights mdjpt.safetensors --on-error skip
+    """
+    add("folder", type=_path, metavar="FOLDER", help="where the recordings are")
+    add("output", type=_path, metavar="OUT", help="features.npz or .parquet")
+    add(
         "--weights",
         type=_path,
         required=True,
         metavar="FILE",
-        help="of MDJPTEncoder.save, or a released .ckpt (features then come as they "
-        "are, of the order of 1e-4)",
+        help="file of MDJPTEncoder.save, or a released .ckpt (whose features are not "
+        "standardised, and of the order of 1e-4)",
     )
-    parser.add_argument(
+    add(
         "--files",
         metavar="PATTERN",
-        help="which files, relative to FOLDER, and what their paths say; * and the "
-        "names stand for anything but a slash",
+        help="which files, relative to FOLDER; *, {subject} and {session} stand for "
+        "anything but a slash",
     )
-    parser.add_argument(
-        "--dataset", metavar="NAME", help="default: the name of the folder"
-    )
-    parser.add_argument(
+    add("--dataset", metavar="NAME", help="default: the name of the folder")
+    add(
         "--annotations",
         choices=("label", "stimulus"),
         default="label",
         help="what annotations name: the emotion, or the clip (default: %(default)s)",
     )
-    for name, default in (("--window", 5.0), ("--stride", 2.0)):
-        parser.add_argument(
-            name,
-            type=float,
-            default=default,
-            metavar="SECONDS",
-            help="of the windows (default: %(default)s)",
-        )
-    _activation(parser)
-    parser.add_argument(
-        "--device", default="auto", help="such as cpu or cuda (default: %(default)s)"
-    )
-    parser.add_argument(
+    of_windows = "of the windows (default: %(default)s)"
+    add("--window", type=float, default=5.0, metavar="SECONDS", help=of_windows)
+    add("--stride", type=float, default=2.0, metavar="SECONDS", help=of_windows)
+    _add_activation(add)
+    add("--device", default="auto", help="such as cpu or cuda (default: %(default)s)")
+    add(
         "--on-error",
         choices=("stop", "skip"),
         default="stop",
-        help="what a recording that cannot be used does (default: %(default)s)",
+        help="what to do with a recording that cannot be used (default: %(default)s)",
     )
-    _overwrite(parser)
+    _add_overwrite(add)
 
 
-def _activation(parser):
-    parser.add_argument(
+def _add_activation(add):
+    add(
         "--activation",
         choices=("relu", "none"),
         help="what follows the spatial mixing of a released checkpoint, which does not "
@@ -224,24 +200,10 @@ def _activation(parser):
     )
 
 
-def _overwrite(parser):
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace OUT if it is there"
-    )
+def _add_overwrite(add):
+    add("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def _path(text):
     """Return a path; "~" is expanded also where the shell has left it."""
     return Path(text).expanduser()
-
-
-@contextlib.contextmanager
-def _plain_warnings():
-    """Print a warning as one line, without the code that it comes from."""
-
-    def show(message, category, filename, lineno, file=None, line=None):
-        print(f"warning: {message}", file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield

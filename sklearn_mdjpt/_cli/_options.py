@@ -1,9 +1,9 @@
 """Options that several commands share."""
 
 
-def activation(name):
-    """Return ``released_activation`` for its name on the command line."""
-    return {None: "relu", "relu": "relu", "none": None}[name]
+def released_activation(options):
+    """Return what ``--activation`` means to `MDJPTEncoder`: "relu", or None."""
+    return None if options.activation == "none" else "relu"
 
 
 def check_output(path, overwrite):
@@ -13,7 +13,5 @@ def check_output(path, overwrite):
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r}.")
     if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"{str(path)!r} is there already; --overwrite replaces it."
-        )
+        raise FileExistsError(f"{str(path)!r} exists; --overwrite replaces it.")
     return path

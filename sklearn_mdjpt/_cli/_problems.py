@@ -1,4 +1,4 @@
-"""What is wrong with recordings of a batch: always said with the recording's name."""
+"""Errors and warnings about recordings: each is given with the recording's name."""
 
 import contextlib
 import warnings
@@ -7,17 +7,17 @@ from .._validation import warn
 
 
 class Problems:
-    """Ends the batch at the first problem, or notes all of them.
+    """Ends the command at the first problem, or collects all problems.
 
     Parameters
     ----------
     on_error : {"stop", "skip"}
-        What a problem does.
+        What to do with a problem.
 
     Attributes
     ----------
     reasons : dict of str to str
-        What is wrong with each recording that is left out.
+        The problem of each recording that is left out.
     """
 
     def __init__(self, on_error):
@@ -25,12 +25,12 @@ class Problems:
         self.reasons = {}
 
     def add(self, name, error):
-        """Note an error or a reason; raise ValueError, with the name, to stop."""
-        # Errors of other libraries may be of any type, and say nothing.
+        """Collect an error (or a reason), or raise ValueError with the name."""
+        # Errors of other libraries may have any type, and no message.
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, MemoryError):
             reason = f"there is not enough memory ({reason})"
-        reason = reason if reason.endswith(".") else f"{reason}."
+        reason = f"{reason.removesuffix('.')}."
         if self.on_error == "skip":
             self.reasons[name] = reason
             return
@@ -39,22 +39,22 @@ class Problems:
         raise ValueError(f"{text} --on-error skip leaves it out.") from cause
 
     @contextlib.contextmanager
-    def of(self, name):
-        """Note what goes wrong inside; warnings get the name too."""
+    def catch(self, name):
+        """Add an error from inside, and put the name before warnings."""
         try:
-            with warnings_of(name):
+            with named_warnings(name):
                 yield
         except Exception as error:
             self.add(name, error)
 
 
 @contextlib.contextmanager
-def warnings_of(name):
-    """Put a name before warnings that come from inside and do not have it."""
-    with warnings.catch_warnings(record=True) as said:
+def named_warnings(name):
+    """Put a name before the warnings from inside that do not have it."""
+    with warnings.catch_warnings(record=True) as caught:
         try:
             yield
         finally:
-            texts = [(str(one.message), one.category) for one in said]
+            texts = [(str(warning.message), warning.category) for warning in caught]
     for text, category in texts:
         warn(text if name in text else f"{name}: {text}", category)

@@ -1,4 +1,4 @@
-"""Features and metadata of windows as one file."""
+"""Writes the features and metadata of windows to one file."""
 
 import zipfile
 
@@ -11,51 +11,53 @@ _FEATURES, _NAMES = "features", "feature_names"
 
 
 def writer(path):
-    """Return what writes a table in the format of the file's ending.
+    """Return the function that writes tables in the format of a file's ending.
 
     Parameters
     ----------
     path : Path
-        The file to be.
+        The file to write.
 
     Returns
     -------
     callable
-        Takes a path, the features (n_windows, n_features), their names, and the
+        It takes a path, the features (n_windows, n_features), their names, and the
         metadata of the windows.
 
     Raises
     ------
     ValueError
-        If the format is not known.
+        If the ending is another one.
     """
     if path.suffix == ".npz":
         return _write_npz
     if path.suffix == ".parquet":
-        check_installed(
-            "pyarrow",
-            "A file of .parquet",
-            'pip install "sklearn_mdjpt[parquet]", or write .npz',
-        )
+        how = 'pip install "sklearn_mdjpt[parquet]", or write .npz'
+        check_installed("pyarrow", "A file of .parquet", how)
         return _write_parquet
     raise ValueError(f"{str(path)!r}: expected a name that ends in .npz or .parquet.")
 
 
 def with_free_names(metadata, names):
-    """Return metadata whose columns take the place of no result, and of no other.
+    """Rename the columns of metadata whose names the output needs for other arrays.
 
     Parameters
     ----------
     metadata : DataFrame
         As of `EEGWindows`.
     names : sequence of str
-        Those of the features.
+        Names of the features.
 
     Returns
     -------
     DataFrame
-        With columns renamed, and a warning, where they are called like a result
-        (whatever the case), or like another column once names are texts.
+        "metadata_" stands before the name of a column that is called like a result (in
+        upper or lower case), or like another column once names are texts.
+
+    Warns
+    -----
+    UserWarning
+        If columns are renamed.
     """
     results = {_FEATURES, _NAMES, *(name.casefold() for name in names)}
     originals = list(map(str, metadata.columns))
@@ -73,21 +75,21 @@ def with_free_names(metadata, names):
             changed.append(f"{column!r} as {name!r}")
     if changed:
         warn(
-            "Columns of the metadata have names that the output needs for something "
-            f"else, and are written under others: {', '.join(changed)}.",
+            "Columns of the metadata have names that the output needs; they are "
+            f"renamed: {', '.join(changed)}."
         )
     return metadata.set_axis(new, axis=1)
 
 
 def _array_name(name):
-    """Return what tells arrays of an .npz apart: "a.npy" and "a" are one."""
+    """Return the name of an array in an .npz, where "a.npy" and "a" are one."""
     return name.removesuffix(".npy")
 
 
 def _write_npz(path, features, names, metadata):
     arrays = {_FEATURES: features, _NAMES: np.asarray(names).astype(str)}
     arrays |= {name: _array(column) for name, column in metadata.items()}
-    # np.savez has a parameter "file", so that no array can have that name.
+    # np.savez cannot write an array of the name "file", its own parameter.
     with zipfile.ZipFile(path, "x") as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -95,16 +97,16 @@ def _write_npz(path, features, names, metadata):
 
 
 def _array(column):
-    """Return a column as numbers, or as texts with "" where there is nothing."""
+    """Return a column as numbers, or as texts with "" for missing values."""
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         return column.to_numpy()
-    if pd.api.types.is_numeric_dtype(column.dtype):  # pandas' own, which have NA
+    if pd.api.types.is_numeric_dtype(column.dtype):  # a dtype of pandas, with NA
         return column.to_numpy(dtype=float, na_value=np.nan)
     return np.array(["" if pd.isna(value) else str(value) for value in column], str)
 
 
 def _write_parquet(path, features, names, metadata):
-    # An object column may hold numbers beside texts, which parquet does not.
+    # An object column may mix numbers and texts; a column of parquet cannot.
     text = metadata.select_dtypes(exclude="number").columns
     metadata = metadata.astype({name: "string" for name in text})
     table = pd.concat([metadata, pd.DataFrame(features, columns=names)], axis=1)

@@ -1,13 +1,13 @@
-"""``convert``: a released checkpoint in our own format."""
+"""``convert``: write a released checkpoint in the format of the package."""
 
 from ..encoder._conversion import convert
-from ._options import activation, check_output
+from ._options import check_output, released_activation
 
 
 def run(options):
-    """Convert, and say where the result is."""
+    """Convert the checkpoint, and print where the result is."""
     output = check_output(options.output, options.overwrite)
     convert(
-        options.checkpoint, output, released_activation=activation(options.activation)
+        options.checkpoint, output, released_activation=released_activation(options)
     )
     print(f"{output}: written. MDJPTEncoder(weights={str(output)!r}) takes it.")

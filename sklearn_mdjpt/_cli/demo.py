@@ -1,4 +1,4 @@
-"""``demo``: the whole method on simulated EEG, in a figure and a table."""
+"""``demo``: run the whole method on simulated EEG; write a figure and a table."""
 
 import tempfile
 import time
@@ -24,7 +24,7 @@ _TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split
 
 
 def run(options):
-    """Pre-train, transfer, and write what came out."""
+    """Pre-train, transfer, and write the results."""
     plt = pyplot()
     start = time.monotonic()
     X = make_emotion_windows(

@@ -1,4 +1,4 @@
-"""``extract``: recordings in a folder to features in one table."""
+"""``extract``: write the features of all recordings in a folder to one table."""
 
 import hashlib
 import sys
@@ -19,17 +19,18 @@ from ..datasets._bids import find_bids
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._weights import read_weights
 from ..windows._windows import EEGWindows
-from ._kept import Kept
-from ._options import activation, check_output
-from ._problems import Problems, warnings_of
+from ._options import check_output, released_activation
+from ._partial import PartialResults
+from ._problems import Problems, named_warnings
 from ._recordings import find_recordings, read_recording
 from ._tables import with_free_names, writer
 
 SOME_LEFT_OUT = 3
 """Exit status where the output lacks recordings."""
 
-# What features depend on beside the signals: whose statistics, and in which order.
-_WHOSE = ["dataset", "subject", "session", "trial", "onset"]
+# Features depend on the signals and on these columns: each subject has its own
+# statistics, and windows follow each other in a certain order.
+_COLUMNS = ["dataset", "subject", "session", "trial", "onset"]
 
 
 def run(options):
@@ -44,70 +45,63 @@ def run(options):
     write = writer(output)
     for name in ("window", "stride"):
         check_number(getattr(options, name), f"{name}_seconds", above=0)
-    encode = _Encoding(options, Kept(output))
+    partial_results = PartialResults(output)
+    extractor = _Extractor(options, partial_results)
     problems = Problems(options.on_error)
-    subjects = _subjects(options, problems)
+    subjects = _find_subjects(options, problems)
     features, tables, n_done = [], [], 0
     try:
-        for i, (subject, read) in enumerate(subjects.items(), start=1):
-            result = encode(subject, *read(), problems)
-            n_done = i
+        for n, (subject, read) in enumerate(subjects.items(), start=1):
+            result = extractor.encode(subject, *read(), problems)
+            n_done = n
             if result is not None:
                 features.append(result[0])
                 tables.append(result[1])
-                text = f"{i}/{len(subjects)}  {subject}: {len(result[0])} windows"
+                text = f"{n}/{len(subjects)}  {subject}: {len(result[0])} windows"
                 print(text, file=sys.stderr, flush=True)
-        _say_left_out(problems.reasons)
+        if problems.reasons:
+            lines = [f"  {name}: {text}" for name, text in problems.reasons.items()]
+            print(f"Left out ({len(lines)}):", *lines, sep="\n", file=sys.stderr)
         if not features:
             raise ValueError(f"No recording of {options.folder} can be used.")
-        names = encode.encoder.get_feature_names_out()
+        names = extractor.encoder.get_feature_names_out()
         table = with_free_names(pd.concat(tables, ignore_index=True), names)
         features = np.concatenate(features)
-        encode.kept.folder.mkdir(exist_ok=True)
-        _list_left_out(output, problems.reasons)
-        with replacing(output, encode.kept.folder) as temporary:
+        partial_results.folder.mkdir(exist_ok=True)
+        _write_skipped(output, problems.reasons)
+        with replacing(output, partial_results.folder) as temporary:
             write(temporary, features, names, table)
     except BaseException:
-        if encode.kept.folder.is_dir():
+        if partial_results.folder.is_dir():
             print(
                 f"{n_done} of {len(subjects)} subjects are done, and kept in "
-                f"'{encode.kept.folder}': the same command goes on from there.",
+                f"'{partial_results.folder}': the same command continues from there.",
                 file=sys.stderr,
             )
         raise
-    encode.kept.remove()
+    partial_results.remove()
     print(f"{output}: {features.shape[0]} windows, {features.shape[1]} features.")
     return SOME_LEFT_OUT if problems.reasons else 0
 
 
-def _load_encoder(options):
-    weights, device = options.weights, {"device": options.device}
-    released_activation = activation(options.activation)
-    if read_weights(weights, released_activation=released_activation).metadata:
-        if options.activation is not None:
-            raise ValueError(
-                f"{str(weights)!r} is no released checkpoint and says itself what "
-                "follows its spatial mixing; leave out --activation."
-            )
-        return MDJPTEncoder.load(weights, **device)
-    # The scale of the features is left to the classifier's pipeline: learnt here, it
-    # would be learnt from test subjects as well.
-    return MDJPTEncoder(
-        weights=weights,
-        standardize=False,
-        released_activation=released_activation,
-        **device,
-    )
+def _write_skipped(output, reasons):
+    """Write the table of skipped recordings; remove that of an older output."""
+    path = output.with_name(f"{output.name}.skipped.csv")
+    if reasons:
+        table = pd.DataFrame({"recording": reasons.keys(), "reason": reasons.values()})
+        write_file(path, table.to_csv(index=False).encode())
+    else:
+        path.unlink(missing_ok=True)
 
 
 # Which recordings ------------------------------------------------------------------
 
 
-def _subjects(options, problems):
-    """Return, by subject, what reads its windows.
+def _find_subjects(options, problems):
+    """Return for each subject the function that reads its windows.
 
-    It returns them, and the rows of each recording by its name; windows are None if no
-    recording of the subject can be used.
+    The function returns the windows, and the rows of each recording by its name; the
+    windows are None if no recording of the subject can be used.
     """
     folder = options.folder
     if (folder / "index.json").is_file():
@@ -116,41 +110,41 @@ def _subjects(options, problems):
                 f"{str(folder)!r} holds EEGWindows, which know their subjects; leave "
                 "out --files."
             )
-        return _of_store(EEGWindows.open(folder))
+        return _in_store(EEGWindows.open(folder))
     if (folder / "dataset_description.json").is_file() and options.files is None:
-        readers = _in_bids(options, problems)
+        found = _in_bids(options, problems)
     else:
-        readers = _in_folder(options)
-    seen = {}
+        found = _in_folder(options)
+    readers = {}
+    for subject, path, read in found:
+        name = path.relative_to(folder).as_posix()
+        readers.setdefault(subject, {})[name] = read
+    digests = {}
     return {
-        subject: partial(_read, files, options, problems, seen)
-        for subject, files in readers.items()
+        subject: partial(_read_subject, recordings, options, problems, digests)
+        for subject, recordings in readers.items()
     }
 
 
-def _of_store(X):
+def _in_store(X):
+    """Return for each subject of a store the function that reads its windows."""
+
+    def read(rows):
+        windows = X[rows]
+        recordings, metadata = {}, windows.metadata
+        for k, (_, own_rows, *_) in enumerate(windows.blocks(), start=1):
+            ids = metadata.loc[own_rows[0], ["dataset", "subject", "session"]].dropna()
+            recordings[f"{'/'.join(map(str, ids))}, recording {k}"] = own_rows
+        return windows, recordings
+
     if X.metadata["subject"].isna().any():
-        return {"all windows": lambda: (X, _rows_by_recording(X))}
-
+        return {"all windows": partial(read, slice(None))}
     subjects = X.groups("subject")
-
-    def read(name):
-        mine = X[subjects == name]
-        return mine, _rows_by_recording(mine)
-
-    return {name: partial(read, name) for name in dict.fromkeys(subjects)}
-
-
-def _rows_by_recording(X):
-    """Return the rows of each recording of windows, named by whose it is."""
-    found, table = {}, X.metadata
-    for k, (_, rows, *_) in enumerate(X.blocks(), start=1):
-        whose = table.loc[rows[0], ["dataset", "subject", "session"]].dropna()
-        found[f"{'/'.join(map(str, whose))}, recording {k}"] = rows
-    return found
+    return {name: partial(read, subjects == name) for name in dict.fromkeys(subjects)}
 
 
 def _in_bids(options, problems):
+    """Yield subject, path and reader of each recording of a BIDS dataset."""
     label, stimulus = "trial_type", None
     if options.annotations == "stimulus":
         label, stimulus = stimulus, label
@@ -163,78 +157,72 @@ def _in_bids(options, problems):
     )
     for (_, _, name), flaw in flaws.items():
         problems.add(name, flaw)
-    subjects = {}
-    for key, path in files.items():
-        name = path.relative_to(options.folder).as_posix()
-        subjects.setdefault(key[0], {})[name] = partial(read, path, *key)
-    return subjects
+    for (subject, session, name), path in files.items():
+        yield subject, path, partial(read, path, subject, session, name)
 
 
 def _in_folder(options):
-    folder = options.folder
-    found = find_recordings(folder, options.files)
+    """Yield subject, path and reader of each recording of a folder."""
+    found = find_recordings(options.folder, options.files)
     if options.files is None:
         print(
             f"Each of {len(found)} files is taken for a subject of its own; --files "
             "says otherwise.",
             file=sys.stderr,
         )
-    subjects = {}
+    dataset = options.dataset or options.folder.resolve().name
     for subject, files in found.items():
-        for path, session, flaw in files:
-            name = path.relative_to(folder).as_posix()
-            subjects.setdefault(subject, {})[name] = partial(
-                _refuse if flaw else read_recording,
-                flaw or path,
-                dataset=options.dataset or folder.resolve().name,
-                subject=subject,
-                session=session,
-                annotations=options.annotations,
+        for file in files:
+            yield (
+                subject,
+                file.path,
+                partial(
+                    read_recording,
+                    file,
+                    dataset=dataset,
+                    subject=subject,
+                    annotations=options.annotations,
+                ),
             )
-    return subjects
 
 
-def _refuse(flaw, **_):
-    raise ValueError(flaw)
-
-
-def _read(files, options, problems, seen):
+def _read_subject(readers, options, problems, digests):
     """Read the recordings of a subject and cut its windows."""
-
-    def cut(recordings):
-        return EEGWindows.from_recordings(
-            recordings, window_seconds=options.window, stride_seconds=options.stride
-        )
-
+    cut = partial(
+        EEGWindows.from_recordings,
+        window_seconds=options.window,
+        stride_seconds=options.stride,
+    )
     recordings = {}
-    for name, read in files.items():
-        with problems.of(name):
+    for name, read in readers.items():
+        with problems.catch(name):
             recording = read()
-            # Each by itself: together, one without a window would not be missed.
+            # Cut each recording alone: an error must name the one without windows.
             cut([recording])
             if "file" not in recording.trials:
                 recording.trials["file"] = name
-            other = seen.setdefault(array_digest(np.asarray(recording.signal)), name)
-            if other != name:
-                warn(f"It has the same samples as {other}: is a recording here twice?")
+            digest = array_digest(np.asarray(recording.signal))
+            first = digests.setdefault(digest, name)
+            if first != name:
+                warn(f"It has the same samples as {first}: is a recording here twice?")
             recordings[name] = recording
     if not recordings:
         return None, {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said of each by itself
+        warnings.simplefilter("ignore")  # given for each recording above
         X = cut(list(recordings.values()))
     names = {id(recording): name for name, recording in recordings.items()}
-    return X, {names[id(source)]: rows for source, rows, *_ in X.blocks()}
+    return X, {names[id(recording)]: rows for recording, rows, *_ in X.blocks()}
 
 
 # Features --------------------------------------------------------------------------
 
 
-class _Encoding:
-    """Encodes the windows of a subject, unless that has been done."""
+class _Extractor:
+    """Encodes the windows of subjects, unless a former run has done so."""
 
-    def __init__(self, options, kept):
-        self.kept = kept
+    def __init__(self, options, partial_results):
+        self.partial_results = partial_results
         self.encoder = _load_encoder(options)
         self._parameters = self.encoder.get_params() | {
             "weights": hashlib.sha256(options.weights.read_bytes()).digest(),
@@ -242,57 +230,52 @@ class _Encoding:
             "versions": [__version__, torch.__version__],
         }
 
-    def __call__(self, subject, X, rows, problems):
-        """Return features and metadata of windows; None where there are none.
+    def encode(self, subject, X, recordings, problems):
+        """Return features and metadata of windows; None if there are none.
 
         Parameters
         ----------
         subject : str
-            Whose they are.
+            Name of the subject.
         X : EEGWindows or None
-            The windows.
-        rows : dict of str to ndarray of int
-            Those of each recording.
+            Windows of the subject.
+        recordings : dict of str to ndarray of int
+            Rows of each recording.
         problems : Problems
-            Where recordings are noted that cannot be encoded.
+            Collects the recordings that cannot be encoded.
         """
         if X is None:
             return None
-        features = self.kept.get(self._key(X), len(X))
+        features = self.partial_results.load(self._key(X), len(X))
         if features is None:
-            X, features = self._encode(subject, X, rows, problems)
+            X, features = self._encode(subject, X, recordings, problems)
             if X is None:
                 return None
-            self.kept.put(self._key(X), features)
+            self.partial_results.save(self._key(X), features)
         return features, X.metadata
 
     def _key(self, X):
-        return fingerprint(self._parameters, X.metadata[_WHOSE], X)
+        return fingerprint(self._parameters, X.metadata[_COLUMNS], X)
 
-    def _encode(self, subject, X, rows, problems):
+    def _encode(self, subject, X, recordings, problems):
         """Encode windows without those of recordings that cannot be encoded."""
         try:
-            with warnings_of(subject):
+            with named_warnings(subject):
                 return X, self._transform(X)
         except Exception as error:
-            sound = self._sound(X, rows, problems)
-            if len(sound) == len(rows):
-                # By itself, not one of them is to blame.
-                problems.add(", ".join(rows), error)
+            usable = []
+            for name, rows in recordings.items():
+                with problems.catch(name):
+                    self._transform(X[rows])
+                    usable.append(rows)
+            if len(usable) == len(recordings):
+                # Each can be encoded by itself: no single recording is the problem.
+                problems.add(", ".join(recordings), error)
                 return None, None
-        if not sound:
+        if not usable:
             return None, None
-        X = X[np.sort(np.concatenate(sound))]
+        X = X[np.sort(np.concatenate(usable))]
         return X, self._transform(X)
-
-    def _sound(self, X, rows, problems):
-        """Return the rows of each recording that can be encoded by itself."""
-        sound = []
-        for name, mine in rows.items():
-            with problems.of(name):
-                self._transform(X[mine])
-                sound.append(mine)
-        return sound
 
     def _transform(self, X):
         if hasattr(self.encoder, "module_"):
@@ -301,20 +284,20 @@ class _Encoding:
         return self.encoder.fit_transform(X)
 
 
-# What is left out -------------------------------------------------------------------
-
-
-def _say_left_out(reasons):
-    if reasons:
-        lines = [f"  {name}: {reason}" for name, reason in reasons.items()]
-        print(f"Left out ({len(reasons)}):", *lines, sep="\n", file=sys.stderr)
-
-
-def _list_left_out(output, reasons):
-    """Write a table beside the output; remove that of an older output."""
-    path = output.with_name(f"{output.name}.skipped.csv")
-    if reasons:
-        table = pd.DataFrame({"recording": reasons.keys(), "reason": reasons.values()})
-        write_file(path, table.to_csv(index=False).encode())
-    else:
-        path.unlink(missing_ok=True)
+def _load_encoder(options):
+    weights, activation = options.weights, released_activation(options)
+    if not read_weights(weights, released_activation=activation).metadata:
+        # The classifier's pipeline standardises the features: learnt here, the scale
+        # would be learnt from test subjects as well.
+        return MDJPTEncoder(
+            weights=weights,
+            standardize=False,
+            released_activation=activation,
+            device=options.device,
+        )
+    if options.activation is not None:
+        raise ValueError(
+            f"{str(weights)!r} is no released checkpoint and says itself what follows "
+            "its spatial mixing; leave out --activation."
+        )
+    return MDJPTEncoder.load(weights, device=options.device)

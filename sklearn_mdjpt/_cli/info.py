@@ -1,4 +1,4 @@
-"""``info``: what a file holds."""
+"""``info``: print what a file holds."""
 
 import json
 
@@ -12,16 +12,16 @@ def run(options):
     if not path.exists():
         raise FileNotFoundError(f"There is no {str(path)!r}.")
     if is_recording(path):
-        about = _recording(path)
+        content = _recording(path)
     elif path.is_dir():
-        about = _windows(path)
+        content = _windows(path)
     else:
-        about = _weights(path)
+        content = _weights(path)
     if options.json:
-        print(json.dumps(about, indent=2))
+        print(json.dumps(content, indent=2))
         return
-    width = max(map(len, about))
-    for name, value in about.items():
+    width = max(map(len, content))
+    for name, value in content.items():
         print(f"{name:<{width}}  {_text(value)}")
 
 
@@ -32,65 +32,58 @@ def _weights(path):
     from ..encoder._weights import read_weights
     from ..nn import HybridEncoder
 
-    content = read_weights(path)
-    metadata, config = content.metadata, content.config
+    weights = read_weights(path)
+    metadata, config = weights.metadata, weights.config
     released = not metadata
     with torch.device("meta"):
         n_features = HybridEncoder(**config).n_features
     if released:
-        # What a checkpoint does not say.
+        # The checkpoint does not name its activation.
         config = {k: v for k, v in config.items() if k != "spatial_activation"}
-    about = {
+    content = {
         "file": str(path),
         "holds": "released checkpoint" if released else "weights of MDJPTEncoder.save",
         "variant": config["variant"],
-        "parameters": sum(value.numel() for value in content.state_dict.values()),
+        "parameters": sum(value.numel() for value in weights.state_dict.values()),
         "channels": config["n_chans"],
         "sfreq (Hz)": CANONICAL_SFREQ,
         "features": n_features,
     }
-    about |= {"architecture": config, "trained on": content.seen.describe()}
+    content |= {"architecture": config, "trained on": weights.seen.describe()}
     if released:
-        return about
+        return content
     history = metadata["history"]
-    about |= {
-        **metadata["parameters"],
-        "epochs": len(history["isa"]),
-    }
+    content |= {**metadata["parameters"], "epochs": len(history["isa"])}
     if history["isa"]:
-        about |= {
+        content |= {
             f"{name} loss, first and last": [history[name][0], history[name][-1]]
             for name in ("isa", "cda")
         }
-    return about | {"written by": f"sklearn_mdjpt {metadata['package_version']}"}
+    return content | {"written by": f"sklearn_mdjpt {metadata['package_version']}"}
 
 
 def _recording(path):
     import mne
+    import pandas as pd
 
     from ..channels._channels import CANONICAL_CHANNELS, known_sites
 
     raw = open_raw(path)
     picks = mne.pick_types(raw.info, eeg=True, exclude=())
     names = [raw.ch_names[i] for i in picks]
-    other = [
-        name
-        for name, site in zip(names, known_sites(names), strict=True)
-        if site not in CANONICAL_CHANNELS
-    ]
-    marks = {}
-    for text, duration in zip(
-        raw.annotations.description, raw.annotations.duration, strict=True
-    ):
-        count, seconds = marks.get(str(text), (0, 0.0))
-        marks[str(text)] = count + 1, seconds + float(duration)
+    sites = dict(zip(names, known_sites(names), strict=True))
+    other = [name for name in names if sites[name] not in CANONICAL_CHANNELS]
+    seconds = pd.Series(raw.annotations.duration, dtype=float)
+    marks = seconds.groupby(raw.annotations.description, sort=False)
     files = [part.name for part in raw.filenames if part is not None]
-    about = {"file": str(path), "holds": "recording"}
+    content = {"file": str(path), "holds": "recording"}
     if "continues" in split_roles(path):
-        about["holds"] = "the rest of a split recording, whose first file has all of it"
+        content["holds"] = (
+            "the rest of a split recording, whose first file has all of it"
+        )
     if len(files) > 1:
-        about["split into"] = files
-    return about | {
+        content["split into"] = files
+    return content | {
         "duration (s)": round(raw.n_times / raw.info["sfreq"], 3),
         "sfreq (Hz)": float(raw.info["sfreq"]),
         "EEG channels": names,
@@ -98,8 +91,8 @@ def _recording(path):
         f"of the {len(CANONICAL_CHANNELS)} canonical": len(names) - len(other),
         "not canonical": other,
         "annotations": {
-            text: f"{count}, {seconds:g} s in all"
-            for text, (count, seconds) in marks.items()
+            str(text): f"{len(durations)}, {durations.sum():g} s in all"
+            for text, durations in marks
         },
     }
 
@@ -119,9 +112,12 @@ def _windows(path):
 
 def _text(value):
     if isinstance(value, dict):
-        return "; ".join(f"{name}: {_text(of)}" for name, of in value.items()) or "none"
+        return (
+            "; ".join(f"{name}: {_text(part)}" for name, part in value.items())
+            or "none"
+        )
     if isinstance(value, list):
-        return list_some([_text(of) for of in value], 70) or "none"
+        return list_some([_text(part) for part in value], 70) or "none"
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, int) and not isinstance(value, bool):

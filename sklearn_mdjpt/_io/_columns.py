@@ -1,33 +1,29 @@
 """Tables of metadata as arrays of numbers and JSON, and back to the same dtypes.
 
 A column of numbers is its array.  Any other column is one small number for each row,
-and a list of its distinct values with their types: a million windows repeat a few ids
-and labels.
+and a list of its distinct values: a million windows repeat a few ids and labels.
+
+pandas has no format that would do: its JSON and CSV lose the types of objects (1, 1.0,
+True and "1" are four labels), and parquet needs another package.
 """
 
 import numpy as np
 import pandas as pd
 
-COLUMN_ARRAYS = ("data", "codes")
-"""Keys of a column that hold an array."""
-
-_PYTHON_TYPES = {t.__name__: t for t in (str, bool, int, float)}
+# JSON has these types.
+_PLAIN = (str, bool, int, float, type(None))
+# A value of another type becomes {its name: as a plain value}.
 _NUMPY_TYPES = {
-    f"numpy.{t.__name__}": t
+    t.__name__: t
     for t in (
         np.str_, np.bool_, np.float16, np.float32, np.float64,
         np.int8, np.int16, np.int32, np.int64,
         np.uint8, np.uint16, np.uint32, np.uint64,
     )
 }  # fmt: skip
-_SINGLE_VALUES = {"None": None, "NA": pd.NA}
-_NAMES: dict[type, str] = {
-    **{t: name for name, t in (_PYTHON_TYPES | _NUMPY_TYPES).items()},
-    **{type(value): name for name, value in _SINGLE_VALUES.items()},
-}
 
 
-def encode_table(table, what):
+def encode_table(table, what, arrays):
     """Describe a table by arrays and by what JSON can hold.
 
     Parameters
@@ -36,11 +32,13 @@ def encode_table(table, what):
         Its index is not kept.
     what : str
         What the table is, for messages.
+    arrays : list of ndarray
+        The arrays are appended here.
 
     Returns
     -------
     list of dict
-        One for each column; all values but arrays are of JSON's types.
+        One for each column, with the number of its array in ``arrays``.
 
     Raises
     ------
@@ -51,19 +49,22 @@ def encode_table(table, what):
     columns = []
     for k, name in enumerate(table.columns):
         label = f"Column {name!r} of {what}"
-        entry = {"name": _encode_values([name], f"The name of column {name!r}")}
-        entry |= _encode_column(table.iloc[:, k], label)
-        columns.append(entry)
+        entry, array = _encode_column(table.iloc[:, k], label)
+        (name,) = _encode_values([name], f"The name of column {name!r}")
+        columns.append({"name": name, "array": len(arrays)} | entry)
+        arrays.append(array)
     return columns
 
 
-def decode_table(columns):
+def decode_table(columns, arrays):
     """Return the table that `encode_table` was given.
 
     Parameters
     ----------
     columns : list of dict
-        As `encode_table` gives them.
+        As `encode_table` returned them.
+    arrays : sequence of ndarray
+        As `encode_table` filled them.
 
     Returns
     -------
@@ -72,7 +73,9 @@ def decode_table(columns):
     """
     return pd.DataFrame(
         {
-            _decode_values(column["name"])[0]: _decode_column(column)
+            _decode_value(column["name"]): _decode_column(
+                column, arrays[column["array"]]
+            )
             for column in columns
         }
     )
@@ -82,46 +85,41 @@ def smallest(array):
     """Return integers in the smallest dtype that holds them all."""
     if not array.size:
         return array.astype(np.uint8)
-    low, high = int(array.min()), int(array.max())
-    kinds = map(np.min_scalar_type, (low, high))
+    kinds = (np.min_scalar_type(int(limit)) for limit in (array.min(), array.max()))
     return array.astype(np.result_type(*kinds))
 
 
-def plain(number):
-    """Return a float as JSON holds it; ``float()`` brings it back."""
-    return float(number) if np.isfinite(number) else repr(float(number))
-
-
 def _encode_column(column, label):
+    """Return all of a column that JSON holds, and its array."""
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "biufcmM":
         # pandas itself loses another byte order in many steps.
-        return {"data": column.to_numpy().astype(dtype.newbyteorder("="))}
+        return {}, column.to_numpy().astype(dtype.newbyteorder("="))
     if isinstance(dtype, pd.CategoricalDtype):
         codes, categories = column.cat.codes.to_numpy(), dtype.categories
-        kind = {"ordered": bool(dtype.ordered), "dtype": str(categories.dtype)}
         values = _encode_values(list(categories.astype(object)), label)
-    else:
-        codes, distinct = _factorise(column.to_numpy(dtype=object), label)
-        kind, values = {"dtype": str(dtype)}, _encode_values(distinct, label)
-        try:
-            restored = pd.Series(distinct[:1], dtype=str(dtype)).dtype
-        except (ImportError, TypeError, ValueError):
-            restored = None
-        if restored != dtype:
-            raise TypeError(
-                f"{label} has dtype {dtype!r}, which a store cannot keep; make it one "
-                "of numbers or objects."
-            )
-    return kind | values | {"codes": smallest(codes)}
+        kind = {"dtype": str(categories.dtype), "ordered": bool(dtype.ordered)}
+        return kind | {"values": values}, smallest(codes)
+    codes, distinct = _factorise(column.to_numpy(dtype=object))
+    values = _encode_values(distinct, label, codes)
+    try:
+        restored = pd.Series(distinct[:1], dtype=str(dtype)).dtype
+    except (ImportError, TypeError, ValueError):
+        restored = None
+    if restored != dtype:
+        raise TypeError(
+            f"{label} has dtype {dtype!r}, which a store cannot keep; make it one of "
+            "numbers or objects."
+        )
+    return {"dtype": str(dtype), "values": values}, smallest(codes)
 
 
-def _decode_column(column):
-    if "data" in column:
-        return column["data"]
-    codes = column["codes"].astype(np.int64)
+def _decode_column(column, array):
+    if "values" not in column:
+        return array
+    codes = array.astype(np.int64)
     values = np.empty(len(column["values"]), object)
-    values[:] = _decode_values(column)
+    values[:] = list(map(_decode_value, column["values"]))
     if "ordered" in column:
         categories = pd.Index(values, dtype=column["dtype"])
         return pd.Categorical.from_codes(
@@ -132,66 +130,51 @@ def _decode_column(column):
     return distinct.iloc[codes].reset_index(drop=True)
 
 
-def _factorise(values, label):
-    """Return codes and distinct values; 1, 1.0 and True are three of them."""
+def _factorise(values):
+    """Return codes and distinct values; 1, 1.0 and True are three of them.
+
+    `pandas.factorize` takes them for one value.
+    """
+    # NaN differs from itself and 0.0 equals -0.0, but their texts do not; other
+    # objects may have no hash, and are refused by their type later.
     types = list(map(type, values))
-    present = set(types)
-    for unknown in present - set(_NAMES):
-        if not issubclass(unknown, str | int | float):
-            _refuse(unknown, types.index(unknown), label)
-    # By their text, since NaN differs from itself and 0.0 equals -0.0.
-    floats = {t for t in present if issubclass(t, float | np.floating)}
-    if floats:
-        keys = [
-            (t, repr(value) if t in floats else value)
-            for t, value in zip(types, values, strict=True)
-        ]
-    else:
-        keys = list(zip(types, values, strict=True))
+    by_value = {str, int, bool, type(None)}
+    keys = [
+        (t, value if t in by_value else repr(value))
+        for t, value in zip(types, values, strict=True)
+    ]
     distinct = dict(zip(keys, values, strict=True))
-    place = {key: k for k, key in enumerate(distinct)}
-    codes = np.fromiter(map(place.__getitem__, keys), np.int64, len(keys))
+    numbers = {key: k for k, key in enumerate(distinct)}
+    codes = np.fromiter(map(numbers.__getitem__, keys), np.int64, len(keys))
     return codes, list(distinct.values())
 
 
-def _encode_values(values, label):
-    """Return values as JSON holds them, and the names of their types."""
-    encoded, names = [], []
-    for row, value in enumerate(values):
-        name = _NAMES.get(type(value))
-        if name is None:
-            # Members of an Enum of strings or numbers, for example.
-            bases = (t for t in _PYTHON_TYPES.values() if isinstance(value, t))
-            base = next(bases, None)
-            if base is None:
-                _refuse(type(value), row, label)
-            value = str.__str__(value) if base is str else base(value)
-            name = base.__name__
-        if name in _SINGLE_VALUES:
-            value = None
-        elif name in _NUMPY_TYPES:
-            value = value.item()
-        encoded.append(plain(value) if isinstance(value, float) else value)
-        names.append(name)
-    if len(set(names)) == 1:
-        names = names[0]
-    return {"values": encoded, "types": names}
+def _encode_values(values, label, codes=None):
+    """Return values as JSON holds them; raise TypeError where it cannot."""
+    encoded = []
+    for k, value in enumerate(values):
+        kind = type(value)
+        if kind in _PLAIN:
+            encoded.append(value)
+        elif value is pd.NA:
+            encoded.append({"NA": None})
+        elif _NUMPY_TYPES.get(kind.__name__) is kind:
+            encoded.append({kind.__name__: value.item()})
+        elif isinstance(value, str):  # a member of an Enum, for example
+            encoded.append(str.__str__(value))
+        elif isinstance(value, int | float):
+            encoded.append(int(value) if isinstance(value, int) else float(value))
+        else:
+            row = k if codes is None else int(np.argmax(codes == k))
+            raise TypeError(
+                f"{label} holds {kind.__name__} (the first in row {row}), but a store "
+                "keeps only str, int, float, bool and None; convert or drop it first."
+            )
+    return encoded
 
 
-def _decode_values(entry):
-    values, names = entry["values"], entry["types"]
-    if isinstance(names, str):
-        names = [names] * len(values)
-    types = _PYTHON_TYPES | _NUMPY_TYPES
-    # Floats that are not finite are texts: float("nan"), numpy.float32("inf").
-    return [
-        _SINGLE_VALUES[name] if name in _SINGLE_VALUES else types[name](value)
-        for name, value in zip(names, values, strict=True)
-    ]
-
-
-def _refuse(kind, row, label):
-    raise TypeError(
-        f"{label} holds {kind.__name__} (the first in row {row}), but a store keeps "
-        "only str, int, float, bool and None; convert or drop it first."
-    )
+def _decode_value(value):
+    if not isinstance(value, dict):
+        return value
+    ((kind, value),) = value.items()
+    return pd.NA if kind == "NA" else _NUMPY_TYPES[kind](value)

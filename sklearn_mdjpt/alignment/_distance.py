@@ -68,7 +68,12 @@ def covariance_distance(
     metric: Literal["riemann", "logeuclid", "euclid"] = "riemann",
     eigenvalue_floor: float = EIGENVALUE_FLOOR,
 ) -> CovarianceDistance:
-    """Measure the gap between domains that alignment is to close.
+    """Measure how far the signals of domains, such as subjects, lie apart.
+
+    Take this function before any encoder: it compares SPD matrices, or the covariances
+    of windows, by Riemannian (or another) geometry, and shows the gap that
+    `CovarianceAlignment` is to close.  Take
+    `sklearn_mdjpt.inspection.covariance_distances` to look inside a fitted encoder.
 
     Parameters
     ----------
@@ -96,6 +101,9 @@ def covariance_distance(
     See Also
     --------
     CovarianceAlignment : Closes the gap.
+    sklearn_mdjpt.inspection.covariance_distances : Distances of datasets or subjects
+        inside a fitted encoder, by the measure of its CDA loss.
+    sklearn_mdjpt.nn.centroid_distances : That measure, for tensors of centroids.
 
     Examples
     --------

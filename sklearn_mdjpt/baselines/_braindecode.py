@@ -402,7 +402,7 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         if ch_names is None and is_array(X) and len(shape) == 3:
             named = shape[1] == len(CANONICAL_CHANNELS)
             ch_names = None if named else [f"ch{i}" for i in range(shape[1])]
-        windows = as_windows(X, ch_names=ch_names, sfreq=self.sfreq, per_window=True)
+        windows = as_windows(X, ch_names=ch_names, sfreq=self.sfreq)
         return windows, named
 
     def _choose_channels(self, windows):
@@ -452,7 +452,7 @@ class _NetworkReader(CanonicalReader):
     """Reads windows of one length, multiplied by ``scale``; checks them when made."""
 
     def __init__(self, windows, *, scale, **settings):
-        super().__init__(windows, **settings)
+        super().__init__(windows, per_window=True, **settings)
         self._scale = scale
         self.check()
         lengths = np.unique(self.n_times)

@@ -248,7 +248,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         seeds = [int(s) for s in seed_sequence(self.random_state).generate_state(4)]
         features = self._make_features(seeds[0])
         X, seen = self._check_X(X)
-        X, known = self._read_metadata(X, metadata, features.extractor)
+        X, known = self._read_metadata(X, metadata)
         classes, codes = check_labels(y, len(X), self)
         weights = class_weights(self.class_weight, classes, codes)
         train, valid, held_out = self._split(known, codes, seeds[1])
@@ -382,11 +382,11 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         X = validate_data(other, X)
         return X, {name: vars(other)[name] for name in _SEEN if name in vars(other)}
 
-    def _read_metadata(self, X, given, extractor):
+    def _read_metadata(self, X, given):
         """Return X, and the metadata that smoothing and early stopping need."""
         needs_trials = isinstance(self.smoothing, str)
         needed = ["domains"] * bool(self.early_stopping) + ["trials"] * needs_trials
-        X, known = read_metadata(X, needed, given, extractor=extractor)
+        X, known = read_metadata(X, needed, given)
         if needs_trials and known["trials"] is None:
             raise ValueError(
                 f"smoothing={self.smoothing!r} runs along the windows of a trial, and "

@@ -579,13 +579,12 @@ list of mne.Epochs or braindecode dataset
 
     def _read(self, X, module, parameters):
         """Return X as windows and a checked reader of them."""
-        per_window = parameters["subject_norm"] == "train"
-        windows = as_windows(
-            X, ch_names=self.ch_names, sfreq=self.sfreq, per_window=per_window
-        )
+        windows = as_windows(X, ch_names=self.ch_names, sfreq=self.sfreq)
         reader = CanonicalReader(
             windows,
             window_norm=parameters["window_norm"],
+            # Then each window stands alone, unless it is part of a recording.
+            per_window=parameters["subject_norm"] == "train",
             unknown_channels=parameters["unknown_channels"],
             missing_channels=parameters["missing_channels"],
             neighbours="released" if module.variant == "released" else "mne",

@@ -39,7 +39,7 @@ class Seen(NamedTuple):
 
 
 NOTHING_SEEN = Seen([], [], 0)
-NOT_KNOWN = Seen(None, None, None)
+NOT_KNOWN: Seen = Seen(None, None, None)
 
 
 def file_metadata(parameters, seen, history):

@@ -2,13 +2,13 @@
 
 `few_shot`, `zero_shot` and `leave_one_dataset_out` are the paper's protocols,
 `leave_subjects_out` is cross-validation within data; `ablation` and `scaling` study the
-encoder.  All take any estimators of scikit-learn, refuse splits and weights that leak,
-and return one row for each method, split, subject and metric, which `summary`,
-`compare` and `plot` understand.
+encoder.  All take any estimators of scikit-learn and refuse splits and weights that
+leak.  They return a table with one row for each method, split, subject and metric,
+which `summary`, `compare` and `plot` take.
 """
 
 from ._figures import plot_scores as plot
-from ._models import assert_unseen
+from ._leaks import assert_unseen
 from ._protocols import (
     few_shot,
     leave_one_dataset_out,

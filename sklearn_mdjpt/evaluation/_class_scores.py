@@ -1,7 +1,7 @@
-"""What a fitted classifier predicts: labels, and scores of classes if it has any.
+"""Predictions of a fitted classifier: classes, and scores of classes if it has any.
 
-The one place that reads ``predict``, ``predict_proba``, ``decision_function`` and
-``classes_`` of a classifier that anybody may have written.
+Only this module reads ``predict``, ``predict_proba``, ``decision_function`` and
+``classes_`` of classifiers, which anybody may have written.
 """
 
 from typing import NamedTuple
@@ -14,32 +14,33 @@ from sklearn.pipeline import Pipeline
 from .._validation import list_some
 
 _PAIRS = "decision_function_shape"
-# What classifiers raise that have a method and cannot use it, such as GaussianProcess-
-# Classifier(multi_class="one_vs_one").
+# Errors of classifiers that have a method and cannot use it, such as
+# GaussianProcessClassifier(multi_class="one_vs_one").
 _CANNOT = (AttributeError, NotImplementedError, TypeError, ValueError)
 _TOLERANCE = 1e-9  # a score this near to the highest one is as high
 
 
-class ClassPredictions(NamedTuple):
-    """What a classifier predicts for some windows.
+class Predictions(NamedTuple):
+    """Predictions of some windows.
 
     Attributes
     ----------
     codes : ndarray of int, shape (n_windows,)
-        The class that ``predict`` gives.
+        The predicted class.
     scores : ndarray of float, shape (n_windows, n_classes), or None
         The higher, the more likely the class; None without usable scores.
     problem : str
-        Why its scores are not used; "" if they are used, or if it has none.
+        Why the classifier's scores are not used; "" if they are used, or if it has
+        none.
     """
 
     codes: np.ndarray
-    scores: np.ndarray | None
+    scores: np.ndarray | None = None
     problem: str = ""
 
 
 def predict_classes(model, X, classes, y_train):
-    """Return what a fitted classifier predicts for windows or features.
+    """Return the predictions of a fitted classifier for windows or features.
 
     Scores are those of ``predict_proba``, or else of ``decision_function``.  They count
     if they have one finite column for each class, and if they say what ``predict``
@@ -51,15 +52,15 @@ def predict_classes(model, X, classes, y_train):
     model : classifier
         Fitted.
     X : EEGWindows or array-like
-        What it predicts from.
+        Windows or features.
     classes : ndarray of shape (n_classes,)
         All labels, sorted; the model may know fewer or others.
     y_train : array-like of shape (n_training_windows,)
-        What it was fitted to; it names the columns where the model has no ``classes_``.
+        Its training labels; they name the columns where it has no ``classes_``.
 
     Returns
     -------
-    ClassPredictions
+    Predictions
         A class that the model does not know has the same lowest score everywhere.
 
     Raises
@@ -85,11 +86,11 @@ def predict_classes(model, X, classes, y_train):
             problem = _disagreement(values, known, codes)
         if not problem:
             lowest = 0.0 if method == "predict_proba" else values.min() - 1
-            return ClassPredictions(
-                codes, _aligned(values, known, len(classes), lowest)
-            )
+            scores = np.full((len(values), len(classes)), lowest)
+            scores[:, known[known >= 0]] = values[:, known >= 0]
+            return Predictions(codes, scores)
         problems.append(f"{method} {problem}")
-    return ClassPredictions(codes, None, "; ".join(problems))
+    return Predictions(codes, None, "; ".join(problems))
 
 
 def column_of_pairs(model):
@@ -122,7 +123,10 @@ def _inner(model):
 
 
 def _predicts_the_most_probable(model):
-    """Whether labels follow from scores, so that windows are encoded only once."""
+    """Whether the predicted classes follow from the scores.
+
+    Windows are then encoded only once.
+    """
     from ..baselines._braindecode import BraindecodeClassifier
     from ..classifier._estimator import MDJPTClassifier
 
@@ -133,20 +137,21 @@ def _known_classes(model, classes, y_train):
     """Return the class of each column; -1 for a class that is not among ours."""
     named = getattr(model, "classes_", None)
     if named is not None and np.ndim(named) == 1:
-        known = _places(named, classes)
+        known = _class_positions(named, classes)
         if (known >= 0).any():
             return known
-    return np.unique(_places(y_train, classes))
+    return np.unique(_class_positions(y_train, classes))
 
 
-def _places(labels, classes):
-    """Return the place of each label among the classes; -1 for one that is none.
+def _class_positions(labels, classes):
+    """Return the position of each label among the classes; -1 for any other label.
 
     Labels are compared by value, whatever their types: as text, objects, whole numbers
     or floats.
     """
-    place = {label: k for k, label in enumerate(np.asarray(classes).tolist())}
-    return np.array([place.get(v, -1) for v in np.asarray(labels).tolist()], dtype=int)
+    positions = {label: k for k, label in enumerate(np.asarray(classes).tolist())}
+    labels = np.asarray(labels).tolist()
+    return np.array([positions.get(label, -1) for label in labels], dtype=int)
 
 
 def _class_codes(predicted, classes, n_windows):
@@ -157,18 +162,18 @@ def _class_codes(predicted, classes, n_windows):
         raise ValueError(
             f"predict gave shape {predicted.shape} for {n_windows} windows."
         )
-    codes = _places(predicted, classes)
+    codes = _class_positions(predicted, classes)
     if (codes < 0).any():
         unknown = list(dict.fromkeys(predicted[codes < 0].tolist()))
         raise ValueError(
-            f"predict gave what is none of the classes {list_some(classes)}: "
+            f"predict gave labels that are none of the classes {list_some(classes)}: "
             f"{list_some(unknown, 3)}."
         )
     return codes
 
 
 def _class_columns(model, method, X, known):
-    """Return scores with a column for each known class, and what is wrong with them."""
+    """Return scores with a column for each known class, and their problem or ""."""
     pairs = column_of_pairs(model)
     if method == "decision_function" and pairs and len(known) > 2:
         return None, (
@@ -192,7 +197,7 @@ def _class_columns(model, method, X, known):
 
 
 def _disagreement(values, known, codes):
-    """Say how scores differ from what is predicted; "" if they may be used."""
+    """Return how scores contradict the predicted classes; "" if they do not."""
     if len(known) == 2:
         second, margin = codes == known[1], values[:, 1] - values[:, 0]
         if second.all() or not second.any() or roc_auc_score(second, margin) >= 0.5:
@@ -207,10 +212,3 @@ def _disagreement(values, known, codes):
         f"is highest for the class that predict gives in {agree.sum()} of {len(agree)} "
         "windows only"
     )
-
-
-def _aligned(values, known, n_classes, lowest):
-    scores = np.full((len(values), n_classes), lowest)
-    asked = known >= 0
-    scores[:, known[asked]] = values[:, asked]
-    return scores

@@ -1,13 +1,14 @@
 """Frozen encoders encode each window once, not anew in each split.
 
-With the statistics of each subject's own windows, or with none, the features of a
-window do not depend on the split, as long as no split cuts a subject's windows apart.
-What does depend on it is the standardisation, which is learnt in each split as ever.
+The features of a window do not depend on the split if the encoder z-scores each subject
+by itself (or not at all) and no split divides the windows of a subject.  Only the
+standardisation depends on the split, and is learnt in each.
 """
 
 import io
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 
 from .._io._files import write_file
@@ -15,9 +16,8 @@ from .._io._fingerprint import fingerprint
 from .._io._pickles import VersionedPickle
 from ..encoder._estimator import feature_statistics, standardized
 from ._jobs import computed_with
+from ._labelled import POSITION
 from ._models import find_encoders, replace_encoders
-
-POSITION = "_position"  # a column of metadata: which of all windows it is
 
 
 class EncodedWindows(VersionedPickle, TransformerMixin, BaseEstimator):
@@ -59,25 +59,30 @@ def encodes_once(model, case):
     model : estimator
         Its encoders have weights.
     case : Case
-        What it is scored on.
+        Its windows and splits.
 
     Returns
     -------
     bool
     """
     encoders = find_encoders(model)
-    if not encoders or any(_is_search(part) for part in _parts(model)):
-        return False  # a search may change parameters of the encoder
+    parts = [model, *model.get_params(deep=True).values()]
+    if not encoders or any(
+        hasattr(part, "fit") and hasattr(part, "refit") and hasattr(part, "cv")
+        for part in parts
+    ):
+        return False  # a search, which may change parameters of the encoder
     for encoder in encoders.values():
         trains = encoder.weights is None or encoder.finetune
         if trains or encoder.subject_norm == "train" or hasattr(encoder, "module_"):
             return False
     if all(encoder.subject_norm is None for encoder in encoders.values()):
         return True
-    subjects = case.windows.target.subjects
+    subjects = pd.factorize(case.windows.subjects)[0]
+    # Each training and test set has all windows of its subjects.
     return all(
-        _keeps_subjects_whole(subjects, rows)
-        for split in case.splits or ()
+        np.isin(subjects, subjects[rows]).sum() == len(rows)
+        for split in case.splits
         for rows in split
     )
 
@@ -97,24 +102,10 @@ def encoded_path(encoder, windows, folder):
 
 
 def with_encoded(model, windows, folder):
-    """Return a model whose encoders read what they would compute."""
+    """Return a model whose encoders read their features from files."""
 
     def stand_in(encoder):
         path = encoded_path(encoder, windows, folder)
         return EncodedWindows(str(path), encoder.standardize)
 
     return replace_encoders(model, stand_in)
-
-
-def _keeps_subjects_whole(subjects, rows):
-    chosen = np.zeros(len(subjects), bool)
-    chosen[rows] = True
-    return not set(subjects[chosen]) & set(subjects[~chosen])
-
-
-def _parts(model):
-    return [model, *model.get_params(deep=True).values()]
-
-
-def _is_search(part):
-    return hasattr(part, "fit") and hasattr(part, "refit") and hasattr(part, "cv")

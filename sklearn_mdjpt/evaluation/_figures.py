@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 
 from .._drawing import COLORS, MARKERS, one_axes
-from ._summary import compare, scores_of_groups, subject_means, summary
+from ._summary import BASELINES, compare, scores_of_groups, subject_means, summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_BASELINES = ("chance", "majority")
 
 
 def plot_scores(
@@ -64,20 +62,19 @@ def plot_scores(
     >>> ax.get_xlabel()
     "balanced accuracy of a subject's windows (%)"
     """
-    means, groups, names = _named_groups(table, metric, unit)
-    kept = [i for i, (about, _) in enumerate(groups) if _is_method(about)]
-    names = [names[i] for i in kept]
-    ax = one_axes(ax, (7.0, _height(names)))
+    means = summary(table, metric=metric, unit=unit)
+    means["label"] = _label_rows(means, "mean")
+    means["subjects"] = [
+        subject_means(group).dropna().to_numpy()
+        for _, group in scores_of_groups(table, metric, unit)
+    ]
+    rows = means[~means["method"].isin(BASELINES)]
+    ax = one_axes(ax, (7.0, _height(rows["label"])))
     rng = np.random.default_rng(0)
-    for place, i in enumerate(kept):
-        values = groups[i][1]
-        row = means.iloc[i]
-        jitter = rng.uniform(-0.13, 0.13, len(values))
-        ax.plot(100 * values, place + jitter, "o", color="0.72", markersize=4, mew=0)
-        ax.errorbar(
-            100 * row["mean"], place, xerr=_bars(row, row["mean"]), fmt="s",
-            color=COLORS[1] if row["leak"] else COLORS[0], capsize=4, markersize=6,
-        )  # fmt: skip
+    for height, values in enumerate(rows["subjects"]):
+        heights = height + rng.uniform(-0.13, 0.13, len(values))
+        ax.plot(100 * values, heights, "o", color="0.72", markersize=4, mew=0)
+    _draw_intervals(ax, rows, "mean", np.where(rows["leak"], COLORS[1], COLORS[0]))
     chance = means.loc[means["method"] == "chance", "mean"]
     if len(chance):
         ax.axvline(100 * chance.mean(), color="k", linestyle="--", linewidth=1)
@@ -86,7 +83,6 @@ def plot_scores(
             xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
             fontsize=8,
         )  # fmt: skip
-    _name_rows(ax, names)
     ax.set_xlabel(f"{_spaced(metric)} of a subject's {unit}s (%)")
     return ax
 
@@ -123,7 +119,7 @@ def plot_ablation(
     Raises
     ------
     TypeError, ValueError
-        As of `sklearn_mdjpt.evaluation.compare`; nothing to compare with.
+        As of `sklearn_mdjpt.evaluation.compare`, or if there is no other method.
     ImportError
         Without matplotlib.
 
@@ -142,26 +138,20 @@ def plot_ablation(
     """
     differences = compare(table, reference, metric=metric, unit=unit)
     means = summary(table, metric=metric, unit=unit)
-    own = means[means["method"] == reference]["mean"]
     if len(differences):
-        differences = differences[~differences["method"].isin(_BASELINES)]
+        differences = differences[~differences["method"].isin(BASELINES)]
     if not len(differences):
         raise ValueError(f"There is no method to compare with {reference!r}.")
-    names = _labels(differences.to_dict("records"), list(_context(differences)))
-    ax = one_axes(ax, (7.0, _height(names) + 0.25))
+    rows = differences.assign(label=_label_rows(differences, "reference"))
+    ax = one_axes(ax, (7.0, _height(rows["label"]) + 0.25))
     ax.axvline(0, color="k", linewidth=1)
-    for place, (_, row) in enumerate(differences.iterrows()):
-        ax.errorbar(
-            100 * row["difference"], place, xerr=_bars(row, row["difference"]),
-            fmt="s", color=COLORS[0], capsize=4, markersize=6,
-        )  # fmt: skip
-    _name_rows(ax, names)
+    _draw_intervals(ax, rows, "difference", [COLORS[0]] * len(rows))
     ax.set_xlabel(f"difference of {_spaced(metric)} (percentage points)")
-    n = int(differences["n_subjects"].max())
+    title = f"compared with {reference!r}"
+    own = means.loc[means["method"] == reference, "mean"]
     if len(own) == 1:
-        title = f"compared with {reference!r} ({100 * own.iloc[0]:.1f} %), {n} subjects"
-    else:
-        title = f"compared with {reference!r}"
+        n = int(rows["n_subjects"].max())
+        title += f" ({100 * own.iloc[0]:.1f} %), {n} subjects"
     ax.set_title(title, fontsize=10)
     return ax
 
@@ -195,7 +185,7 @@ def plot_scaling(
     Raises
     ------
     TypeError, ValueError
-        As of `sklearn_mdjpt.evaluation.summary`; a table without ``n_sources``.
+        As of `sklearn_mdjpt.evaluation.summary`, or if ``n_sources`` is missing.
     ImportError
         Without matplotlib.
 
@@ -210,106 +200,91 @@ def plot_scaling(
     >>> plot_scaling(table).get_xlabel()
     'source datasets'
     """
-    means, groups, _ = _named_groups(table, metric, unit)
+    means = summary(table, metric=metric, unit=unit)
     if "n_sources" not in means:
         raise ValueError(
             "The table has no column n_sources: expected that of evaluation.scaling."
         )
-    abouts = [about for about, _ in groups]
-    varying = [k for k in _varying(abouts) if k != "n_sources"]
-    names = np.array(_labels(abouts, varying), dtype=object)
-    kept = ~means["method"].isin(_BASELINES).to_numpy()
+    means["label"] = _label_rows(means.drop(columns=["n_sources", "leak"]), "mean")
+    rows = means[~means["method"].isin(BASELINES)].sort_values("n_sources")
+    labels = list(dict.fromkeys(means["label"][sorted(rows.index)]))
     ax = one_axes(ax, (5.5, 4.0))
-    lines = list(dict.fromkeys(names[kept]))
-    # Beside each other, so that intervals do not cover each other.
-    shifts = 0.06 * (np.arange(len(lines)) - (len(lines) - 1) / 2)
-    for k, (name, shift) in enumerate(zip(lines, shifts, strict=True)):
-        rows = means[kept & (names == name)].sort_values("n_sources")
-        bars = np.concatenate(
-            [_bars(row, row["mean"]) for _, row in rows.iterrows()], 1
-        )
+    # Lines are shifted, so that intervals do not cover each other.
+    shifts = 0.06 * (np.arange(len(labels)) - (len(labels) - 1) / 2)
+    for k, (label, shift) in enumerate(zip(labels, shifts, strict=True)):
+        line = rows[rows["label"] == label]
         ax.errorbar(
-            rows["n_sources"] + shift, 100 * rows["mean"], yerr=bars, capsize=3,
-            marker=MARKERS[k % len(MARKERS)], color=COLORS[k % len(COLORS)],
-            label=name,
+            line["n_sources"] + shift, 100 * line["mean"], yerr=_bars(line, "mean"),
+            capsize=3, marker=MARKERS[k % len(MARKERS)], color=COLORS[k % len(COLORS)],
+            label=label,
         )  # fmt: skip
     chance = means.loc[means["method"] == "chance", "mean"]
     if len(chance):
         ax.axhline(
             100 * chance.mean(), color="k", linestyle="--", linewidth=1, label="chance"
         )
-    ax.set_xticks(sorted(set(means["n_sources"][kept])))
+    ax.set_xticks(sorted(set(rows["n_sources"])))
     ax.set_xlabel("source datasets")
     ax.set_ylabel(f"{_spaced(metric)} by {unit} (%)")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(
         loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=9,
-        ncols=min(3, 1 + len(lines)) if max(map(len, lines)) < 20 else 1,
+        ncols=min(3, 1 + len(labels)) if max(map(len, labels)) < 20 else 1,
     )  # fmt: skip
     return ax
 
 
-def _named_groups(table, metric, unit):
-    """Return the summary, values by subject of each of its rows, and their names."""
-    means = summary(table, metric=metric, unit=unit)
-    groups = [
-        (about, subject_means(group).dropna().to_numpy())
-        for about, group in scores_of_groups(table, metric, unit)
-    ]
-    abouts = [about for about, _ in groups]
-    names = _labels(abouts, _varying(abouts), means["leak"])
-    return means, groups, names
+def _label_rows(rows, end):
+    """Label rows by method, leak, and the columns before ``end`` that tell them apart.
 
+    Parameters
+    ----------
+    rows : DataFrame
+        As of `summary` or `compare`.
+    end : str
+        The first column of results.
 
-def _is_method(about):
-    return about["method"] not in _BASELINES
-
-
-def _varying(abouts):
-    """Return what tells rows apart, beside their method."""
-    return [
-        k for k in abouts[0]
-        if k != "method" and len({str(about.get(k)) for about in abouts}) > 1
-    ]  # fmt: skip
-
-
-def _context(differences):
-    """Return columns of a comparison that tell its rows apart, beside their method."""
-    columns = list(differences)
-    before = columns[: columns.index("reference")]
-    return _varying(differences[before].to_dict("records"))
-
-
-def _labels(abouts, varying, leaks=None):
-    """Name rows of a picture by what tells them from others."""
-    leaks = [""] * len(abouts) if leaks is None else leaks
-    names = []
-    for about, leak in zip(abouts, leaks, strict=True):
-        parts = [about["method"]]
+    Returns
+    -------
+    list of str
+    """
+    columns = rows.loc[:, :end].drop(columns=["method", end])
+    varying = [name for name in columns if columns[name].nunique(dropna=False) > 1]
+    labels = []
+    for row in rows.to_dict("records"):
+        parts = [row["method"]]
         for name in varying:
-            value = about.get(name)
-            if not pd.isna(value):
-                plain = name in ("protocol", "dataset")
-                parts.append(str(value) if plain else f"{_spaced(name)} {value}")
-        text = textwrap.fill(", ".join(parts), 32)
-        names.append(f"{text}\n(leak: {leak})" if leak else text)
-    return names
+            if not pd.isna(row[name]):
+                prefix = "" if name in ("protocol", "dataset") else f"{_spaced(name)} "
+                parts.append(f"{prefix}{row[name]}")
+        label = textwrap.fill(", ".join(parts), 32)
+        labels.append(f"{label}\n(leak: {row['leak']})" if row.get("leak") else label)
+    return labels
 
 
-def _bars(row, value):
-    """Lengths of an error bar in percent, (2, 1); 0 where there is no interval."""
-    bars = 100 * np.array([[value - row["low"]], [row["high"] - value]], dtype=float)
-    return np.nan_to_num(bars).clip(min=0)
+def _draw_intervals(ax, rows, name, colors):
+    """Draw a labelled square with an error bar for each row, the first on top."""
+    for height, color in enumerate(colors):
+        row = rows.iloc[height]
+        ax.errorbar(
+            100 * row[name], height, xerr=_bars(row, name), fmt="s", color=color,
+            capsize=4, markersize=6,
+        )  # fmt: skip
+    ax.set_yticks(range(len(rows)), rows["label"])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
 
 
-def _height(names):
-    lines = sum(1 + name.count("\n") for name in names)
-    return 1.3 + 0.22 * (len(names) + lines)
+def _bars(rows, name):
+    """Return lengths of error bars in percent, (2, n); 0 if there is no interval."""
+    values = rows[name]
+    bars = 100 * np.array([values - rows["low"], rows["high"] - values], dtype=float)
+    return np.nan_to_num(bars).clip(min=0).reshape(2, -1)
 
 
-def _name_rows(ax, names):
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
+def _height(labels):
+    """Return the height in inches of a figure with labels of several lines."""
+    lines = sum(1 + label.count("\n") for label in labels)
+    return 1.3 + 0.22 * (len(labels) + lines)
 
 
 def _spaced(name):

@@ -1,4 +1,4 @@
-"""Many independent jobs: in parallel, with progress, and kept after a kill."""
+"""Runs independent jobs in parallel, prints progress, and keeps results on disk."""
 
 import io
 import tempfile
@@ -17,18 +17,18 @@ from .._validation import check_path, home_hint, warn
 
 
 class Job(NamedTuple):
-    """Something to compute.
+    """A call to compute.
 
     Attributes
     ----------
     name : str
-        What to say when it is done.
+        Name in the progress lines.
     function : callable
-        It returns a dict of arrays.
+        It returns a dict of arrays, or None.
     args : tuple
-        What it is called with.
+        Arguments of the function.
     key : str or None
-        Fingerprint of all that the result depends on; None where it is not kept.
+        Fingerprint of all that the result depends on; None if it is not kept.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Job(NamedTuple):
 
 
 class JobRunner:
-    """Runs jobs, and keeps what they return in a folder.
+    """Runs jobs, and keeps their results in a folder.
 
     Parameters
     ----------
@@ -48,21 +48,33 @@ class JobRunner:
         Jobs at a time, as in joblib.
     verbose : int
         1 prints a line for each job.
+
+    Attributes
+    ----------
+    folder : Path or None
+        The folder for results and for weights.
+    weights_folder : Path
+        Folder of encoders; without a cache it is removed at the end.
+    checkpoint_dir : Path or None
+        Folder from which killed trainings continue; None without a cache.
     """
 
     def __init__(self, cache_dir, n_jobs, verbose):
         self.n_jobs, self.verbose = n_jobs, verbose
-        self._temporary = None
-        self.folder = None
-        if cache_dir is not None:
-            self.folder = check_path(cache_dir, "cache_dir")
-            if home_hint(self.folder):
-                raise ValueError(
-                    f"cache_dir={str(self.folder)!r} would make a folder of that name."
-                    f"{home_hint(self.folder)}"
-                )
-            for name in ("results", "encoders"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        self.folder = self.checkpoint_dir = self._temporary = None
+        if cache_dir is None:
+            self._temporary = tempfile.TemporaryDirectory()
+            self.weights_folder = Path(self._temporary.name)
+            return
+        self.folder = check_path(cache_dir, "cache_dir")
+        if hint := home_hint(self.folder):
+            raise ValueError(
+                f"cache_dir={str(cache_dir)!r} would make a folder of that name.{hint}"
+            )
+        self.checkpoint_dir = self.folder / "checkpoints"
+        self.weights_folder = self.folder / "encoders"
+        for folder in (self.folder / "results", self.weights_folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self):
         return self
@@ -71,27 +83,13 @@ class JobRunner:
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    @property
-    def weights_folder(self):
-        """Where encoders are kept; without a cache, until the end of the call."""
-        if self.folder is not None:
-            return self.folder / "encoders"
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory()
-        return Path(self._temporary.name)
-
-    @property
-    def checkpoint_dir(self):
-        """Where killed trainings go on from; None without a cache."""
-        return None if self.folder is None else self.folder / "checkpoints"
-
     def run(self, jobs):
         """Return the result of each job.
 
         Parameters
         ----------
         jobs : list of Job
-            Those whose results are kept already are not run again.
+            Jobs whose results are kept already are not run again.
 
         Returns
         -------
@@ -103,7 +101,7 @@ class JobRunner:
         missing = [i for i, result in enumerate(results) if result is None]
         done = len(jobs) - len(missing)
         if self.verbose and done:
-            print(f"{done} of {len(jobs)} results are there already.", flush=True)
+            print(f"{done} of {len(jobs)} results are in the cache.", flush=True)
         finished = Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(
             delayed(_compute)(i, jobs[i].name, jobs[i].function, jobs[i].args, paths[i])
             for i in missing
@@ -125,7 +123,7 @@ class JobRunner:
 
 
 def computed_with():
-    """Return the versions and settings that results depend on beside what is theirs."""
+    """Return the versions and settings that all results depend on."""
     settings = get_config()
     return [
         installed_versions("sklearn_mdjpt", "numpy", "scipy", "sklearn", "torch"),
@@ -136,7 +134,7 @@ def computed_with():
 def _compute(i, name, function, args, path):
     start = time.perf_counter()
     try:
-        result = function(*args)
+        result = function(*args) or {}
     except Exception as error:
         error.add_note(f"In {name}.")
         raise

@@ -10,23 +10,14 @@ from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 
 from .._validation import check_option, list_some, warn
 from ..model_selection import FewShotSubjects, LeakageWarning
-from ._cases import (
-    EXCLUDE,
-    Case,
-    LabelledWindows,
-    by_dataset,
-    check_windows,
-    feature_part,
-    pretrain_models,
-    run_cases,
-)
+from ._cases import Case, pretrain_models, run_cases
 from ._jobs import JobRunner
+from ._labelled import LabelledWindows, by_dataset, check_windows
 from ._models import (
-    check_heads,
-    find_encoders,
-    is_pretrained,
-    name_models,
-    spell_out_encoders,
+    check_classifiers,
+    check_models,
+    feature_part,
+    untrained_encoders,
 )
 
 if TYPE_CHECKING:
@@ -56,14 +47,14 @@ def leave_subjects_out(
 ) -> Scores:
     """Train on some subjects and test on others, all within X.
 
-    Each model is fitted anew on the training windows of each split: an `MDJPTEncoder`
+    Each model is fitted anew to the training windows of each split: an `MDJPTEncoder`
     without weights is pre-trained on the training subjects alone.
 
     Parameters
     ----------
     models : estimator or dict of str to estimator
-        Any classifiers or pipelines of scikit-learn that take `EEGWindows`.  They stay
-        as they are.  An `MDJPTEncoder` inside that is fitted, or has ``weights``, is
+        Any classifiers or pipelines of scikit-learn that take `EEGWindows`.  They are
+        not changed.  An `MDJPTEncoder` inside that is fitted, or has ``weights``, is
         used with its weights, and must not have seen the subjects of X.
     X : EEGWindows
         Windows with subjects; those of several datasets are taken together.
@@ -75,19 +66,20 @@ def leave_subjects_out(
         well.
     on_leak : {"raise", "warn"}, default="raise"
         What to do if a subject or a trial is on both sides of a split, or an encoder
-        has seen test subjects.  "warn" warns and says so in the column ``leak``.
-        Where it cannot be known, as a dataset without a name has ids of another, a
-        warning and "unknown" in ``leak`` say so in either case.
+        has seen test subjects.  "warn" warns, and the column ``leak`` names the leak.
+        In either case there is a warning, and ``leak`` is "unknown", if it cannot be
+        known: for example if a dataset without a name has ids of another one.
     return_predictions : bool, default=False
-        Whether to return what was predicted for each window, too.
+        Whether to return the predictions for each window, too.
     n_jobs : int, default=None
-        Models and splits that are computed at a time, through joblib.
+        Number of models and splits to compute at a time, through joblib.
     cache_dir : str or path-like, default=None
-        A folder that keeps what has been computed, so that the same call goes on
-        where it was interrupted, or returns at once.  What counts is the content of X
-        (all metadata included), y, the splits, the models with their parameters and
-        code, and the versions of packages; what a model holds that cannot be compared,
-        such as an open file, is named in a warning, and its results are not kept.
+        A folder that keeps the results, so that the same call continues where it was
+        interrupted, or returns at once.  Results belong to the content of X (all
+        metadata included), y, the splits, the models with their parameters and code,
+        and the versions of packages.  If a model holds something that cannot be
+        compared, such as an open file, a warning names it, and its results are not
+        kept.
     verbose : int, default=0
         1 prints a line for each model and split.
 
@@ -109,10 +101,10 @@ def leave_subjects_out(
     Raises
     ------
     ValueError
-        A leak, missing or single labels, models that are none; a model that predicts
-        what is no label.
+        If there is a leak, if labels are missing or all the same, if a model is no
+        classifier, or if it predicts anything but the labels.
     TypeError
-        X that is no EEGWindows.
+        If X is no EEGWindows.
 
     Warns
     -----
@@ -126,20 +118,21 @@ def leave_subjects_out(
 
     Notes
     -----
-    A window is what ``predict`` says.  Scores of the classes come from
-    ``predict_proba``, or else ``decision_function``, column i being that of
-    ``classes_[i]``; of one column for two classes, what is above 0 speaks for the
-    second.  They are used if there is one finite number for each class and if they say
-    what ``predict`` says: for two classes in their order (``predict`` may have a
-    threshold), for more in that they are highest there in at least half of the windows.
-    ``decision_function_shape="ovo"`` has a column for each pair of classes, which are
-    no scores of classes, even where there are as many.  Without scores ``roc_auc`` is
-    NaN.
+    The class of a window is the one of ``predict``.  Scores of the classes come from
+    ``predict_proba``, or else ``decision_function``; column i belongs to
+    ``classes_[i]``.  If two classes have one column, a score above 0 means the second.
+    Scores are used if there is one finite number for each class, and if they agree with
+    ``predict``: for two classes in their order (``predict`` may have a threshold), for
+    more classes if the predicted one has the highest score in at least half of the
+    windows.  ``decision_function_shape="ovo"`` makes a column for each pair of classes;
+    these are no scores of classes, even if there are as many.  Without scores
+    ``roc_auc`` is NaN.
 
-    A trial is the class of the highest mean score of its windows, if in all of them the
-    highest score is what ``predict`` says.  Otherwise (thresholds, calibration, no
-    scores) it is the class that ``predict`` gives most of them; of classes with as
-    many, the one of the higher mean score, or the first one if there are no scores.
+    The class of a trial is the one of the highest mean score of its windows, if in all
+    of them the predicted class has the highest score.  Otherwise (thresholds,
+    calibration, no scores) it is the class that is predicted for most of them.  Between
+    classes with equally many windows the mean score decides, or without scores the
+    order of the classes.
 
     Examples
     --------
@@ -154,8 +147,7 @@ def leave_subjects_out(
     >>> sorted(set(table["subject"]))
     ['SimA/01', 'SimA/02', 'SimA/03']
     """
-    models = name_models(models)
-    check_heads(models)
+    models = check_classifiers(models)
     check_windows(X, "X")
     windows = LabelledWindows(X, y)
     splits = _splits(cv, X, windows)
@@ -163,8 +155,7 @@ def leave_subjects_out(
         Case({"protocol": "leave_subjects_out", "method": name}, model, windows, splits)
         for name, model in models.items()
     ]
-    runner = JobRunner(cache_dir, n_jobs, verbose)
-    return run_cases(cases, runner, on_leak, return_predictions)
+    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
 
 
 def few_shot(
@@ -185,7 +176,7 @@ def few_shot(
     """Train heads on a few subjects of a dataset, and test on all others.
 
     The paper's few-shot transfer [1]_: encoders are pre-trained on other datasets and
-    frozen; what comes after them is fitted on a quarter of the subjects and tested on
+    frozen; the rest of a model is fitted to a quarter of the subjects and tested on
     three quarters, in six random splits.
 
     Parameters
@@ -194,16 +185,15 @@ def few_shot(
         Classifiers and pipelines, as for `leave_subjects_out`.  Those without an
         `MDJPTEncoder` are simply fitted on the training subjects.
     X : EEGWindows
-        The dataset to test on; of several, each by itself.
+        The dataset to test on; several datasets are tested one by one.
     y : array-like of shape (n_windows,), default=None
         Labels; None takes ``X.y``.
     source : EEGWindows, default=None
-        What encoders without weights are pre-trained on, once for all splits: other
-        datasets, or at least other subjects.  (Their standardisation is learnt from
-        the training windows of each split, as that of encoders with weights is.)
-        Labels of ``source`` are used with
-        ``pairing="label"`` only.  None: they are pre-trained on the training subjects
-        of each split.
+        Windows to pre-train encoders without weights on, once for all splits: other
+        datasets, or at least other subjects.  (All encoders learn their standardisation
+        from the training windows of each split.)  Labels of ``source`` are used with
+        ``pairing="label"`` only.  None: encoders are pre-trained on the training
+        subjects of each split.
     train_size : float or int, default=0.25
         Share (or number) of the subjects that heads are trained on.
     n_splits : int, default=6
@@ -218,7 +208,7 @@ def few_shot(
         As for `leave_subjects_out`.
     cache_dir : str or path-like, default=None
         As for `leave_subjects_out`.  It keeps pre-trained encoders as well, and the
-        checkpoints from which a killed pre-training goes on.
+        checkpoints from which a killed pre-training continues.
     verbose : int, default=0
         As for `leave_subjects_out`.
 
@@ -232,7 +222,7 @@ def few_shot(
     Raises
     ------
     ValueError
-        As in `leave_subjects_out`; too few subjects for a split.
+        As in `leave_subjects_out`, or if there are too few subjects for a split.
 
     See Also
     --------
@@ -240,9 +230,9 @@ def few_shot(
 
     Notes
     -----
-    Training and test subjects have seen the same clips, as in the paper: part of a
-    score may be that the clip is recognised.  `leave_subjects_out` with
-    `LeaveSubjectsAndStimuliOut` excludes that.
+    Training and test subjects have seen the same clips, as in the paper: models may
+    score by recognising a clip.  `leave_subjects_out` with `LeaveSubjectsAndStimuliOut`
+    excludes that.
 
     References
     ----------
@@ -266,15 +256,12 @@ def few_shot(
     >>> sorted(set(table["method"]))
     ['chance', 'majority', 'mdJPT']
     """
-    models = name_models(models)
-    check_heads(models)
+    models = check_classifiers(models)
     targets = by_dataset(X, y)
-    if source is not None:
-        check_windows(source, "source")
+    check_windows(source, "source", none=True)
     splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
     cases = few_shot_cases(models, targets, source, splitter)
-    runner = JobRunner(cache_dir, n_jobs, verbose)
-    return run_cases(cases, runner, on_leak, return_predictions)
+    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
 
 
 def zero_shot(
@@ -292,8 +279,8 @@ def zero_shot(
 ) -> Scores:
     """Give each window the label of its nearest neighbour, without training a head.
 
-    The paper's zero-shot transfer [1]_: the neighbour is that of the highest cosine
-    similarity of features, among the windows of the same dataset.
+    The paper's zero-shot transfer [1]_: the nearest neighbour is the window of the same
+    dataset whose features have the highest cosine similarity.
 
     Parameters
     ----------
@@ -301,17 +288,17 @@ def zero_shot(
         Transformers from windows to features, such as `MDJPTEncoder`, or pipelines and
         `MDJPTClassifier`, whose classifier is left out.
     X : EEGWindows
-        The dataset to test on; of several, each by itself.
+        The dataset to test on; several datasets are tested one by one.
     y : array-like of shape (n_windows,), default=None
         Labels; None takes ``X.y``.
     source : EEGWindows, default=None
-        What encoders without weights are pre-trained on.  All else that is to be
-        fitted (standardisation, scalers) is fitted on X, without labels.
+        Windows to pre-train encoders without weights on.  The rest of a model
+        (standardisation, scalers) is fitted to X, without labels.
     exclude : {"subject", "trial", "window"}, default="subject"
-        Which windows are no neighbours of a window: all of the same subject; those of
-        the same trial; or itself only.  The paper does not say which; "trial" and
-        "window" find the subject's own (overlapping) windows, and are there for
-        comparison.
+        Which windows do not count as neighbours of a window: all of the same subject,
+        those of the same trial, or only the window itself.  The paper does not say
+        which.  With "trial" and "window" the nearest neighbour is often another
+        (overlapping) window of the same subject; use them for comparison only.
     on_leak : {"raise", "warn"}, default="raise"
         What to do if encoders were pre-trained on subjects of X.
     return_predictions : bool, default=False
@@ -336,8 +323,8 @@ def zero_shot(
     Raises
     ------
     ValueError
-        As in `leave_subjects_out`; an encoder without weights, if there is no source; a
-        model that makes no features; a dataset of a single subject.
+        As in `leave_subjects_out`; if an encoder has no weights and there is no source,
+        if a model makes no features, or if a dataset has a single subject.
 
     Notes
     -----
@@ -360,10 +347,9 @@ def zero_shot(
     >>> summary(table)["method"].tolist()
     ['chance', 'majority', 'DE']
     """
-    models = name_models(models)
+    models = check_models(models)
     targets = by_dataset(X, y)
-    if source is not None:
-        check_windows(source, "source")
+    check_windows(source, "source", none=True)
     without = [name for name, model in models.items() if feature_part(model) is None]
     if without:
         raise ValueError(
@@ -372,8 +358,7 @@ def zero_shot(
             "before the classifier."
         )
     cases = zero_shot_cases(models, targets, source, exclude)
-    runner = JobRunner(cache_dir, n_jobs, verbose)
-    return run_cases(cases, runner, on_leak, return_predictions)
+    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
 
 
 def leave_one_dataset_out(
@@ -407,7 +392,7 @@ def leave_one_dataset_out(
     y : array-like of shape (n_windows,), default=None
         Labels; None takes ``X.y``.
     protocols : sequence of {"few_shot", "zero_shot"}, default=("few_shot", "zero_shot")
-        What is done with the dataset left out.
+        How models are tested on the dataset left out.
     train_size : float or int, default=0.25
         As for `few_shot`.
     n_splits : int, default=6
@@ -421,7 +406,7 @@ def leave_one_dataset_out(
     return_predictions : bool, default=False
         As for `leave_subjects_out`.
     n_jobs : int, default=None
-        As for `leave_subjects_out`; first encoders are trained, then heads.
+        As for `leave_subjects_out`; encoders are trained first, then heads.
     cache_dir : str or path-like, default=None
         As for `few_shot`.
     verbose : int, default=0
@@ -430,21 +415,21 @@ def leave_one_dataset_out(
     Returns
     -------
     table : DataFrame
-        As of `few_shot` and `zero_shot`, one below the other.
+        The rows of `few_shot` and `zero_shot`.
     predictions : DataFrame
         Only with ``return_predictions``.
 
     Raises
     ------
     ValueError
-        As in `few_shot`; fewer than two datasets.
+        As in `few_shot`, or if there are fewer than two datasets.
 
     References
     ----------
     .. [1] Zhang et al. (2025). Multi-dataset Joint Pre-training of Emotional EEG
        Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
     """
-    models, protocols = name_models(models), check_protocols(protocols)
+    models, protocols = check_models(models), check_protocols(protocols)
     targets = by_dataset(X, y)
     if len(targets) < 2:
         raise ValueError(
@@ -452,15 +437,14 @@ def leave_one_dataset_out(
             f"{list_some(targets)}. few_shot and zero_shot take source= instead."
         )
     splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
-    names = X.groups("dataset")
+    datasets = X.groups("dataset")
     cases = []
     for name, target in targets.items():
-        source = X[np.flatnonzero(names != name)]
+        source = X[datasets != name]
         cases += transfer_cases(
             models, {name: target}, source, protocols, splitter, exclude
         )
-    runner = JobRunner(cache_dir, n_jobs, verbose)
-    return run_cases(cases, runner, on_leak, return_predictions)
+    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
 
 
 def pretrain(
@@ -473,20 +457,20 @@ def pretrain(
 ) -> dict[str, BaseEstimator]:
     """Pre-train the encoders inside models, and keep their weights.
 
-    What `few_shot` and the others do first: for models that are to be used, or looked
-    into, beyond a score.
+    `few_shot` and the other functions do the same first.  Take this function for models
+    that you want to use or inspect.
 
     Parameters
     ----------
     models : estimator or dict of str to estimator
-        Models with `MDJPTEncoder` inside; those that have weights are left as they are.
+        Models with `MDJPTEncoder` inside; encoders with weights are not trained.
     source : EEGWindows
-        What to pre-train on.
+        Windows to pre-train on.
     cache_dir : str or path-like
-        A folder that keeps the weights.  With the ``cache_dir`` of `few_shot` and the
-        same source nothing is trained again.
+        A folder that keeps the weights.  Pass the same folder and source to `few_shot`
+        and the other functions, and they do not train again.
     n_jobs : int, default=None
-        Trainings at a time.
+        Number of trainings at a time.
     verbose : int, default=0
         1 prints a line for each training.
 
@@ -496,7 +480,7 @@ def pretrain(
         Not fitted; ``weights`` of their encoders are files in ``cache_dir``, which
         `MDJPTEncoder.load` opens.
     """
-    models = name_models(models)
+    models = check_models(models)
     check_windows(source, "source")
     with JobRunner(cache_dir, n_jobs, verbose) as runner:
         ready = pretrain_models([(model, source) for model in models.values()], runner)
@@ -514,11 +498,32 @@ def check_protocols(protocols):
 
 
 def transfer_cases(models, targets, source, protocols, splitter, exclude):
-    """Return the cases of all protocols; what makes no features is not zero-shot."""
+    """Return the cases of all protocols; zero-shot leaves out models without features.
+
+    Parameters
+    ----------
+    models : dict of str to estimator
+        Models by name.
+    targets : dict of str to LabelledWindows
+        Datasets to test on.
+    source : EEGWindows or None
+        Windows to pre-train on.
+    protocols : tuple of str
+        As `check_protocols` returns them.
+    splitter : FewShotSubjects
+        Makes the splits of "few_shot".
+    exclude : {"subject", "trial", "window"}
+        As for `zero_shot`.
+
+    Returns
+    -------
+    list of Case
+    """
     cases = []
     if "few_shot" in protocols:
         heads = {k: v for k, v in models.items() if hasattr(v, "predict")}
-        check_heads(heads)
+        if heads:
+            heads = check_classifiers(heads)
         cases += few_shot_cases(heads, targets, source, splitter)
     if "zero_shot" in protocols:
         features = {k: v for k, v in models.items() if feature_part(v) is not None}
@@ -533,28 +538,20 @@ def few_shot_cases(models, targets, source, splitter):
     cases = []
     for name, target in targets.items():
         splits = list(splitter.split(target.X, target.y))
-        cases += [
-            Case(
-                {"protocol": "few_shot", "dataset": name, "method": method},
-                model, target, splits, source=source,
-            )
-            for method, model in models.items()
-        ]  # fmt: skip
+        for method, model in models.items():
+            columns = {"protocol": "few_shot", "dataset": name, "method": method}
+            cases.append(Case(columns, model, target, splits, source=source))
     return cases
 
 
 def zero_shot_cases(models, targets, source, exclude):
     """Return one case for each dataset and model."""
-    check_option(exclude, EXCLUDE, "exclude")
-    leak = {"subject": "", "trial": "subject", "window": "subject, trial"}[exclude]
+    # Neighbours that are not excluded may share these with a window.
+    leaks = {"subject": "", "trial": "subject", "window": "subject, trial"}
+    check_option(exclude, leaks, "exclude")
     parts = {method: feature_part(model) for method, model in models.items()}
     if source is None:
-        untrained = [
-            method
-            for method, part in parts.items()
-            for encoder in find_encoders(spell_out_encoders(part)).values()
-            if not is_pretrained(encoder)
-        ]
+        untrained = [name for name, part in parts.items() if untrained_encoders(part)]
         if untrained:
             raise ValueError(
                 f"The encoders of {list_some(untrained)} have no weights; pass source, "
@@ -562,28 +559,24 @@ def zero_shot_cases(models, targets, source, exclude):
             )
     cases = []
     for name, target in targets.items():
-        n_subjects = len(set(target.target.subjects))
-        if exclude == "subject" and n_subjects < 2:
+        if exclude == "subject" and len(set(target.subjects)) < 2:
             raise ValueError(
-                f"Dataset {str(name)!r} has one subject only; neighbours are sought "
-                "among other subjects."
+                f"Dataset {name!r} has one subject only; neighbours are sought among "
+                "other subjects."
             )
-        cases += [
-            Case(
-                {
-                    "protocol": "zero_shot", "dataset": name, "method": method,
-                    "exclude": exclude,
-                },
-                part, target, None, exclude, source, leak,
+        rows = np.arange(len(target.X))
+        splits = [(rows[:0], rows)]
+        for method, part in parts.items():
+            columns = {"protocol": "zero_shot", "dataset": name, "method": method}
+            columns["exclude"] = exclude
+            cases.append(
+                Case(columns, part, target, splits, exclude, source, leaks[exclude])
             )
-            for method, part in parts.items()
-        ]  # fmt: skip
     return cases
 
 
 def _splits(cv, X, windows):
     """Return the splits as a list of positions."""
-    subjects = windows.target.subjects
     if isinstance(cv, bool | str | type):
         raise TypeError(
             "cv must be a splitter, an iterable of (train, test) positions or a number "
@@ -594,19 +587,19 @@ def _splits(cv, X, windows):
     elif isinstance(cv, int):
         cv = GroupKFold(cv)
     if hasattr(cv, "split"):
-        # Our own splitters read what they need from X.
+        # Our own splitters read subjects and stimuli from X.
         ours = type(cv).__module__.startswith(f"{__package__.partition('.')[0]}.")
         with warnings.catch_warnings():
-            # A splitter without groups is free to say so; leaks are found later.
+            # A splitter that ignores groups warns of it; leaks are found later.
             warnings.filterwarnings("ignore", "The groups parameter is ignored")
             warnings.simplefilter("ignore", LeakageWarning)
-            splits = list(cv.split(X, windows.y, None if ours else subjects))
+            splits = list(cv.split(X, windows.y, None if ours else windows.subjects))
     else:
         splits = list(cv)
     splits = [(_rows(train, X), _rows(test, X)) for train, test in splits]
     if not splits:
         raise ValueError("cv has no splits.")
-    strange = set()
+    unknown = set()
     for train, test in splits:
         if not len(train) or not len(test):
             raise ValueError("A split of cv has no training or no test windows.")
@@ -614,17 +607,17 @@ def _splits(cv, X, windows):
             raise ValueError(
                 f"The training windows of a split are all {str(windows.y[train][0])!r}."
             )
-        strange |= set(windows.y[test]) - set(windows.y[train])
-    if strange:
+        unknown |= set(windows.y[test]) - set(windows.y[train])
+    if unknown:
         warn(
             "Some splits test on classes that none of their training windows has, and "
-            f"no model can be right there: {list_some(sorted(strange, key=str))}.",
+            f"no model can be right there: {list_some(sorted(unknown, key=str))}.",
         )
     return splits
 
 
 def _rows(rows, X):
-    """Return positions, each once."""
+    """Return the positions of one side of a split; raise on anything else."""
     rows = np.asarray(rows)
     if rows.dtype == bool:
         if rows.shape != X.shape:

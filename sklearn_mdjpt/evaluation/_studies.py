@@ -1,7 +1,8 @@
-"""Studies of the encoder: what its parts contribute, and what more datasets do."""
+"""Studies of the encoder: variants of it, and growing numbers of source datasets."""
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,14 +11,14 @@ from sklearn.base import clone
 
 from .._validation import list_some
 from ..model_selection import FewShotSubjects
-from ._cases import by_dataset, check_windows, run_cases
-from ._jobs import JobRunner
+from ._cases import run_cases
+from ._labelled import by_dataset, check_windows, named_rows
 from ._models import (
+    check_models,
     find_encoders,
-    is_pretrained,
-    name_models,
     replace_encoders,
-    spell_out_encoders,
+    untrained_encoders,
+    with_default_encoders,
 )
 from ._protocols import check_protocols, transfer_cases
 
@@ -40,8 +41,8 @@ ABLATIONS = {
     "transformer": {"variant": "transformer"},
     "untrained": {"max_epochs": 0},
 }
-"""Parameters of `MDJPTEncoder` that the variants of `ablation` change by default:
-those of the paper's ablations, and an encoder with its initial weights."""
+"""Default variants of `ablation`, with the parameters of `MDJPTEncoder` that each
+changes: the paper's ablations, and an encoder with its initial weights."""
 
 
 def ablation(
@@ -73,12 +74,11 @@ def ablation(
     y : array-like of shape (n_windows,), default=None
         Labels; None takes ``X.y``.
     source : EEGWindows, default=None
-        What the encoders are pre-trained on.
+        Windows to pre-train the encoders on.
     variants : dict of str to dict, default=None
-        For each variant the parameters of the encoder that it changes; None takes
-        `ABLATIONS`.
+        The parameters of the encoder that each variant changes; None takes `ABLATIONS`.
     protocols : {"few_shot", "zero_shot"} or sequence of these, default="few_shot"
-        How they are scored.
+        How the models are scored.
     train_size : float or int, default=0.25
         As for `few_shot`.
     n_splits : int, default=6
@@ -108,8 +108,8 @@ def ablation(
     Raises
     ------
     ValueError
-        A model without an encoder, or whose encoder has weights already; parameters
-        that an encoder does not have.
+        If the model has no encoder, if its encoder has weights already, or if an
+        encoder does not have a parameter.
 
     Examples
     --------
@@ -137,23 +137,23 @@ def ablation(
         )
     if isinstance(model, dict):
         raise TypeError(
-            "model must be one estimator; its variants are named by variants. Got a "
-            "dict."
+            "model must be one estimator, got a dict; the keys of variants are the "
+            "names."
         )
-    model = spell_out_encoders(model)
-    _check_encoder(model)
-    models = name_models(
-        {name: _changed(model, changes) for name, changes in variants.items()}
-    )
+    model = with_default_encoders(model)
+    _check_encoders(model)
+    models = {}
+    for name, changes in variants.items():
+        change = partial(_with_params, params=changes)
+        models[name] = replace_encoders(model, change)
+    models = check_models(models)
     targets = by_dataset(X, y)
-    if source is not None:
-        check_windows(source, "source")
+    check_windows(source, "source", none=True)
     splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
     cases = transfer_cases(
         models, targets, source, check_protocols(protocols), splitter, exclude
     )
-    runner = JobRunner(cache_dir, n_jobs, verbose)
-    return run_cases(cases, runner, on_leak, return_predictions)
+    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
 
 
 def scaling(
@@ -190,9 +190,9 @@ def scaling(
     sizes : int or sequence of int, default=None
         Numbers of datasets; None is 1, 2, ... up to all.
     n_repeats : int, default=None
-        Most subsets of each size, drawn at random; None takes all there are.
+        Highest number of subsets of each size, drawn at random; None takes all subsets.
     protocols : {"few_shot", "zero_shot"} or sequence of these, default="few_shot"
-        How they are scored.
+        How the models are scored.
     train_size : float or int, default=0.25
         As for `few_shot`.
     n_splits : int, default=6
@@ -223,7 +223,8 @@ def scaling(
     Raises
     ------
     ValueError
-        As in `few_shot`; sizes that are not there; a model without an encoder.
+        As in `few_shot`; if there are fewer datasets than a size, or if a model has no
+        encoder.
 
     Notes
     -----
@@ -248,14 +249,14 @@ def scaling(
     >>> sorted(set(table["sources"]))
     ['SimA', 'SimA + SimB', 'SimB']
     """
-    models = {k: spell_out_encoders(v) for k, v in name_models(models).items()}
+    models = check_models(models)
+    models = {k: with_default_encoders(model) for k, model in models.items()}
     for model in models.values():
-        _check_encoder(model)
+        _check_encoders(model)
     targets = by_dataset(X, y)
     check_windows(source, "source")
     protocols = check_protocols(protocols)
-    names = source.groups("dataset")
-    datasets = list(dict.fromkeys(names))
+    datasets = named_rows(source.groups("dataset"))
     sizes = range(1, len(datasets) + 1) if sizes is None else np.atleast_1d(sizes)
     wrong = [size for size in sizes if size not in range(1, len(datasets) + 1)]
     if wrong:
@@ -264,35 +265,37 @@ def scaling(
             f"datasets ({list_some(datasets)})."
         )
     splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
-    rng = np.random.default_rng(random_state)
     cases = []
+    for subset in _draw_subsets(datasets, sizes, n_repeats, random_state):
+        part = source[np.sort(np.concatenate([datasets[name] for name in subset]))]
+        new = transfer_cases(models, targets, part, protocols, splitter, exclude)
+        for case in new:
+            case.columns |= {"n_sources": len(subset), "sources": " + ".join(subset)}
+        cases += new
+    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
+
+
+def _draw_subsets(datasets, sizes, n_repeats, random_state):
+    """Yield the subsets of each size, at most n_repeats drawn at random."""
+    rng = np.random.default_rng(random_state)
     for size in sizes:
         subsets = list(combinations(datasets, size))
         if n_repeats is not None and len(subsets) > n_repeats:
             chosen = np.sort(rng.choice(len(subsets), n_repeats, replace=False))
             subsets = [subsets[i] for i in chosen]
-        for subset in subsets:
-            part = source[np.flatnonzero(np.isin(names, subset))]
-            for case in transfer_cases(
-                models, targets, part, protocols, splitter, exclude
-            ):
-                case.about |= {"n_sources": int(size), "sources": " + ".join(subset)}
-                cases.append(case)
-    runner = JobRunner(cache_dir, n_jobs, verbose)
-    return run_cases(cases, runner, on_leak, return_predictions)
+        yield from subsets
 
 
-def _check_encoder(model):
+def _with_params(encoder, params):
+    return clone(encoder).set_params(**params)
+
+
+def _check_encoders(model):
     encoders = find_encoders(model)
     if not encoders:
         raise ValueError(f"There is no MDJPTEncoder in {model!r}.")
-    for encoder in encoders.values():
-        if is_pretrained(encoder):
-            raise ValueError(
-                "The encoder is fitted, or has weights, and this study trains its own: "
-                "pass a clone without weights."
-            )
-
-
-def _changed(model, changes):
-    return replace_encoders(model, lambda encoder: clone(encoder).set_params(**changes))
+    if len(untrained_encoders(model)) < len(encoders):
+        raise ValueError(
+            "The encoder is fitted, or has weights, and this study trains its own: "
+            "pass a clone without weights."
+        )

@@ -1,4 +1,4 @@
-"""What tables of scores say: means with intervals, and differences."""
+"""Summaries of tables of scores: means with intervals, and differences."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import pandas as pd
 from scipy.stats import bootstrap, wilcoxon
 
 from .._validation import check_number, check_option, list_some
-from ._scores import METRICS
+from ._scores import BASELINES, METRICS
 
-# What one number of a subject is averaged over, or says of itself.
+# Columns that do not tell groups of scores apart: they differ within a group.
 _NOT_A_GROUP = (
     "split", "subject", "metric", "value", "n", "n_classes", "leak", "seconds",
     "sources", "unit",
 )  # fmt: skip
-# What `summary` and `compare` call their results.
+# Columns of the results of `summary` and `compare`.
 _RESULTS = (
     "mean", "sd", "low", "high", "n_subjects", "n_splits", "reference", "difference",
     "n_better", "n_worse", "p", "p_holm",
 )  # fmt: skip
-_BASELINES = ("chance", "majority")
 
 
 def summary(
@@ -33,21 +32,21 @@ def summary(
 ) -> pd.DataFrame:
     """Summarise scores over subjects, with bootstrap intervals.
 
-    A subject counts once: what it scored in several splits is averaged first.  Windows
-    of one person are not independent, so intervals come from resampling subjects.
+    A subject counts once: its scores in several splits are averaged first.  Windows of
+    one person are not independent, so intervals come from resampling subjects.
 
     Parameters
     ----------
     table : DataFrame
-        What `few_shot` and the other functions return, or several of these, joined by
-        ``pandas.concat``; columns of your own (``table.assign(seed=1)``) are kept
-        apart like methods.
+        Table of `few_shot` or another function, or several tables, joined by
+        ``pandas.concat``; columns of your own (``table.assign(seed=1)``) tell rows
+        apart as methods do.
     metric : str, default="balanced_accuracy"
         "accuracy", "balanced_accuracy", "precision", "recall", "f1" or "roc_auc".
     unit : {"window", "trial"}, default="window"
-        What a prediction is made for.
+        Whether to take the scores of windows or of trials.
     confidence : float, default=0.95
-        Of the intervals.
+        Confidence of the intervals.
 
     Returns
     -------
@@ -55,7 +54,7 @@ def summary(
         One row for each method (and dataset, protocol, ...), in the order of the table:
         mean, sd (over subjects, n - 1), low and high (percentile bootstrap of the
         mean, 9,999 resamples, seeded), n_subjects, n_splits, seconds (mean of a
-        split's), leak.  Scores that are NaN do not count.
+        split's), leak.  NaN scores do not count.
 
     See Also
     --------
@@ -76,13 +75,13 @@ def summary(
     """
     check_number(confidence, "confidence", above=0, below=1)
     rows = []
-    for about, group in scores_of_groups(table, metric, unit):
+    for columns, group in scores_of_groups(table, metric, unit):
         values = subject_means(group).dropna().to_numpy()
         low, high = _interval(values, confidence)
-        leaks = [leak for leak in group.get("leak", pd.Series(dtype=str)).unique()]
+        leaks = group["leak"].unique() if "leak" in group else ()
         rows.append(
             {
-                **about,
+                **columns,
                 "mean": values.mean() if len(values) else np.nan,
                 "sd": values.std(ddof=1) if len(values) > 1 else np.nan,
                 "low": low,
@@ -90,7 +89,7 @@ def summary(
                 "n_subjects": len(values),
                 "n_splits": group["split"].nunique(),
                 "seconds": group.groupby("split")["seconds"].first().mean(),
-                "leak": ", ".join(sorted({x for x in leaks if x})),
+                "leak": ", ".join(sorted(filter(None, leaks))),
             }
         )
     return pd.DataFrame(rows)
@@ -117,20 +116,21 @@ def compare(
     unit : {"window", "trial"}, default="window"
         As for `summary`.
     confidence : float, default=0.95
-        Of the intervals.
+        Confidence of the intervals.
 
     Returns
     -------
     DataFrame
         One row for each other method: difference (its mean minus the reference's),
         low and high (bootstrap over subjects), n_better, n_worse, n_subjects, p
-        (Wilcoxon's signed-rank test, two-sided; 1 if nobody differs) and p_holm (Holm's
-        correction for the methods that are compared with the reference at once).
+        (Wilcoxon's signed-rank test, two-sided; 1 if no subject differs) and p_holm
+        (Holm's correction for the number of methods that are compared with the
+        reference).
 
     Raises
     ------
     ValueError
-        If there is no such method.
+        If the table does not have the method.
 
     References
     ----------
@@ -141,45 +141,36 @@ def compare(
     """
     check_number(confidence, "confidence", above=0, below=1)
     groups = [
-        (about, subject_means(g)) for about, g in scores_of_groups(table, metric, unit)
+        (columns, subject_means(group))
+        for columns, group in scores_of_groups(table, metric, unit)
     ]
-    methods = list(dict.fromkeys(about["method"] for about, _ in groups))
+    methods = list(dict.fromkeys(columns["method"] for columns, _ in groups))
     if reference not in methods:
         raise ValueError(
             f"There is no method {reference!r}; the table has {list_some(methods)}."
         )
+    # Methods are compared within one dataset, protocol, ...
+    context = [name for name in groups[0][0] if name != "method"]
+    references = {
+        _values(columns, context): scores
+        for columns, scores in groups
+        if columns["method"] == reference
+    }
     rows = []
-    for about, values in groups:
-        context = {k: v for k, v in about.items() if k != "method"}
-        if about["method"] == reference:
+    for columns, scores in groups:
+        if (
+            columns["method"] == reference
+            or _values(columns, context) not in references
+        ):
             continue
-        same = [
-            other for them, other in groups
-            if them["method"] == reference
-            and all(them.get(k) == v for k, v in context.items())
-        ]  # fmt: skip
-        if not same:
-            continue
-        difference = (values - same[0]).dropna().to_numpy()
-        low, high = _interval(difference, confidence)
+        difference = scores - references[_values(columns, context)]
         rows.append(
-            {
-                **about,
-                "reference": reference,
-                "difference": difference.mean() if len(difference) else np.nan,
-                "low": low,
-                "high": high,
-                "n_better": int((difference > 0).sum()),
-                "n_worse": int((difference < 0).sum()),
-                "n_subjects": len(difference),
-                "p": _wilcoxon(difference),
-            }
+            {**columns, "reference": reference}
+            | _compare_subjects(difference.dropna().to_numpy(), confidence)
         )
     result = pd.DataFrame(rows)
-    if len(result):
-        # Holm corrects the methods of one dataset, protocol, ... together.
-        context = [k for k in groups[0][0] if k != "method"]
-        tested = result[~result["method"].isin(_BASELINES)]
+    if rows:
+        tested = result[~result["method"].isin(BASELINES)]
         families = tested.groupby(
             context or np.zeros(len(tested)), sort=False, dropna=False
         )
@@ -187,13 +178,31 @@ def compare(
     return result
 
 
+def _values(columns, names):
+    """Return values of columns for a dict, in which NaN would not equal NaN."""
+    return tuple(None if pd.isna(columns[name]) else columns[name] for name in names)
+
+
+def _compare_subjects(difference, confidence):
+    """Return the results of `compare` for the differences of subjects."""
+    low, high = _interval(difference, confidence)
+    return {
+        "difference": difference.mean() if len(difference) else np.nan,
+        "low": low,
+        "high": high,
+        "n_better": int((difference > 0).sum()),
+        "n_worse": int((difference < 0).sum()),
+        "n_subjects": len(difference),
+        "p": _wilcoxon(difference),
+    }
+
+
 def scores_of_groups(table, metric, unit):
-    """Yield what tells each group of scores apart, and its rows."""
+    """Yield the columns that tell each group of scores apart, and its rows."""
     if not isinstance(table, pd.DataFrame) or "metric" not in table:
         raise TypeError(
-            "table must be a DataFrame of scores, got "
-            f"{type(table).__name__}. (With return_predictions=True the scores are the "
-            "first of two tables.)"
+            f"table must be a DataFrame of scores, got {type(table).__name__}. (With "
+            "return_predictions=True the scores are the first of two tables.)"
         )
     # From a file, an empty text comes back as NaN.
     for name in {"leak", "sources"} & set(table):
@@ -208,11 +217,11 @@ def scores_of_groups(table, metric, unit):
         )
     keys = [name for name in chosen.columns if name not in _NOT_A_GROUP]
     keys = [name for name in keys if name != "method"] + ["method"]
-    taken = [name for name in keys if name in _RESULTS]
-    if taken:
+    reserved = [name for name in keys if name in _RESULTS]
+    if reserved:
         raise ValueError(
-            f"Your own columns may not be called {list_some(taken)}, as results are; "
-            "rename them."
+            f"Your own columns may not be called {list_some(reserved)}, as results "
+            "are; rename them."
         )
     for values, group in chosen.groupby(keys, sort=False, dropna=False):
         yield dict(zip(keys, values, strict=True)), group
@@ -236,16 +245,10 @@ def _interval(values, confidence):
 def _wilcoxon(difference):
     if not len(difference):
         return np.nan
-    if not difference.any():
-        return 1.0
-    return float(wilcoxon(difference).pvalue)
+    return float(wilcoxon(difference).pvalue) if difference.any() else 1.0
 
 
 def _holm(p):
     """Correct p-values for their number."""
-    p = np.asarray(p)
-    order = np.argsort(p)
-    steps = (len(p) - np.arange(len(p))) * p[order]
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    return corrected
+    p = p.sort_values()
+    return (p * np.arange(len(p), 0, -1)).cummax().clip(upper=1)

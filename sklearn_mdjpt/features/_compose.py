@@ -223,9 +223,7 @@ class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstima
         and the names of the metadata that was known.
         """
         taken = set().union(*(_takes(s.fit) | _takes(s.transform) for _, s in steps))
-        X, columns = read_metadata(
-            X, taken, given, extractor=extractor, domain=self.domain
-        )
+        X, columns = read_metadata(X, taken, given, domain=self.domain)
         if "domains" in taken and columns["domains"] is None:
             raise ValueError(
                 f"A step takes domains, and the {self.domain}s of the windows are not "

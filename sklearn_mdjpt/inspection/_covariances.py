@@ -26,7 +26,12 @@ def covariance_distances(
     by: Literal["dataset", "subject"] = "dataset",
     batch_size: int = 32,
 ) -> pd.DataFrame:
-    r"""Measure the gaps between datasets that covariance alignment is to close.
+    r"""Measure how far datasets, or subjects, lie apart inside a fitted encoder.
+
+    Take this function to see what pre-training has done to the gaps between datasets.
+    Take `sklearn_mdjpt.covariance_distance` for signals or covariance matrices, before
+    any encoder, and `sklearn_mdjpt.nn.centroid_distances` in a training loop of your
+    own, which has tensors of centroids.
 
     The encoder's signals after the spatial mixing, of which the CDA loss is made, have
     a mean channel covariance :math:`\Gamma_d` for each group and latent dimension.
@@ -56,9 +61,11 @@ def covariance_distances(
 
     See Also
     --------
-    sklearn_mdjpt.covariance_distance : The same question for signals or matrices.
-    sklearn_mdjpt.nn.centroid_distances : The distance.
-    MDJPTEncoder.pretraining_losses : Its mean over datasets, beside the losses.
+    sklearn_mdjpt.covariance_distance : Distances of signals or matrices, without an
+        encoder.
+    sklearn_mdjpt.nn.centroid_distances : The distance of tensors, which this function
+        uses.
+    MDJPTEncoder.pretraining_losses : The mean distance over datasets, with the losses.
 
     Examples
     --------

@@ -276,6 +276,10 @@ def centroid_dispersion(
 def centroid_distances(centroids: torch.Tensor) -> torch.Tensor:
     r"""Measure distances between the shapes of covariances, whatever their scale.
 
+    Take this function for tensors, in a training loop of your own.  Take
+    `sklearn_mdjpt.inspection.covariance_distances` for a fitted encoder and windows,
+    and `sklearn_mdjpt.covariance_distance` for signals without an encoder.
+
     .. math::
         d_{mn} = \frac{1}{D} \sum_d \Big\lVert
         \frac{\Gamma_{m,d}}{\mathrm{tr}\,\Gamma_{m,d}} -
@@ -295,6 +299,14 @@ def centroid_distances(centroids: torch.Tensor) -> torch.Tensor:
     ------
     ValueError
         If the shape is wrong.
+
+    See Also
+    --------
+    covariance_centroids : Makes the centroids.
+    sklearn_mdjpt.inspection.covariance_distances : These distances for the datasets or
+        subjects of windows inside a fitted encoder.
+    sklearn_mdjpt.covariance_distance : Distances of signals or matrices, without an
+        encoder.
     """
     _check_centroids(centroids)
     centroids = as_single(centroids)

@@ -13,7 +13,7 @@ from ._marks import GRACE, annotation_marks, clear_epochs, mark_codes
 from ._mne import info_positions, make_info
 
 # braindecode's columns: where windows lie, and what is to be predicted.
-_PLACES = ("i_window_in_trial", "i_start_in_trial", "i_stop_in_trial")
+_SAMPLES = ("i_window_in_trial", "i_start_in_trial", "i_stop_in_trial")
 _TARGET = "target"
 # What is one for a whole dataset of braindecode goes into its description.
 _DESCRIPTION = ("dataset", "subject", "session")
@@ -123,8 +123,8 @@ def _read_part(k, part, source, table):
         for name in (*_DESCRIPTION, *_BY_WINDOW)
         if name in table and not (name in ("trial", "onset") and name in description)
     }
-    rate = _place_rate(table, sfreq, signal.shape[2])
-    trial, onset = _places_in_trials(part, source, table, rate)
+    rate = _sample_rate(table, sfreq, signal.shape[2])
+    trial, onset = _samples_in_trials(part, source, table, rate)
     trial = [f"{k}-{number}" for number in trial]
     if "trial" not in known or "onset" not in known:
         _warn_of_unplaced(np.array(trial), onset)
@@ -176,13 +176,13 @@ def _clear(part, source, table):
     clear = ~np.isin(table.get(_TARGET, np.full(len(table), np.nan)), codes)
     if hasattr(source, "event_id"):
         return clear & clear_epochs(source)
-    places = table[["i_start_in_trial", "i_stop_in_trial"]].to_numpy(float)
-    seconds = places / source.info["sfreq"]
+    samples = table[["i_start_in_trial", "i_stop_in_trial"]].to_numpy(float)
+    seconds = samples / source.info["sfreq"]
     grace = GRACE / source.info["sfreq"]
     return clear & annotation_marks(source).spare(*seconds.T, grace)
 
 
-def _places_in_trials(part, source, table, rate):
+def _samples_in_trials(part, source, table, rate):
     """Return the number of each window's trial, from 1, and its samples from the start.
 
     Windows that were dropped leave holes: a trial may begin with a later window than
@@ -230,8 +230,8 @@ def _places_in_trials(part, source, table, rate):
 def _marked_begin(source, table, begin, rate):
     """Return where trials begin, by the annotations that they were made of.
 
-    What lies between annotation and first window is that of other trials, whose
-    ``begin`` is no NaN.
+    The time between annotation and first window is taken from other trials, those in
+    which ``begin`` is known (not NaN).
     """
     marks = getattr(source, "annotations", None)
     trial = table["i_trial_in_dataset"].to_numpy(int)
@@ -270,8 +270,8 @@ def _equals_last(target):
     return np.array([a == b for a, b in pairwise(target)], bool)
 
 
-def _place_rate(table, sfreq, n_times):
-    """Return the rate that places count in: windows may have been resampled since."""
+def _sample_rate(table, sfreq, n_times):
+    """Return the rate of the sample numbers: windows may have been resampled since."""
     lengths = (table["i_stop_in_trial"] - table["i_start_in_trial"]).to_numpy(float)
     return np.where(lengths > 0, sfreq * lengths / n_times, sfreq)
 
@@ -288,6 +288,7 @@ def _warn_of_unplaced(trial, onset):
 
 def make_dataset(X):
     """Make a ``BaseConcatDataset`` of `EEGWindows`; see `EEGWindows.to_braindecode`."""
+    import mne
     from braindecode.datasets import (
         BaseConcatDataset,
         EEGWindowsDataset,
@@ -309,13 +310,17 @@ def make_dataset(X):
     for rows, source, starts, n_times in _runs(X):
         table = metadata.iloc[rows].reset_index(drop=True)
         description = table.loc[0, list(_DESCRIPTION)].dropna().to_dict()
-        table = _with_places(table, source, starts, n_times)
         if source.is_continuous:
+            table = _with_samples(table, starts, n_times)
             if id(source) not in raws:
                 raws[id(source)] = source.to_raw()
             parts.append(EEGWindowsDataset(raws[id(source)], table, description))
         else:
-            epochs = _epochs(source, starts, n_times, table)
+            signal = source.windows(starts, n_times)
+            table = _with_samples(table, _starts_in_trials(table, source), n_times)
+            epochs = mne.EpochsArray(
+                signal, make_info(source), metadata=table, verbose="error"
+            )
             parts.append(WindowsDataset(epochs, description))
     return BaseConcatDataset(parts)
 
@@ -332,8 +337,8 @@ def _runs(X):
         sources.append(source)
         source_index[rows], starts[rows], n_times[rows] = k, first, length
     table = X.metadata
-    whose = combine_groups(n, *(table[name] for name in _DESCRIPTION))
-    same = np.stack([source_index, n_times, whose])
+    people = combine_groups(n, *(table[name] for name in _DESCRIPTION))
+    same = np.stack([source_index, n_times, people])
     borders = 1 + np.flatnonzero((np.diff(same) != 0).any(axis=0))
     return [
         (rows, sources[source_index[rows[0]]], starts[rows], int(n_times[rows[0]]))
@@ -355,29 +360,24 @@ def _targets(labels):
     return [-1 if pd.isna(label) else codes[label] for label in labels]
 
 
-def _with_places(table, source, starts, n_times):
-    """Add where the windows lie: in samples of the Raw, or of their trial."""
-    trial = table["trial"]
-    # A window of no trial is one by itself.
-    key = trial.where(trial.notna(), pd.Series(range(len(table)), dtype=object))
-    number = key.groupby(key, sort=False).cumcount().to_numpy()
-    if not source.is_continuous:
-        onset = table["onset"].to_numpy(dtype=float)
-        in_order = number * n_times
-        starts = np.where(np.isnan(onset), in_order, np.round(onset * source.sfreq))
-        starts = starts.astype(np.int64)
-    places = dict(zip(_PLACES, (number, starts, starts + n_times), strict=True))
-    columns = [name for name in table if name not in _DESCRIPTION]
-    return pd.DataFrame(places | {name: table[name] for name in columns})
+def _starts_in_trials(table, source):
+    """Return the first sample of each window in its trial, by onset or by number."""
+    onset = table["onset"].to_numpy(dtype=float)
+    in_order = _number_in_trial(table) * source.n_times
+    starts = np.where(np.isnan(onset), in_order, np.round(onset * source.sfreq))
+    return starts.astype(np.int64)
 
 
-def _epochs(source, starts, n_times, table):
-    """Make Epochs, in memory, of windows that came as an array."""
-    import mne
+def _with_samples(table, starts, n_times):
+    """Add braindecode's columns: where the windows lie, in samples."""
+    columns = (_number_in_trial(table), starts, starts + n_times)
+    samples = dict(zip(_SAMPLES, columns, strict=True))
+    others = {name: table[name] for name in table if name not in _DESCRIPTION}
+    return pd.DataFrame(samples | others)
 
-    return mne.EpochsArray(
-        source.windows(starts, n_times),
-        make_info(source),
-        metadata=table,
-        verbose="error",
-    )
+
+def _number_in_trial(table):
+    # A window without a trial is a trial of its own.
+    alone = pd.Series(range(len(table)), dtype=object)
+    key = table["trial"].where(table["trial"].notna(), alone)
+    return key.groupby(key, sort=False).cumcount().to_numpy()

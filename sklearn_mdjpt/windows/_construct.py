@@ -130,16 +130,12 @@ def join_windows(parts, tables):
         The arguments of `EEGWindows`.
     """
     # The same recording may come in through several parts; it is kept once.
-    sources, place = [], {}
-    index = []
-    for part in parts:
-        new = []
-        for source in part._sources:
-            if id(source) not in place:
-                place[id(source)] = len(sources)
-                sources.append(source)
-            new.append(place[id(source)])
-        index.append(np.asarray(new, int)[part._source_index])
+    sources = list(dict.fromkeys(source for part in parts for source in part._sources))
+    number = {source: k for k, source in enumerate(sources)}
+    index = [
+        np.array([number[source] for source in part._sources], int)[part._source_index]
+        for part in parts
+    ]
     _warn_of_shared_trials(parts)
     warn_of_unnamed(tables)
     with warnings.catch_warnings():
@@ -153,22 +149,18 @@ def join_windows(parts, tables):
 
 def make_metadata(n_rows, *, extra=None, **columns):
     """One row for each window: ids as str, onset as float, label as it came."""
-    table = {}
+    frame = pd.DataFrame(index=range(n_rows))
     for name in COLUMNS:
         values = columns.get(name)
         if name == "onset":
-            table[name] = check_onsets(values, n_rows)
-        elif name == "label":
-            table[name] = check_labels(values, n_rows)
+            frame[name] = check_onsets(values, n_rows)
+            continue
+        if name == "label":
+            values = check_labels(values, n_rows)
         else:
-            table[name] = check_ids(values, n_rows, name)
-    # Object columns stay object: pandas would turn None into NaN in string columns.
-    frame = pd.DataFrame(
-        {
-            name: values if name == "onset" else pd.Series(values, dtype=object)
-            for name, values in table.items()
-        }
-    )
+            values = check_ids(values, n_rows, name)
+        # Object columns stay object: pandas would turn None into NaN in strings.
+        frame[name] = pd.Series(values, dtype=object)
     missing = frame["dataset"].isna()
     if missing.any():
         frame.loc[missing, "dataset"] = make_up_name()
@@ -206,7 +198,7 @@ def group_name(by, *ids):
         # What it belongs to is a name by itself: without a session, without a place.
         return f"{join_ids(*ids[:-1])}/{join_ids(ids[-1])}"
     if by == "session" and pd.isna(ids[1]):
-        return join_ids(ids[0], ids[2])  # then nobody's subject is known
+        return join_ids(ids[0], ids[2])  # then no subject is known
     return join_ids(*ids)
 
 
@@ -237,8 +229,10 @@ def _warn_of_shared_trials(parts):
         keys = whole.iloc[rows].itertuples(index=False, name=None)
         for row, key in zip(rows, keys, strict=True):
             source = part._sources[part._source_index[row]]
-            other = owners.setdefault(key, source)
-            if other is not source and source.is_continuous and other.is_continuous:
+            # Arrays may hold a trial in several parts.
+            if source.trials is None:
+                continue
+            if owners.setdefault(key, source) is not source:
                 clash.add(group_name("trial", *key))
     if clash:
         warn(

@@ -69,7 +69,7 @@ def signal_parts(source):
     """Return all that the samples of a recording and their amplitude depend on."""
     names = vars(source).keys() - _OF_SIGNAL
     parts = {name: vars(source)[name] for name in names}
-    if source.is_continuous:
+    if source.trials is not None:
         # The amplitude is that of the samples inside the trials.
         parts["spans"] = source.trials[["start", "stop"]].to_numpy(float)
     return parts | {"kind": type(source).__name__, "content": _content(source)}

@@ -60,9 +60,9 @@ def read_epochs(cls, epochs, given):
         positions = info_positions(part.info)[picks]
         data = part.get_data(picks=picks, copy=False, verbose="error")
         key = (names, positions.tobytes(), part.info["sfreq"], data.shape[2])
-        arrays, places, _ = blocks.setdefault(key, ([], [], positions))
+        arrays, numbers, _ = blocks.setdefault(key, ([], [], positions))
         arrays.append(data)
-        places.append(np.arange(first, first + len(data)))
+        numbers.append(np.arange(first, first + len(data)))
         first += len(data)
         metadata.append(_epochs_metadata(part))
         clear.append(clear_epochs(part))
@@ -77,8 +77,8 @@ def read_epochs(cls, epochs, given):
     _warn_of_dropped(parts, meta)
 
     parts, order = [], []
-    for (names, _, sfreq, _), (arrays, places, positions) in blocks.items():
-        order.append(np.concatenate(places))
+    for (names, _, sfreq, _), (arrays, numbers, positions) in blocks.items():
+        order.append(np.concatenate(numbers))
         columns = meta.iloc[order[-1]][["subject", "dataset", "session"]]
         data = np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
         parts.append(cls(*stack_arrays(data, names, sfreq, positions, dict(columns))))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Windows: TypeAlias = "EEGWindows | Epochs | BaseConcatDataset | ArrayLike"
 
 
-def as_windows(X, *, ch_names=None, sfreq=None, per_window=False):
+def as_windows(X, *, ch_names=None, sfreq=None):
     """Return X as EEGWindows.
 
     Parameters
@@ -35,19 +35,20 @@ mne.Epochs, or braindecode BaseConcatDataset
         Channels of an array; the canonical ones where None and it has 60.
     sfreq : float, default=None
         Sampling rate of an array, in hertz.
-    per_window : bool, default=False
-        Whether windows of anything but EEGWindows are normalised each by itself.
 
     Returns
     -------
     EEGWindows
+        Where X was something else, its windows count as no recording
+        (`WindowStack.is_recording`).
     """
-    if isinstance(X, EEGWindows):
+    kind = _kind(X)
+    if kind == "windows":
         windows = X
-    elif _is_epochs(X) or (isinstance(X, list | tuple) and X and _is_epochs(X[0])):
+    elif kind == "epochs":
         # Rows stay as they are: a mark is for who makes the windows to heed.
         windows, *_ = read_epochs(EEGWindows, X, dict.fromkeys(COLUMNS))
-    elif _is_braindecode(X):
+    elif kind == "braindecode":
         windows, _ = read_dataset(EEGWindows, X)
     else:
         windows = _from_array(X, ch_names, sfreq)
@@ -55,16 +56,13 @@ mne.Epochs, or braindecode BaseConcatDataset
         raise ValueError("X has no windows; at least one is expected.")
     if windows is not X:
         for stack in windows.recordings:
-            stack.per_window = per_window
+            stack.is_recording = False
     return windows
 
 
 def is_array(X):
     """Whether X is none of the containers that know their own channels."""
-    listed = isinstance(X, list | tuple) and X and _is_epochs(X[0])
-    return not (
-        isinstance(X, EEGWindows) or _is_epochs(X) or listed or _is_braindecode(X)
-    )
+    return _kind(X) == "array"
 
 
 def check_window_array(X):
@@ -144,12 +142,15 @@ def _from_array(X, ch_names, sfreq):
     return EEGWindows.from_arrays(X, ch_names=ch_names, sfreq=check_sfreq(sfreq))
 
 
-def _is_epochs(X):
-    # Whoever made Epochs has imported MNE; nobody else pays for it.
-    mne = sys.modules.get("mne")
-    return mne is not None and isinstance(X, mne.BaseEpochs)
-
-
-def _is_braindecode(X):
-    base = sys.modules.get("braindecode.datasets.base")
-    return base is not None and isinstance(X, base.BaseConcatDataset)
+def _kind(X):
+    """Return "windows", "epochs" (also for lists of them), "braindecode" or "array"."""
+    if isinstance(X, EEGWindows):
+        return "windows"
+    first = X[0] if isinstance(X, list | tuple) and X else X
+    # Without Epochs or datasets these packages, slow to import, are not needed.
+    mne, base = map(sys.modules.get, ("mne", "braindecode.datasets.base"))
+    if mne is not None and isinstance(first, mne.BaseEpochs):
+        return "epochs"
+    if base is not None and isinstance(X, base.BaseConcatDataset):
+        return "braindecode"
+    return "array"

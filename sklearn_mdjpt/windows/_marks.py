@@ -30,7 +30,7 @@ _KIND_OF_EVENT = re.compile(r"\s*(comment|stimulus|response|event)\s*/\s*", re.I
 # EEGLAB's event, and its number where the types of events are numbers.
 _BOUNDARY = re.compile(r"boundary|-99(\.0*)?", re.I)
 GRACE = 0.01
-"""What does not count, in samples: times come from tables and files that round."""
+"""Tolerance in samples: times come from tables and files that round."""
 
 
 class Marks(NamedTuple):
@@ -48,14 +48,14 @@ class Marks(NamedTuple):
     bad_spans: tuple
 
     def spare(self, starts, stops, grace=0.0):
-        """Say which stretches (n,) of time no mark touches.
+        """Return which stretches of time no mark touches.
 
         Parameters
         ----------
         starts, stops : ndarray of float, shape (n,)
             In seconds.
         grace : float, default=0.0
-            What does not count, in seconds.
+            Tolerance in seconds.
 
         Returns
         -------
@@ -86,15 +86,15 @@ def kind_of_mark(text):
         "border": what `Recording.to_raw` writes between trials.  None: no mark.  Case
         and blanks do not matter, nor does "Comment/" before the text.
     """
-    words = _text_of_mark(text)
-    if words == BORDER_TEXT.upper():
+    bare = _text_of_mark(text)
+    if bare == BORDER_TEXT.upper():
         return BORDER
-    if words.startswith(("EDGE", "NEW SEGMENT", "LOSTSAMPLES")):
+    if bare.startswith(("EDGE", "NEW SEGMENT", "LOSTSAMPLES")):
         return CUT
-    if _BOUNDARY.fullmatch(words):
+    if _BOUNDARY.fullmatch(bare):
         return CUT
-    if words.startswith("BAD"):
-        return CUT if "BOUNDARY" in words else BAD
+    if bare.startswith("BAD"):
+        return CUT if "BOUNDARY" in bare else BAD
     return None
 
 
@@ -104,7 +104,7 @@ def _text_of_mark(text):
 
 
 def _stays(text):
-    """Whether what a mark spans is part of the signal: it is gone otherwise."""
+    """Whether the samples under a mark are in the signal; else they were removed."""
     return _text_of_mark(text).startswith(("BAD", "EDGE"))
 
 
@@ -114,7 +114,7 @@ def is_mark(text):
 
 
 def label_to_text(label):
-    """Spell a label so that nobody takes it for a mark; ``text_to_label`` undoes it."""
+    """Write a label so that it is not read as a mark; ``text_to_label`` undoes it."""
     text = str(label)
     if is_mark(text) or text.startswith(_LABEL_PREFIX):
         return _LABEL_PREFIX + text
@@ -142,8 +142,8 @@ def make_marks(texts, onsets, durations, end=np.inf):
     -------
     Marks
         EEGLAB's "boundary" and BrainVision's "New Segment" are cuts at their onset: the
-        duration is that of what is gone.  What else lasts is a bad span.  What marks a
-        point, be it bad or an edge, is a cut.
+        duration is the length of the signal that was removed.  Other marks that last
+        are bad spans; marks without a duration are cuts.
     """
     cuts, spans = [], []
     for text, onset, duration in zip(texts, onsets, durations, strict=True):
@@ -312,8 +312,8 @@ def cut_samples(cuts, sfreq, n_times):
     -------
     ndarray of int
     """
-    places = np.ceil(np.asarray(cuts, float) * sfreq - GRACE).astype(np.int64)
-    return np.unique(places[(places > 0) & (places < n_times)])
+    samples = np.ceil(np.asarray(cuts, float) * sfreq - GRACE).astype(np.int64)
+    return np.unique(samples[(samples > 0) & (samples < n_times)])
 
 
 def span_samples(spans, sfreq, n_times):

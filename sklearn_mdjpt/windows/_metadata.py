@@ -73,7 +73,7 @@ def takes_metadata(*names):
     return decorate
 
 
-def read_metadata(X, names, given, *, extractor, domain="subject"):
+def read_metadata(X, names, given, *, domain="subject"):
     """Return X, as EEGWindows if it is no array, and metadata by keyword.
 
     Parameters
@@ -84,8 +84,6 @@ def read_metadata(X, names, given, *, extractor, domain="subject"):
         The keywords wanted, "domains" among them perhaps.
     given : dict of str to array-like or None
         All keywords, as they came with X; only those with an array may be there.
-    extractor : transformer
-        What is to read X.
     domain : {"subject", "session", "dataset"}, default="subject"
         What a domain is.
 
@@ -105,7 +103,7 @@ def read_metadata(X, names, given, *, extractor, domain="subject"):
     if is_array(X):
         known = given | {"domains": _joined(given, DOMAINS[domain], len(X))}
         return X, {name: known[name] for name in names}
-    windows = as_windows(X, per_window=_reads_single_windows(extractor))
+    windows = as_windows(X)
     # The same ids beside X do no harm: with metadata routing, those that a splitter
     # asks for come here as well.
     surplus = [
@@ -136,13 +134,6 @@ def _agrees(windows, column, values):
         return bool((own.to_numpy() == check_onsets(values, len(own))).all())
     ids = check_ids(values, len(own), column)
     return bool((ids == own).all() or (ids == windows.groups(column)).all())
-
-
-def _reads_single_windows(extractor):
-    """Whether an MDJPTEncoder in it would scale Epochs window by window."""
-    params = extractor.get_params() if hasattr(extractor, "get_params") else {}
-    inside = [extractor, *params.values()]
-    return any(getattr(part, "subject_norm", None) == "train" for part in inside)
 
 
 def _column(windows, column, keyword):

@@ -90,14 +90,14 @@ def read_trials(raw, trials=None, description="label"):
     raw : mne.io.BaseRaw
         The recording.
     trials : DataFrame or list of dict, default=None
-        What is to stand in for annotations of trials.
+        Trials that replace those of the annotations.
     description : str, default="label"
         The column that their descriptions make.
 
     Returns
     -------
     DataFrame or list of dict or None
-        In seconds from the recording's start; None if there is none.
+        In seconds from the recording's start; None without trials.
     """
     if trials is not None:
         return trials
@@ -130,7 +130,7 @@ def read_trials(raw, trials=None, description="label"):
 
 
 def pick_good_eeg(raw):
-    """Return the places of a Raw's good EEG channels; raise if there is none."""
+    """Return the indices of a Raw's good EEG channels; raise if it has none."""
     import mne
 
     picks = mne.pick_types(raw.info, eeg=True, exclude="bads")
@@ -155,10 +155,10 @@ def make_info(source):
 
 
 def head_montage(ch_names, positions=None):
-    """Make an `mne.channels.DigMontage` of the electrodes whose place is known.
+    """Make an `mne.channels.DigMontage` of the electrodes with a known position.
 
-    Digitised positions, (n_channels, 3) with NaN where unknown, go before those of the
-    template; None if there is no electrode to place.
+    Digitised positions, (n_channels, 3) with NaN where unknown, take precedence over
+    the template; None if no electrode has a position.
     """
     import mne
 

@@ -30,6 +30,9 @@ class CanonicalReader:
     window_norm : {"robust", None}, default="robust"
         "robust" removes the mean of each channel and divides by one robust SD for
         each recording (`Recording.robust_statistics`).
+    per_window : bool, default=False
+        Whether "robust" takes each window by itself where the windows are no part of a
+        recording (`WindowStack.is_recording`).
     unknown_channels, missing_channels, neighbours
         As for `sklearn_mdjpt.channels.channel_matrix`.
     channels : CommonChannels or ChosenChannels, default=None
@@ -47,6 +50,7 @@ class CanonicalReader:
         *,
         sfreq=CANONICAL_SFREQ,
         window_norm="robust",
+        per_window=False,
         unknown_channels="drop",
         missing_channels="nearest",
         neighbours="mne",
@@ -56,9 +60,10 @@ class CanonicalReader:
         self.n_channels = len(channels.names if channels else CANONICAL_CHANNELS)
         self.sfreq = sfreq
         self.window_norm = window_norm
+        self.per_window = per_window
         self._blocks = []
         self._block_of = np.empty(len(X), int)
-        self._place = np.empty(len(X), int)
+        self._row_in_block = np.empty(len(X), int)
         self.n_times = np.empty(len(X), int)
         mixings = {}
         for source, rows, starts, n_times in X.blocks():
@@ -85,7 +90,7 @@ class CanonicalReader:
                 # training takes 1.6 times as long.
                 mixings[key] = picks, csr_array(matrix[:, picks].astype(np.float32))
             self._block_of[rows] = len(self._blocks)
-            self._place[rows] = np.arange(len(rows))
+            self._row_in_block[rows] = np.arange(len(rows))
             self.n_times[rows] = resampled_length(n_times, source.sfreq, sfreq)
             self._blocks.append(_Block(source, rows, starts, n_times, *mixings[key]))
 
@@ -126,10 +131,10 @@ class CanonicalReader:
             )
             warn(f"Flat channels: {listed}.")
 
-    def digest(self, row):
+    def digest(self, window):
         """Return bytes that tell a window's signal, as it was given, from others."""
-        block, place = self._blocks[self._block_of[row]], self._place[row]
-        x = block.source.windows(block.starts[[place]], block.n_times[place])
+        block, row = self._blocks[self._block_of[window]], self._row_in_block[window]
+        x = block.source.windows(block.starts[[row]], block.n_times[row])
         return hashlib.blake2b(x.tobytes(), digest_size=8).digest()
 
     def read(self, rows):
@@ -154,15 +159,17 @@ class CanonicalReader:
         blocks = self._block_of[rows]
         for k in np.unique(blocks):
             mine = np.flatnonzero(blocks == k)
-            out[mine] = self._read_block(self._blocks[k], self._place[rows[mine]])
+            out[mine] = self._read_block(
+                self._blocks[k], self._row_in_block[rows[mine]]
+            )
         return out
 
-    def _read_block(self, block, places):
+    def _read_block(self, block, rows):
         source, _, starts, n_times, picks, weights = block
         # (n, n_picks, n_times), in memory channel by channel
-        x = source.windows_at(starts[places], n_times[places[0]], self.sfreq, picks)
+        x = source.windows_at(starts[rows], n_times[rows[0]], self.sfreq, picks)
         if self.window_norm == "robust":
-            if not source.is_continuous and source.per_window:
+            if self.per_window and not source.is_recording:
                 x = _normalise_each(x)
             else:
                 center, scale = source.robust_statistics(picks)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import mne
+    import pandas as pd
     from numpy.typing import ArrayLike
 
     from .._typing import Trials
@@ -95,8 +96,11 @@ class Recording(Source):
     """
 
     is_continuous = True
+    is_recording = True
+    trials: pd.DataFrame
     # Of recordings that were pickled when there were none.
     cuts: tuple[float, ...] = ()
+    _kept = ("dataset", "subject", "session", "bad_spans", "cuts")
 
     def __init__(
         self,
@@ -136,6 +140,14 @@ class Recording(Source):
         points = [start for start, stop in spans if start == stop]
         self.cuts = check_cuts([*cuts, *points], self.duration)
 
+    @classmethod
+    def _restored(cls, signal, trials, *, bad_spans, cuts, **kept):
+        """As for any source; JSON has lists for tuples."""
+        spans = tuple(map(tuple, bad_spans))
+        return super()._restored(
+            signal, trials, bad_spans=spans, cuts=tuple(cuts), **kept
+        )
+
     def __getstate__(self):
         # See `EEGWindows.__getstate__`.
         return super().__getstate__() | {"trials": self.trials.copy()}
@@ -144,6 +156,11 @@ class Recording(Source):
     def n_times(self) -> int:
         """Number of samples."""
         return self._signal.shape[1]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_channels, n_times)``."""
+        return self._signal.shape
 
     @property
     def duration(self) -> float:
@@ -323,7 +340,8 @@ class Recording(Source):
             b = min(a + step, len(bad))
             # One sample of the chunk before, so that changes at its edge count.
             x = np.asarray(self.signal[:, first + max(a - 1, 0) : first + b])
-            bad[a:b] = _not_finite(x[:, a - b :], channels)
+            finite = np.isfinite(x[:, a - b :])
+            bad[a:b] = ~finite[channels].all(axis=0)
             same = still[max(a, 1) : b]
             for channel in channels:
                 same &= x[channel, 1:] == x[channel, :-1]
@@ -360,6 +378,30 @@ class Recording(Source):
             The signal.
         """
         yield np.asarray(self.signal)
+
+    def _in_order(self, n_bytes: int) -> Iterator[np.ndarray]:
+        """Iterate over the signal in the order of a C array, piece by piece.
+
+        Parameters
+        ----------
+        n_bytes : int
+            Largest size of a piece.
+
+        Yields
+        ------
+        ndarray
+            Several whole lines, or a part of one.
+        """
+        signal = self.signal
+        step = max(1, n_bytes // signal.itemsize)
+        n_lines = max(1, step // max(1, self.n_times))
+        for i in range(0, self.n_channels, n_lines):
+            for j in range(0, self.n_times, step):
+                yield signal[i : i + n_lines, j : j + step]
+
+    def _n_missing(self, starts: np.ndarray) -> np.ndarray:
+        """Return zeros: windows of a recording are numbered by those in X alone."""
+        return np.zeros_like(starts)
 
     def _mix(self, matrix):
         signal = np.empty((len(matrix), self.n_times), np.float32)
@@ -488,13 +530,3 @@ class Recording(Source):
             if getattr(self, word) is not None:
                 text += f", {word} {getattr(self, word)}"
         return text + ">"
-
-
-def _not_finite(x, channels):
-    """Say which samples (n_times,) are NaN or inf in any of the channels."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = sum(x[channel] for channel in channels)
-    suspect = np.flatnonzero(~np.isfinite(total))
-    bad = np.zeros(x.shape[1], bool)
-    bad[suspect] = ~np.isfinite(x[np.ix_(channels, suspect)]).all(axis=0)
-    return bad

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -24,6 +24,8 @@ from ._resampling import cache
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import pandas as pd
+
 CHUNK_SAMPLES = 2**22
 """So many samples of a long signal are worked on at once."""
 
@@ -36,6 +38,9 @@ class Source:
 
     _mix: Callable[[np.ndarray], None]
     _statistics: dict[tuple[int, ...], tuple[np.ndarray, float]]
+    trials: pd.DataFrame | None = None
+    # What a store keeps beside channels, rate, signal and trials.
+    _kept: tuple[str, ...] = ()
 
     def __init__(self, signal, ch_names, sfreq, positions):
         self._signal = signal
@@ -44,6 +49,26 @@ class Source:
         self.positions = check_positions(positions, len(self.ch_names))
         self._file = mapped_file(signal)
         self.__dict__ |= _no_derived(signal)
+
+    @classmethod
+    def _restored(cls, signal, trials, *, ch_names, sfreq, positions, **kept) -> Self:
+        """Make one of what a store has kept.
+
+        Without the constructor: what was saved has been checked, which would take
+        longer than all else where there are thousands of recordings.
+        """
+        self = cls.__new__(cls)
+        Source.__init__(self, signal, ch_names, sfreq, positions)
+        self.__dict__ |= kept if trials is None else kept | {"trials": trials}
+        return self
+
+    def _saved(self) -> dict[str, Any]:
+        """Return what a store keeps, but signal and trials, as JSON holds it."""
+        kept = {name: getattr(self, name) for name in self._kept}
+        positions = None if self.positions is None else self.positions.tolist()
+        return {
+            "ch_names": self.ch_names, "sfreq": self.sfreq, "positions": positions,
+        } | kept  # fmt: skip
 
     @property
     def signal(self) -> np.ndarray:
@@ -117,7 +142,7 @@ class Source:
         return other
 
     def _check_derived(self):
-        """Forget what was derived from a map whose file was written since.
+        """Forget what was derived from a mapped file that was written since.
 
         A signal that is to be read from its file raises where that has changed.
         """
@@ -141,7 +166,7 @@ class Source:
         return state | {"_file": None}
 
     def _fingerprint_parts(self):
-        return signal_parts(self) | {"trials": getattr(self, "trials", None)}
+        return signal_parts(self) | {"trials": self.trials}
 
     def _in_file(self):
         """Describe where the signal lies in a file; None if it lies in none."""
@@ -178,10 +203,10 @@ def all_cuts(signal, n_times):
     return sliding_window_view(np.asarray(signal), n_times, axis=1)
 
 
-def gather(windows, places, picks):
+def gather(windows, starts, picks):
     """Copy windows from an array (n_channels, n, n_times), channel by channel.
 
-    Returned as (n_places, n_picks, n_times): what mixes channels takes the lines of
+    Returned as (n_starts, n_picks, n_times): what mixes channels takes the lines of
     all windows at once.
     """
-    return windows[picks[:, None], np.asarray(places)].swapaxes(0, 1)
+    return windows[picks[:, None], np.asarray(starts)].swapaxes(0, 1)

@@ -24,12 +24,14 @@ class WindowStack(Source):
 
     Attributes
     ----------
-    per_window : bool
-        Whether the amplitude of each window is normalised by itself, not that of all
-        of them together.
+    is_recording : bool
+        Whether the windows count as one recording.  Those that an estimator was given
+        as an array, Epochs or a braindecode dataset do not: the reader may normalise
+        each of them by itself (``per_window`` of `CanonicalReader`).
     """
 
     is_continuous = False
+    _kept = ("is_recording",)
 
     def __init__(self, base, rows, ch_names, sfreq, positions=None):
         rows = np.asarray(rows)
@@ -37,8 +39,18 @@ class WindowStack(Source):
         if len(rows) and (np.diff(rows) == 1).all():
             base, rows = base[rows[0] : rows[-1] + 1], np.arange(len(rows))
         self._rows = rows
-        self.per_window = False
+        self.is_recording = True
         super().__init__(base, ch_names, sfreq, positions)
+
+    @classmethod
+    def _restored(cls, signal, trials, **kept):
+        """As for any source; a store keeps the rows in use only."""
+        return super()._restored(signal, trials, _rows=np.arange(len(signal)), **kept)
+
+    @property
+    def shape(self):
+        """``(n_windows, n_channels, n_times)``."""
+        return (len(self._rows), *self._signal.shape[1:])
 
     @property
     def n_times(self):
@@ -80,11 +92,9 @@ class WindowStack(Source):
         step = max(1, CACHED_SAMPLES // (self.n_channels * self.n_times))
         for i in range(0, len(starts), step):
             x = self.windows(starts[i : i + step], n_times)
-            # Sums and the first channel tell of most windows that they are sound.
-            with np.errstate(invalid="ignore", over="ignore"):
-                finite = np.isfinite(x.sum(axis=2)[:, channels]).all(axis=1)
-            odd = np.flatnonzero(~finite)
-            not_finite[i + odd] = ~np.isfinite(x[odd][:, channels]).all(axis=(1, 2))
+            finite = np.isfinite(x).all(axis=2)[:, channels]
+            not_finite[i : i + step] = ~finite.all(axis=1)
+            # Most windows move in the first channel; no other one is looked at then.
             still = x[:, channels[0]]
             still = np.flatnonzero((still == still[:, :1]).all(axis=1))
             x = x[still][:, channels]
@@ -104,6 +114,20 @@ class WindowStack(Source):
         """Iterate over the windows of the stack, some at a time."""
         for chunk in self._chunks():
             yield np.asarray(self.signal[chunk])
+
+    def _in_order(self, n_bytes):
+        """As for `Recording`, some windows at a time.
+
+        All windows that the amplitude is estimated from, and no others of the array.
+        """
+        signal = self.signal
+        step = max(1, n_bytes // (signal[:1].nbytes or 1))
+        for i in range(0, len(self._rows), step):
+            yield signal[self._rows[i : i + step]]
+
+    def _n_missing(self, starts):
+        """Return how many windows came in the array before each and are not in X."""
+        return starts - np.searchsorted(np.unique(starts), starts)
 
     def _mix(self, matrix):
         stack = np.empty((len(self._rows), len(matrix), self.n_times), np.float32)

@@ -1,9 +1,9 @@
 """Windows on disk: a folder of arrays that are mapped into memory, and one index.
 
-Each signal is one ``.npy`` file, each column of metadata another; ``index.json`` says
-what they are and lists their checksums.  Nothing is pickled.  The name of a file holds
-part of its checksum: a path, kept in the pickle of some windows, leads to the same
-content or to nothing, even after the store was written anew.
+Each signal is one ``.npy`` file, all columns of metadata are one ``.npz`` file;
+``index.json`` says what they are and lists their checksums.  Nothing is pickled.  The
+name of a file holds part of its checksum: a path, kept in the pickle of some windows,
+leads to the same content or to nothing, even after the store was written anew.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
-from .._io._columns import COLUMN_ARRAYS, decode_table, encode_table, plain, smallest
+from .._io._columns import decode_table, encode_table, smallest
 from .._io._files import sync_folder, temporary_name, write_file
 from .._validation import check_path, home_hint
 from ._recording import Recording
@@ -28,14 +28,15 @@ from ._stack import WindowStack
 
 _INDEX = "index.json"
 _FORMAT = "sklearn_mdjpt windows"
-# Version 2 has cuts, which a reader of version 1 would not know of.
-_FORMAT_VERSION = 2
-_OUR_FILES = re.compile(r"(signal|places|column)-[0-9a-f]{16}\.npy")
+# Versions 1 and 2 had a file for each column.
+_FORMAT_VERSION = 3
+# Those of older versions go with the store that takes the place of theirs.
+_OUR_FILES = re.compile(r"(signal|tables|places|column)-[0-9a-f]{16}\.np[yz]")
 _CHUNK_BYTES = 2**24
-_PLACES = ("source_index", "starts", "n_times")
+_KINDS = {kind.__name__: kind for kind in (Recording, WindowStack)}
 
 
-def write_store(folder, sources, places, metadata, *, overwrite=False):
+def write_store(folder, sources, cuts, metadata, *, overwrite=False):
     """Write windows to a folder; see `EEGWindows.save`.
 
     Parameters
@@ -44,7 +45,7 @@ def write_store(folder, sources, places, metadata, *, overwrite=False):
         The store.
     sources : list of Recording or WindowStack
         What the windows are cut from; those without windows are left out.
-    places : tuple of three ndarray of int, each of shape (n_windows,)
+    cuts : tuple of three ndarray of int, each of shape (n_windows,)
         Source, start and length of each window.
     metadata : DataFrame
         One row for each window.
@@ -52,15 +53,16 @@ def write_store(folder, sources, places, metadata, *, overwrite=False):
         Whether an older store may be replaced.
     """
     folder = check_path(folder, "The folder of a store")
-    used, source_index = np.unique(places[0], return_inverse=True)
+    used, source_index = np.unique(cuts[0], return_inverse=True)
     sources = [sources[k] for k in used]
     _check_target(folder, sources, overwrite)
     # All that can be refused is refused before anything is written.
-    table = encode_table(metadata, "the metadata")
+    arrays = [smallest(array) for array in (source_index, *cuts[1:])]
+    columns = encode_table(metadata, "the metadata", arrays)
     trials, rows_of_trials = _join_trials(sources)
-    trials = [encode_table(part, "the trials") for part in trials]
+    trials = [encode_table(table, "the trials", arrays) for table in trials]
     recordings = [
-        _describe(source) | ({"trials": rows} if rows else {})
+        {"kind": type(source).__name__, "trials": rows, "attributes": source._saved()}
         for source, rows in zip(sources, rows_of_trials, strict=True)
     ]
     with _new_folder(folder) as new:
@@ -68,16 +70,11 @@ def write_store(folder, sources, places, metadata, *, overwrite=False):
             entry["signal"] = _write_signal(new, source)
         index = {
             "format": _FORMAT,
-            "format_version": 2 if any(e.get("cuts") for e in recordings) else 1,
+            "format_version": _FORMAT_VERSION,
             "package_version": __version__,
-            "places": {
-                name: _write_array(new, "places", smallest(array))
-                for name, array in zip(
-                    _PLACES, (source_index, *places[1:]), strict=True
-                )
-            },
-            "metadata": _write_table(new, table),
-            "trials": [_write_table(new, part) for part in trials],
+            "tables": _write_arrays(new, arrays),
+            "metadata": columns,
+            "trials": trials,
             "recordings": recordings,
         }
         index["sha256"] = _index_checksum(index)
@@ -107,50 +104,30 @@ def read_store(folder, *, verify=False):
     # Absolute, since pickles carry it to processes with other working folders.
     folder = Path(os.path.abspath(folder))
     index = _read_index(folder)
+    version = index["format_version"]
+    if version != _FORMAT_VERSION:
+        newer = isinstance(version, int) and version > _FORMAT_VERSION
+        advice = "Update sklearn_mdjpt." if newer else "Save the windows again."
+        raise ValueError(
+            f"{str(folder / _INDEX)!r} has format version {version!r}; this version of "
+            f"sklearn_mdjpt reads version {_FORMAT_VERSION}. {advice}"
+        )
     try:
-        trials = [_read_table(folder, columns) for columns in index["trials"]]
+        arrays = _read_arrays(folder, index["tables"])
+        trials = [decode_table(columns, arrays) for columns in index["trials"]]
         sources = [
             _restore(folder, entry, trials, verify=verify)
             for entry in index["recordings"]
         ]
-        places = [
-            _read_array(folder, index["places"][name]).astype(np.int64)
-            for name in _PLACES
-        ]
-        metadata = _read_table(folder, index["metadata"])
+        metadata = decode_table(index["metadata"], arrays)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{str(folder / _INDEX)!r} is not of the form expected: {error!r}."
         ) from error
-    return sources, *places, metadata
+    return sources, *(array.astype(np.int64) for array in arrays[:3]), metadata
 
 
 # Recordings ---------------------------------------------------------------------
-
-
-def _describe(source):
-    """Return all of a recording but its signal, as JSON holds it."""
-    positions = source.positions
-    entry = {
-        "kind": "recording" if source.is_continuous else "stack",
-        "ch_names": list(source.ch_names),
-        "sfreq": source.sfreq,
-        "positions": None
-        if positions is None
-        else [[plain(x) for x in row] for row in positions],
-    }
-    if not source.is_continuous:
-        return entry | {"per_window": bool(source.per_window)}
-    return (
-        entry
-        | {
-            "dataset": source.dataset,
-            "subject": source.subject,
-            "session": source.session,
-            "bad_spans": [[plain(x) for x in span] for span in source.bad_spans],
-        }
-        | ({"cuts": [plain(x) for x in source.cuts]} if source.cuts else {})
-    )
 
 
 def _join_trials(sources):
@@ -160,206 +137,137 @@ def _join_trials(sources):
     -------
     tables : list of DataFrame
         One for each set of columns and dtypes.
-    rows : list of list of int
-        Table, first row and end of each recording's trials; empty for stacks.
+    rows : list of (int, int, int) or None
+        Table, first row and end of each recording's trials; None for stacks.
     """
     parts, n_rows, rows = {}, {}, []
     for source in sources:
-        if not source.is_continuous:
-            rows.append([])
-            continue
         trials = source.trials
+        if trials is None:
+            rows.append(None)
+            continue
         key = (tuple(trials.columns), tuple(trials.dtypes))
         parts.setdefault(key, []).append(trials)
         first = n_rows.get(key, 0)
         n_rows[key] = first + len(trials)
-        rows.append([list(parts).index(key), first, n_rows[key]])
+        rows.append((list(parts).index(key), first, n_rows[key]))
     return [pd.concat(same, ignore_index=True) for same in parts.values()], rows
 
 
 def _restore(folder, entry, trials, *, verify):
     """Return the recording that an entry of the index describes."""
-    path, offset = _check_file(folder, entry["signal"])
+    signal = entry["signal"]
+    path = _check_file(folder, signal)
     if verify:
-        _check_content(path, entry["signal"])
-    signal = np.memmap(
-        str(path), entry["signal"]["dtype"], "r", offset,
-        tuple(entry["signal"]["shape"]),
-    )  # fmt: skip
-    positions = entry["positions"]
-    if positions is not None:
-        positions = [[float(x) for x in row] for row in positions]
-    if entry["kind"] == "stack":
-        source = WindowStack(
-            signal, np.arange(len(signal)), entry["ch_names"], entry["sfreq"], positions
-        )
-        source.per_window = entry["per_window"]
-    else:
-        # Without the constructor: what was saved has been checked, which takes longer
-        # than all else here.
-        source = Recording.__new__(Recording)
-        super(Recording, source).__init__(
-            signal, entry["ch_names"], entry["sfreq"], positions
-        )
-        for name in ("dataset", "subject", "session"):
-            setattr(source, name, entry[name])
-        source.bad_spans = tuple((float(a), float(b)) for a, b in entry["bad_spans"])
-        source.cuts = tuple(float(cut) for cut in entry.get("cuts", ()))
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        _check_content(path, signal, digest)
+    offset, shape = len(signal["header"]), tuple(signal["shape"])
+    signal = np.memmap(str(path), signal["dtype"], "r", offset, shape)
+    if entry["trials"] is not None:
         table, first, stop = entry["trials"]
-        source.trials = trials[table].iloc[first:stop].reset_index(drop=True)
+        trials = trials[table].iloc[first:stop].reset_index(drop=True)
+    else:
+        trials = None
+    source = _KINDS[entry["kind"]]._restored(signal, trials, **entry["attributes"])
     source.close_file()
     return source
-
-
-def _signal_parts(source):
-    """Iterate over a signal in the order of its file, a few megabytes at a time."""
-    signal = source.signal
-    if not source.is_continuous:
-        # All rows that the amplitude is estimated from, not of the whole array.
-        rows = source._rows
-        step = max(1, _CHUNK_BYTES // (signal[:1].nbytes or 1))
-        for i in range(0, len(rows), step):
-            yield signal[rows[i : i + step]]
-        return
-    n_channels, n_times = signal.shape
-    # Several lines as a whole, or one line piece by piece.
-    step = max(1, _CHUNK_BYTES // signal.itemsize)
-    n_lines = max(1, step // max(1, n_times))
-    for i in range(0, n_channels, n_lines):
-        for j in range(0, n_times, step):
-            yield signal[i : i + n_lines, j : j + step]
 
 
 # Files --------------------------------------------------------------------------
 
 
 def _write_signal(folder, source):
-    shape = source.signal.shape
-    if not source.is_continuous:
-        shape = (len(source._rows), *shape[1:])
-    dtype = source.signal.dtype.newbyteorder("=")
-    return _write_npy(folder, "signal", dtype, shape, _signal_parts(source))
-
-
-def _write_array(folder, role, array):
-    return _write_npy(folder, role, array.dtype, array.shape, [array])
-
-
-def _write_table(folder, columns):
-    """Write the arrays of an encoded table; return it with files in their place."""
-    return [
-        {
-            key: _write_array(folder, "column", value)
-            if key in COLUMN_ARRAYS
-            else value
-            for key, value in column.items()
-        }
-        for column in columns
-    ]
-
-
-def _read_table(folder, columns):
-    """Read the arrays of an encoded table; return the table."""
-    return decode_table(
-        [
-            {
-                key: _read_array(folder, value) if key in COLUMN_ARRAYS else value
-                for key, value in column.items()
-            }
-            for column in columns
-        ]
-    )
-
-
-def _write_npy(folder, role, dtype, shape, parts):
-    """Write an array part by part; return its entry in the index."""
+    """Write a signal a few megabytes at a time; return its entry in the index."""
+    dtype, shape = source.signal.dtype.newbyteorder("="), source.shape
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header,
         {
             "descr": np.lib.format.dtype_to_descr(dtype),
             "fortran_order": False,
-            "shape": tuple(shape),
+            "shape": shape,
         },
     )
     pieces = (
-        np.ascontiguousarray(part, dtype).reshape(-1).view(np.uint8) for part in parts
+        np.ascontiguousarray(part, dtype).reshape(-1).view(np.uint8)
+        for part in source._in_order(_CHUNK_BYTES)
     )
+    entry = _write_file(folder, "signal-{}.npy", chain([header.getvalue()], pieces))
+    # The header is kept as it is: other versions of NumPy may write other blanks.
+    header = header.getvalue().decode("latin-1")
+    return entry | {"dtype": dtype.str, "shape": list(shape), "header": header}
+
+
+def _write_arrays(folder, arrays):
+    """Write all arrays of all tables to one file; return its entry in the index."""
+    content = io.BytesIO()
+    np.savez(content, *arrays)
+    return _write_file(folder, "tables-{}.npz", [content.getbuffer()])
+
+
+def _read_arrays(folder, entry):
+    path = _check_file(folder, entry)
+    content = path.read_bytes()
+    _check_content(path, entry, hashlib.sha256(content))
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return [file[name] for name in file.files]
+
+
+def _write_file(folder, name, pieces):
+    """Write bytes, piece by piece, to a file that is named by their checksum."""
     checksum = hashlib.sha256()
     unnamed = folder / "unnamed"
     with unnamed.open("xb") as file:
-        for piece in chain([header.getvalue()], pieces):
+        for piece in pieces:
             checksum.update(piece)
             file.write(piece)
         file.flush()
         os.fsync(file.fileno())
+        n_bytes = file.tell()
     checksum = checksum.hexdigest()
-    name = f"{role}-{checksum[:16]}.npy"
-    # Equal arrays share one file.
+    name = name.format(checksum[:16])
+    # Equal signals share one file.
     os.replace(unnamed, folder / name)
-    return {
-        "file": name,
-        "dtype": dtype.str,
-        "shape": [int(n) for n in shape],
-        "sha256": checksum,
-    }
+    return {"file": name, "n_bytes": n_bytes, "sha256": checksum}
 
 
 def _check_file(folder, entry):
-    """Raise unless a file is there, as long as it has to be; return path and offset."""
-    name, shape = entry["file"], tuple(entry["shape"])
+    """Raise unless a file is there, as long as it was, with its header; return it."""
+    name, header = entry["file"], entry.get("header", "").encode("latin-1")
     path = folder / name
     # Nothing outside the folder is read, whatever the index says.
     if not _OUR_FILES.fullmatch(name):
-        raise ValueError(f"{str(folder / _INDEX)!r} lists {name!r}, no file of ours.")
+        raise ValueError(
+            f"{str(folder / _INDEX)!r} lists {name!r}, which is no file of a store."
+        )
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            found = None
-            # Damaged headers raise many things, of the tokenizer for example.
-            with contextlib.suppress(Exception):
-                if np.lib.format.read_magic(file) == (1, 0):
-                    found = np.lib.format.read_array_header_1_0(file)
-            offset = file.tell()
+            found = file.read(len(header))
     except FileNotFoundError as error:
         raise ValueError(
             f"The store {str(folder)!r} lacks its file {name!r}, which the index lists."
         ) from error
-    if found is None:
+    if (size, found) != (entry["n_bytes"], header):
+        # What NumPy puts before the description of an array says nothing to a reader.
+        expected, found = (text[10:].strip() for text in (header, found))
         raise ValueError(
-            f"{str(path)!r} is damaged: its {size} bytes do not begin with the header "
-            f"of an array of {entry['dtype']} of shape {shape}."
+            f"{str(path)!r} is damaged or not the file of this store: expected "
+            f"{entry['n_bytes']} bytes with the header {expected}, found {size} bytes "
+            f"with the header {found}."
         )
-    found_shape, fortran_order, dtype = found
-    if (found_shape, fortran_order, dtype.str) != (shape, False, entry["dtype"]):
-        raise ValueError(
-            f"{str(path)!r} is not the file of the store: expected {entry['dtype']} of "
-            f"shape {shape} in C order, found {dtype.str} of shape {found_shape}"
-            f"{' in Fortran order' * fortran_order}."
-        )
-    expected = offset + dtype.itemsize * int(np.prod(shape, dtype=object))
-    if size != expected:
-        raise ValueError(
-            f"{str(path)!r} is damaged: expected {expected} bytes, found {size}."
-        )
-    return path, offset
+    return path
 
 
-def _check_content(path, entry):
+def _check_content(path, entry, digest):
     """Raise unless a file has the checksum that the index lists."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = digest.hexdigest()
     if found != entry["sha256"]:
         raise ValueError(
             f"{str(path)!r} is damaged: expected the checksum {entry['sha256']}, "
             f"found {found}."
         )
-
-
-def _read_array(folder, entry):
-    path, _ = _check_file(folder, entry)
-    _check_content(path, entry)
-    return np.load(path, allow_pickle=False)
 
 
 # The index ----------------------------------------------------------------------
@@ -395,14 +303,6 @@ def _read_index(folder):
         raise ValueError(
             f"{str(path)!r} is none of EEGWindows: expected the format {_FORMAT!r}, "
             f"found {found!r}."
-        )
-    version = index.get("format_version")
-    if version not in range(1, _FORMAT_VERSION + 1):
-        newer = isinstance(version, int) and version > _FORMAT_VERSION
-        advice = "Update sklearn_mdjpt." if newer else "It has to be saved again."
-        raise ValueError(
-            f"{str(path)!r} has format version {version!r}; this version of "
-            f"sklearn_mdjpt reads versions up to {_FORMAT_VERSION}. {advice}"
         )
     expected = index.pop("sha256", None)
     found = _index_checksum(index)

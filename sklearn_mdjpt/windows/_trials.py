@@ -22,14 +22,14 @@ def check_trials(trials, duration):
     if not isinstance(trials, pd.DataFrame):
         rows = list(trials)
         if rows and not isinstance(rows[0], dict):
-            words = ("start", "stop", "stimulus", "label")
-            too_long = [row for row in rows if len(row) > len(words)]
+            names = ("start", "stop", "stimulus", "label")
+            too_long = [row for row in rows if len(row) > len(names)]
             if too_long:
                 raise ValueError(
                     f"A trial given as a tuple is (start, stop, stimulus, label), got "
                     f"{too_long[0]!r}; pass dicts for further columns."
                 )
-            rows = [dict(zip(words, row, strict=False)) for row in rows]
+            rows = [dict(zip(names, row, strict=False)) for row in rows]
         trials = pd.DataFrame(rows)
     trials = strip_cells(trials.reset_index(drop=True).astype(object))
     twice = trials.columns[trials.columns.duplicated()]
@@ -163,10 +163,10 @@ def number_trials(recordings):
 def warn_short_trials(n_trials, window_seconds, recordings):
     """Say how many trials were too short to hold a window, and in which recordings."""
     ids = ((r.dataset, r.subject, r.session) for r in recordings)
-    names = dict.fromkeys(join_ids(*filter(None, whose)) for whose in ids)
+    names = dict.fromkeys(join_ids(*filter(None, some)) for some in ids)
     names.pop("", None)
-    whose = f" (of {list_some(names)})" if names else ""
+    listed = f" (of {list_some(names)})" if names else ""
     warn(
-        f"{len(recordings)} of {n_trials} trials{whose} are shorter than a window of "
+        f"{len(recordings)} of {n_trials} trials{listed} are shorter than a window of "
         f"{window_seconds:g} s and give none."
     )

@@ -500,8 +500,8 @@ class EEGWindows:
         NotADirectoryError
             If ``folder`` is a file.
         ValueError
-            If it is no folder of `save`, comes from a newer version, or a file in it
-            is missing, cut short or damaged.
+            If it is no folder of `save`, has a format version that is not read any more
+            or not yet, or a file in it is missing, cut short or damaged.
 
         See Also
         --------
@@ -631,8 +631,7 @@ class EEGWindows:
         """
         gone = np.zeros(len(self), np.int64)
         for source, rows, starts, _ in self.blocks():
-            if not source.is_continuous:
-                gone[rows] = starts - np.searchsorted(np.unique(starts), starts)
+            gone[rows] = source._n_missing(starts)
         order = np.lexsort((self._starts, self._source_index, runs))
         place = np.stack([runs, self._source_index, self._starts])[:, order]
         steps = np.diff(place, axis=1, prepend=place[:, :1])
