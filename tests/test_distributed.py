@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -85,47 +85,33 @@ def test_processes_that_would_train_alone_are_told(monkeypatch):
         Together()
 
 
-# bfloat16 takes long on a CPU; the next test trains a little with it by default.
-@pytest.mark.parametrize(
-    "precision", ["no", pytest.param("bf16", marks=pytest.mark.slow)]
-)
-def test_one_process_with_accelerate(tmp_path, precision):
-    script = tmp_path / "script.py"
-    script.write_text(
-        f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
-        "import numpy as np\n"
-        "from distributed_for_a_test import make, results, windows\n"
-        "X, settings = windows(1), {'max_epochs': 1, 'batches_per_epoch': 6}\n"
-        f"encoder = make(accelerate={{'mixed_precision': {precision!r}}}, **settings)\n"
-        f"np.savez({str(tmp_path / 'r.npz')!r},"
-        " **results(encoder, encoder.fit_transform(X)))\n"
+@pytest.fixture
+def accelerate():
+    """Accelerate as a new process finds it, before and after the test."""
+    state = pytest.importorskip("accelerate.state").AcceleratorState
+    with patch.dict(os.environ, ACCELERATE_USE_CPU="true"):
+        state._reset_state(reset_partial_state=True)
+        yield
+        state._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_one_process_with_accelerate(accelerate, tmp_path, precision):
+    X, settings = windows(1), {"max_epochs": 1, "batches_per_epoch": 3}
+    encoder = make(
+        accelerate={"mixed_precision": precision}, checkpoint_dir=tmp_path, **settings
     )
-    subprocess.run([sys.executable, script], check=True, timeout=N_SECONDS)
-    found = dict(np.load(tmp_path / "r.npz"))
-    encoder = make(max_epochs=1, batches_per_epoch=6)
-    expected = results(encoder, encoder.fit_transform(windows(1)))
+    found = results(encoder, encoder.fit_transform(X))
+    encoder = make(**settings)
+    expected = results(encoder, encoder.fit_transform(X))
     equal = np.array_equal(found["losses"], expected["losses"])
     assert equal == (precision == "no")
     np.testing.assert_allclose(found["losses"], expected["losses"], rtol=0.05)
     assert all(np.isfinite(value).all() for value in found.values())
-
-
-def test_precisions_do_not_share_a_run(tmp_path):
-    """A float32 fit was given the weights of a bfloat16 one."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
-        "from distributed_for_a_test import make, windows\n"
-        f"settings = {{'max_epochs': 1, 'batches_per_epoch': 2, 'checkpoint_dir': "
-        f"{str(tmp_path / 'runs')!r}}}\n"
-        "make(accelerate={'mixed_precision': 'bf16'}, **settings).fit(windows(1))\n"
-    )
-    subprocess.run([sys.executable, script], check=True, timeout=N_SECONDS)
-    settings = {"max_epochs": 1, "batches_per_epoch": 2}
-    shared = make(checkpoint_dir=tmp_path / "runs", **settings).fit(windows(1))
-    assert len(list((tmp_path / "runs").iterdir())) == 2
-    expected = make(**settings).fit(windows(1))
-    np.testing.assert_array_equal(shared.mean_, expected.mean_)
+    # A float32 fit was given the weights of a bfloat16 one.
+    shared = make(checkpoint_dir=tmp_path, **settings).fit(X)
+    assert len(list(tmp_path.iterdir())) == (1 if precision == "no" else 2)
+    np.testing.assert_array_equal(shared.mean_, encoder.mean_)
 
 
 def test_pieces_of_work_are_dealt_out_evenly():

@@ -309,7 +309,7 @@ def wrong_headers(content):
     twice = text.replace('{"kind"', '{"kind": "weights", "kind"', 1)
     reordered = json.dumps(dict(reversed(json.loads(text).items())))
     more = {"sklearn_mdjpt": text, "more": "x"}
-    place, form = "its tensors are not where its header says", "not of the form"
+    place, form = "its tensors are not where its header says", "another form"
     damaged = "is damaged: its checksum"
     yield from (
         ("deep outside", put(header[:-1] + f',"x":{deep}}}'.encode(), data), place),
@@ -388,12 +388,12 @@ def foreign(content, touched, rng):
     for i in range(10):
         yield f"random {i}", rng.bytes(int(rng.integers(1, 5000))), ""
     tensors = {"a": torch.zeros(2)}
-    alien = "none of sklearn_mdjpt"
+    alien = "not one of sklearn_mdjpt"
     yield "safetensors", safetensors.torch.save(tensors), alien
     bad = safetensors.torch.save(tensors, {"format": "pt"})
     yield "safetensors of torch", bad, alien
     bad = safetensors.torch.save(tensors, {"sklearn_mdjpt": "{}"})
-    yield "no checksum", bad, "not of the form"
+    yield "no checksum", bad, "another form"
     yield "no tensors", safetensors.torch.save({}), alien
     array = io.BytesIO()
     np.savez(array, a=np.zeros(3))
