@@ -750,9 +750,9 @@ def test_a_gradient_that_is_not_finite(X):
 
 
 def test_broken_windows_are_named_among_sound_ones(X, monkeypatch):
-    from sklearn_mdjpt.encoder._pairs import PairBatches
+    from sklearn_mdjpt.encoder._pairs import PairDataset
 
-    part_of = PairBatches._part
+    part_of = PairDataset._part
 
     def broken(self, pair, mine):
         part = part_of(self, pair, mine)
@@ -760,6 +760,6 @@ def test_broken_windows_are_named_among_sound_ones(X, monkeypatch):
             part.windows[0, 3, 10] = 3e30
         return part
 
-    monkeypatch.setattr(PairBatches, "_part", broken)
+    monkeypatch.setattr(PairDataset, "_part", broken)
     with pytest.raises(FloatingPointError, match=r"values up to 3e\+30 in windows of"):
         small().fit(X)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from distributed_for_a_test import TRAININGS, make, results, windows
 
-from sklearn_mdjpt.encoder._processes import Together, deal_out
+from sklearn_mdjpt.encoder._processes import AcceleratedProcesses, balance_load
 
 pytest.importorskip("accelerate")
 FOLDER = Path(__file__).parent
@@ -82,7 +82,7 @@ def test_processes_that_would_train_alone_are_told(monkeypatch):
     monkeypatch.setattr("accelerate.Accelerator", lambda: Mock(num_processes=1))
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RuntimeError, match="2 processes were started, but"):
-        Together()
+        AcceleratedProcesses()
 
 
 @pytest.fixture
@@ -115,11 +115,11 @@ def test_one_process_with_accelerate(accelerate, tmp_path, precision):
 
 
 def test_pieces_of_work_are_dealt_out_evenly():
-    owners = deal_out([5, 5, 3, 3, 2, 2], 2)
+    owners = balance_load([5, 5, 3, 3, 2, 2], 2)
     loads = np.bincount(owners, [5, 5, 3, 3, 2, 2])
     assert loads.tolist() == [10, 10]
-    assert deal_out([1, 9, 1], 3).tolist() == [1, 0, 2]
-    assert deal_out([4, 4, 4, 4], 1).tolist() == [0, 0, 0, 0]
+    assert balance_load([1, 9, 1], 3).tolist() == [1, 0, 2]
+    assert balance_load([4, 4, 4, 4], 1).tolist() == [0, 0, 0, 0]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

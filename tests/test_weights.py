@@ -27,7 +27,6 @@ from sklearn_mdjpt._io import _tensor_files as tensor_files
 from sklearn_mdjpt._io._tensor_files import decode_tensors, encode_tensors
 from sklearn_mdjpt.encoder import _files as files_module
 from sklearn_mdjpt.encoder import _weights as weights_module
-from sklearn_mdjpt.encoder._parameters import check_parameters, parameters_of
 from sklearn_mdjpt.encoder._saved import no_history
 from sklearn_mdjpt.encoder._weights import read_weights
 
@@ -648,13 +647,6 @@ def test_sizes_are_compared_before_anything_is_built(content, monkeypatch, tmp_p
     path.write_bytes(with_entry(content, "config", depth=10**8))
     with pytest.raises(ValueError, match="'depth'.* more than the tensors have"):
         MDJPTEncoder.load(path)
-
-
-def test_parameters_in_files_are_those_of_the_estimator():
-    assert tuple(weights_module.PARAMETERS) == parameters_of("stored")
-    for name, options in weights_module.PARAMETERS.items():
-        for value in options:
-            check_parameters(MDJPTEncoder(**{name: value}))
 
 
 # Round trips ------------------------------------------------------------------------

@@ -1,19 +1,17 @@
 """Which windows are paired in pre-training, and batches of such pairs."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils.multiclass import type_of_target
 
 from .._identity import is_made_up
-from .._validation import check_ids, check_onsets, check_y, list_some
+from .._validation import check_ids, check_onsets, check_y, list_some, warn
 from ..channels._channels import CANONICAL_CHANNELS
 from ..nn import LabelPairSampler, StimulusPairSampler
 from ..nn.pretraining import DatasetPart
 from ._moments import find_moments, number_windows
-from ._processes import deal_out
+from ._processes import balance_load
 
 # Normalised EEG is of the order of 1; what is this large comes of a broken recording.
 _ODD_AMPLITUDE = 1e6
@@ -166,7 +164,7 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
         subjects = np.empty(len(labels), dtype=object)
         subjects[order] = [f"half {half}" for half in halves]
     if notes:
-        warnings.warn(" ".join(notes), stacklevel=4)
+        warn(" ".join(notes))
     sampler = LabelPairSampler(datasets, subjects, labels, rng=rng)
     _report_left_out(
         sampler,
@@ -226,13 +224,12 @@ def _report_left_out(sampler, columns, why, needed, advice):
     if not sampler.datasets:
         raise ValueError(f"{needed}; {why} in {list_some(sampler.left_out)}. {advice}")
     if sampler.left_out:
-        warnings.warn(
+        warn(
             f"Left out of pre-training, as {why}: {list_some(sampler.left_out)}.",
-            stacklevel=5,
         )
 
 
-class PairBatches(torch.utils.data.IterableDataset):
+class PairDataset(torch.utils.data.IterableDataset):
     """Batches of pairs, read as they are drawn.
 
     Parameters
@@ -276,8 +273,8 @@ class PairBatches(torch.utils.data.IterableDataset):
         )
         return cls(reader, sampler, columns, datasets, n_batches, one_subject)
 
-    def share(self, process, n_processes, *, by_subject):
-        """Read only the part of one process from now on.
+    def shard(self, process, n_processes, *, by_subject):
+        """Restrict the batches to the part of one process.
 
         Parameters
         ----------
@@ -341,7 +338,7 @@ class PairBatches(torch.utils.data.IterableDataset):
             for start, stop in cuts:
                 pieces.append((k, np.arange(start, stop)))
                 costs.append((stop - start) * self.reader.n_times[pair.rows_a[0]])
-        owners = deal_out(costs, self._n_processes)
+        owners = balance_load(costs, self._n_processes)
         mine = [[np.zeros(0, np.int64)] for _ in pairs]
         for (k, rows), owner in zip(pieces, owners, strict=True):
             if owner == self._process:
@@ -377,7 +374,7 @@ class Batch:
     ----------
     parts : iterable of DatasetPart
         What is encoded.
-    batches : PairBatches
+    batches : PairDataset
         Where it comes from.
     pairs : list of PairBatch
         What was drawn.
