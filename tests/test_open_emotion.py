@@ -15,8 +15,9 @@ from open_files import (
     faced_subject,
     waves,
 )
+from settings import tiny_encoder
 
-from sklearn_mdjpt import MDJPTEncoder
+from sklearn_mdjpt import MDJPTEncoder, concat_windows
 from sklearn_mdjpt.channels import electrode_positions
 from sklearn_mdjpt.datasets import (
     EMOTIONS,
@@ -24,6 +25,7 @@ from sklearn_mdjpt.datasets import (
     fetch_emoeeg_mc,
     fetch_faced,
     fetch_open_emotion,
+    read_bids,
     read_faced,
     valence_of,
 )
@@ -307,6 +309,18 @@ def test_the_two_forms_of_faced_are_the_same(faced, tmp_path):
     assert set(RATINGS) <= set(bids.metadata) & set(original.metadata)
 
 
+def test_the_two_clocks_of_faced_are_never_paired(faced):
+    """004 and 036 in whole clips, 061 in their last 30 seconds: only the first two."""
+    root, _ = faced
+    whole = fetch_faced(root, ["004", "036"], **LOCAL)
+    cut = fetch_faced(root, ["061"], part="last30", **LOCAL)
+    encoder = tiny_encoder(max_epochs=1, batches_per_epoch=2)
+    both = concat_windows([whole[::5], cut[::5]])
+    with pytest.warns(UserWarning, match="Left out of .* FACED .30 s before its end."):
+        encoder.fit(both)
+    assert encoder.training_subjects_ == ["FACED/004", "FACED/036"]
+
+
 @pytest.fixture(scope="module")
 def emoeeg(tmp_path_factory):
     root = tmp_path_factory.mktemp("emoeeg")
@@ -482,3 +496,18 @@ def test_open_emotion_without_some(faced, tmp_path):
         fetch_open_emotion(tmp_path, **LOCAL)
     with pytest.raises(ValueError, match="datasets must be among FACED, .*'SEED'"):
         fetch_open_emotion(tmp_path, datasets=["SEED"], **LOCAL)
+
+
+def test_read_bids_says_what_is_odd(faced, dens):
+    """Those who read the folders as BIDS are told."""
+    with pytest.raises(ValueError, match="they would fit as samples at 250"):
+        read_bids(
+            dens[0] / "ds003751", subjects="mit003", trial_types="stm", label=None,
+            duration=15000.0,
+        )  # fmt: skip
+    with pytest.warns(UserWarning, match="Channels A1, A2 of sub-004.* typed EEG"):
+        X = read_bids(
+            faced[0] / "nm000112", subjects="004", label="emotion_label",
+            stimulus="video_index",
+        )  # fmt: skip
+    assert X.metadata["stimulus"].nunique() == 28

@@ -48,6 +48,9 @@ EMOTION_OF = dict(
 _N_VIDEOS = len(EMOTION_OF)
 _VALENCE_WORDS = {-1: "negative", 0: "neutral", 1: "positive"}
 _ONSET, _END = 101, 102
+ONSET_FROM = {"whole": "start of the clip", "last30": "30 s before its end"}
+"""What onsets count from: windows that differ in it are never paired."""
+
 SCORES = (
     "joy", "tenderness", "inspiration", "amusement", "anger", "disgust", "fear",
     "sadness", "arousal", "valence", "familiarity", "liking",
@@ -174,9 +177,10 @@ def _describe(subject, session):
     return {"dataset": "FACED", "subject": f"{subject:03d}", "session": str(session)}
 
 
-def trial_columns(video, label, scores):
+def trial_columns(video, label, scores, part):
     """Return what is known of a trial: the clip, its label, and the ratings of it."""
     return {
+        "onset_from": ONSET_FROM[part],
         "trial": f"{video:02d}",
         "stimulus": f"{video:02d}",
         "label": label,
@@ -196,7 +200,7 @@ def _read_processed(path, subject, session, *, labels):
         partial(_read_clips, videos=tuple(labels)),
         [n_times] * len(labels),
         [
-            trial_columns(video, labels[video], scores.get(video, {}))
+            trial_columns(video, labels[video], scores.get(video, {}), "last30")
             for video in labels
         ],
         ch_names=CHANNELS,
@@ -250,7 +254,7 @@ def _read_raw(path, subject, session, *, labels, table):
         ],
         trials=[
             {"start": start, "stop": stop, "play_order": order}
-            | trial_columns(video, labels[video], scores.get(video, {}))
+            | trial_columns(video, labels[video], scores.get(video, {}), "whole")
             for order, (video, (start, stop)) in enumerate(
                 _find_clips(events).items(), 1
             )

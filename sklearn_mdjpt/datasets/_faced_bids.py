@@ -12,9 +12,8 @@ from .._validation import check_option, list_some, warn
 from ._bdf import UNITS_KNOWN_TO_MNE, make_bdf_recording, read_bdf_header
 from ._download import PUBLIC_DATASETS, fetch_files
 from ._emotions import common_word
-from ._faced import CHANNELS, EMOTION_OF, SCORES, trial_columns
+from ._faced import CHANNELS, EMOTION_OF, ONSET_FROM, SCORES, trial_columns
 from ._open_tables import (
-    ONSET_FROM,
     check_subjects,
     read_table,
     to_numbers,
@@ -231,11 +230,11 @@ def faced_trials(path, part="whole"):
                 "stop": stop,
                 "rate": row["sample"] / row["onset"],
                 "play_order": order,
-                "onset_from": ONSET_FROM[part],
                 **trial_columns(
                     video,
                     common_word(emotion),
                     {name: row[column] for name, column in _COLUMNS.items()},
+                    part,
                 ),
             }
         )

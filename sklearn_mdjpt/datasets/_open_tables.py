@@ -8,9 +8,6 @@ import pandas as pd
 from .._io._signals import naming
 from .._validation import list_some
 
-ONSET_FROM = {"whole": "start of the clip", "last30": "30 s before the end of the clip"}
-"""What onsets count from: windows that differ in it are never paired."""
-
 # Amplitudes that EEG can have, in volts: far from quiet, and far from saturated.
 _AMPLITUDES = (1e-7, 2e-3)
 _MISSING = ("n/a", "N/A", "", "nan", "NaN")
