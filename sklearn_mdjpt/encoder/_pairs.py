@@ -24,6 +24,10 @@ _KEYWORDS = {
 }
 
 
+# What onsets count from; windows that differ in it are of other moments.
+_ORIGIN = "onset_from"
+
+
 def pair_columns(windows, **keywords):
     """Who saw what when: metadata of windows, filled up from fit's keywords.
 
@@ -36,11 +40,13 @@ def pair_columns(windows, **keywords):
 
     Returns
     -------
-    DataFrame of shape (n_windows, 7)
+    DataFrame of shape (n_windows, 7) or (n_windows, 8)
         Columns subject, dataset, session, stimulus, onset, and as `number_windows` has
-        them run and order.
+        them run and order; onset_from where the windows have it.
     """
     columns = windows.metadata[list(_KEYWORDS.values())]
+    if _ORIGIN in windows.metadata:
+        columns[_ORIGIN] = windows.metadata[_ORIGIN]
     n = len(columns)
     for keyword, values in keywords.items():
         name = _KEYWORDS[keyword]
@@ -111,6 +117,8 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
             )
         aligned = pairing == "stimulus"
         moments, counted = columns["onset"], None
+        if _ORIGIN in columns:
+            datasets = _split(columns["dataset"], datasets, columns[_ORIGIN])
         if aligned:
             moments, counted = find_moments(columns, datasets)
         sampler = StimulusPairSampler(
@@ -178,13 +186,23 @@ def make_sampler(columns, lengths, y, *, pairing, known_labels, sfreq, rng):
 
 def _split_by_length(datasets, lengths, sfreq):
     """Name the datasets, those with several window lengths once for each length."""
-    frame = pd.DataFrame({"dataset": datasets.to_numpy(), "length": lengths})
-    several = frame.groupby("dataset")["length"].nunique()
+    seconds = [f"{length / sfreq:g} s" for length in lengths]
+    return _split(datasets, datasets, seconds)
+
+
+def _split(datasets, names, kinds):
+    """Put the kind of each window behind its name, where its dataset has several."""
+    frame = pd.DataFrame(
+        {"dataset": np.asarray(datasets), "kind": np.asarray(kinds, dtype=object)}
+    )
+    several = frame.groupby("dataset")["kind"].nunique(dropna=False)
     several = set(several.index[several > 1])
     return np.array(
         [
-            f"{name} ({length / sfreq:g} s)" if name in several else name
-            for name, length in zip(frame["dataset"], frame["length"], strict=True)
+            f"{name} ({kind})" if dataset in several else name
+            for dataset, name, kind in zip(
+                frame["dataset"], names, frame["kind"], strict=True
+            )
         ],
         dtype=object,
     )
