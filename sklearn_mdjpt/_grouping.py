@@ -1,4 +1,4 @@
-"""Which rows belong together, and in what order they follow each other in time."""
+"""Groups of rows, and the order of rows in time."""
 
 import re
 from numbers import Real
@@ -15,11 +15,11 @@ def check_groups(values, n_rows, name):
     Parameters
     ----------
     values : array-like of shape (n_rows,), scalar or None
-        Ids; ``3``, ``3.0`` and ``"3"`` are one, as are ``b"a"`` and ``"a "``.
+        Ids; ``3``, ``3.0`` and ``"3"`` are the same, as are ``b"a"`` and ``"a "``.
     n_rows : int
         Number of rows.
     name : str
-        What to call them in a message.
+        Name of the parameter, for messages.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def check_groups(values, n_rows, name):
         return None
     is_array = isinstance(values, np.ndarray) and values.shape == (n_rows,)
     if is_array and values.dtype.kind in "iu":
-        # Few numbers stand for many rows: each is spelled out once.
+        # Many rows share few numbers: each is converted to text once.
         codes, numbers = pd.factorize(values)
         return check_ids(numbers, len(numbers), name).astype(str)[codes]
     ids = check_ids(values, n_rows, name)
@@ -56,7 +56,7 @@ def combine_groups(n_rows, *columns):
     n_rows : int
         Number of rows.
     *columns : ndarray of shape (n_rows,) or None
-        Ids; None does not count, and without any column all rows are one group.
+        Ids; None is ignored, and without any column all rows are one group.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def time_order(groups, *, trials=None, onsets=None):
     Returns
     -------
     ndarray of int, shape (n_rows,)
-        What is not told apart stays in the order of the rows.
+        Rows with the same group, trial and onset stay in their order.
 
     Raises
     ------

@@ -1,8 +1,8 @@
-"""Who may be the same as whom: names that were made up, and ids that look alike.
+"""Ids that may be the same although they differ: made-up names, and other spellings.
 
-Ids hold within a dataset.  A set without one gets a name that no other set shares, so
-that the same people may be counted twice; and "1" beside "01" is no other person, as a
-rule, but the spelling of another table.
+Ids are unique within a dataset.  A set without a dataset gets a made-up name that no
+other set has, so that the same people may be counted twice.  And "1" and "01" are
+mostly the same person in two tables.
 """
 
 import re
@@ -21,19 +21,19 @@ IDS = {
     "trial": ("subject", "session", "trial"),
     "stimulus": ("stimulus",),
 }
-"""What tells one from another within a dataset, by level."""
+"""The ids that identify a subject, session, ... within a dataset, by level."""
 
 
 def make_up_name():
-    """Return a name for a dataset without one; no other set has it."""
+    """Return a unique name for a dataset without one."""
     return f"unnamed-{uuid.uuid4().hex[:8]}"
 
 
 def is_made_up(names):
-    """Say which names of datasets were made up, because none was given.
+    """Find names of datasets that were made up because none was given.
 
-    By how they are spelled, so that they are known again in tables, stores, Epochs and
-    datasets of braindecode.
+    They are recognised by their spelling, so that tables, stores, Epochs and datasets
+    of braindecode need no mark for them.
 
     Parameters
     ----------
@@ -50,24 +50,24 @@ def is_made_up(names):
 
 
 def plural(level):
-    """Return the word for several."""
+    """Return the plural of a level's name."""
     return {"stimulus": "stimuli"}.get(level, f"{level}s")
 
 
 def say_what_may_be_one(first, second, level):
-    """Say which ids of two tables may stand for the same, though they differ.
+    """Describe ids of two tables that may be the same although they differ.
 
     Parameters
     ----------
     first, second : DataFrame
-        Metadata of two sets of windows that are to be apart.
+        Metadata of two sets of windows that should share no ids.
     level : {"dataset", "subject", "session", "trial", "stimulus"}
-        Whose ids.
+        The ids that are compared.
 
     Returns
     -------
     str
-        "" if the ids are apart under all names that the datasets could have.
+        "" if the ids differ whatever names the datasets should have.
     """
     ids = pd.concat([_ids(first, level, 0), _ids(second, level, 1)])
     texts = []
@@ -90,7 +90,7 @@ def say_what_may_be_one(first, second, level):
 
 
 def say_what_is_hidden(table, level):
-    """Say which ids of several sets may be one, as a set among them has no name."""
+    """Describe ids of several sets that may be the same, as a set has no name."""
     hidden = _hidden_by_names(_ids(table, level, 0))
     if not hidden:
         return ""
@@ -103,7 +103,7 @@ def say_what_is_hidden(table, level):
 
 
 def warn_of_unnamed(tables):
-    """Warn where sets that are put together may hold the same people.
+    """Warn if sets of windows that are joined may have the same people.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def warn_of_unnamed(tables):
 
 
 def _ids(table, level, part):
-    """Return each id of a table once: bare, within its dataset, and as it sounds."""
+    """Return each id of a table once: by itself, with its dataset, and normalised."""
     columns = list(IDS[level])
     table = table[["dataset", *columns]].drop_duplicates()
     if columns:
@@ -150,14 +150,14 @@ def _ids(table, level, part):
     )
 
 
-@lru_cache(2**16)  # each training and test set of a study asks for the same
+@lru_cache(2**16)  # all splits of a study have the same ids
 def _sound(name):
-    """Spell "S01" and "s1" alike."""
+    """Normalise an id: "S01" and "s1" become the same."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", name).casefold()
 
 
 def _hidden_by_names(ids):
-    """Return ids of several datasets, one of which has a name that was made up."""
+    """Return ids that several datasets share, one of which has a made-up name."""
     made_up = is_made_up(ids["dataset"])
     if not made_up.any():
         return []
@@ -167,7 +167,7 @@ def _hidden_by_names(ids):
 
 
 def _spelled_twice(ids):
-    """Return names that only sound alike, where no part tells them apart."""
+    """Return names that differ in spelling only, unless one part has both of them."""
     several = ids.groupby("whole_sound")["name"].transform("nunique") > 1
     if not several.any():
         return []

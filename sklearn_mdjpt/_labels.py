@@ -1,4 +1,4 @@
-"""Labels of windows, and the weights of classes, as classifiers check them."""
+"""Checks of labels and class weights, for classifiers."""
 
 import numpy as np
 import pandas as pd

@@ -6,13 +6,13 @@ import multiprocessing
 import os
 import signal
 import threading
-import warnings
 
 import numpy as np
 import torch
 from joblib.parallel import get_active_backend
 from sklearn.utils import check_random_state
 
+from ._validation import warn
 from .nn.precision import no_autocast, single_precision
 
 
@@ -249,10 +249,9 @@ def compile_blocks(encoder):
         for block in blocks:
             block._compiled_call_impl = None
         reason = str(error).strip().partition("\n")[0]
-        warnings.warn(
+        warn(
             "compile=True: torch.compile does not work here, and nothing is compiled "
             f"({type(error).__name__}: {reason}).",
-            stacklevel=2,
         )
     finally:
         blocks.zero_grad()

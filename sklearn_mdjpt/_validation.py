@@ -13,6 +13,7 @@ import re
 import sys
 import unicodedata
 import warnings
+from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -21,25 +22,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-# What str.strip takes off, and what else pads fields or marks the start of a text.
 _BYTES = (bytes, bytearray, memoryview)
+# What str.strip removes, and three more: zeros pad the fields of binary files, a byte
+# order mark starts texts, and zero-width spaces come with pasted texts.
 _BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\0\ufeff\u200b"
 
-
-# Packages whose lines call ours: a warning there tells the user nothing.
+# Packages that call our code: a warning that points at their lines does not help.
 _NOT_THE_USERS = {
     __name__.partition(".")[0], "sklearn", "joblib", "contextlib", "torch", "skorch",
 }  # fmt: skip
 
-# Blank, and how NumPy and pandas spell what is missing among texts.
+# Blank text, and the texts that NumPy and pandas make of missing values.
 _MISSING = {"", "nan", "<NA>", "NaT"}
 
-# Rates that differ by less than this share of them are one.
+# Rates whose relative difference is smaller are the same.
 _SAME_RATE = 1e-6
 
 
 def warn(message, category=UserWarning):
-    """Warn at the line outside of this package, and of scikit-learn, that led here."""
+    """Warn at the user's line, the last one outside of packages that call ours."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and _top_package(frame) in _NOT_THE_USERS:
         frame, level = frame.f_back, level + 1
@@ -54,48 +55,48 @@ def check_number(
     value, name, *, whole=False, none=False, least=None, above=None, most=None,
     below=None,
 ):  # fmt: skip
-    """Return a number that is finite and within bounds; raise on anything else.
+    """Return a number that is finite and within bounds; raise otherwise.
+
+    `sklearn.utils.check_scalar` accepts bool, NaN and infinity.
 
     Parameters
     ----------
     value : object
-        What was passed.
+        The value of the parameter.
     name : str
         Name of the parameter, for the message.
     whole : bool, default=False
-        Whether only ints will do; a bool is no int.
+        Whether it must be an int.
     none : bool, default=False
-        Whether None will do as well.
+        Whether it can be None.
     least, above, most, below : float, default=None
         Bounds: ``value >= least``, ``> above``, ``<= most``, ``< below``.
 
     Returns
     -------
     int, float or None
-        The value as it came.
+        The value, unchanged.
 
     Raises
     ------
     ValueError
-        If it is something else; the message has the name, the bounds and the value.
+        If it is anything else; the message has the name, the bounds and the value.
     """
     if none and value is None:
         return value
     kind = numbers.Integral if whole else numbers.Real
-    bounds = {">=": least, ">": above, "<=": most, "<": below}
-    bounds = {sign: bound for sign, bound in bounds.items() if bound is not None}
-    fits = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
-    good = (
-        isinstance(value, kind)
-        and not isinstance(value, bool)
-        and abs(value) < math.inf
-        and all(fits[sign](value, bound) for sign, bound in bounds.items())
-    )
-    if not good:
-        said = " and ".join(f"{sign} {bound:g}" for sign, bound in bounds.items())
+    is_number = isinstance(value, kind) and not isinstance(value, bool)
+    checks = (
+        (">=", operator.ge, least), (">", operator.gt, above),
+        ("<=", operator.le, most), ("<", operator.lt, below),
+    )  # fmt: skip
+    checks = [check for check in checks if check[2] is not None]
+    fits = is_number and all(compare(value, bound) for _, compare, bound in checks)
+    if not fits or not abs(value) < math.inf:
+        bounds = " and ".join(f"{sign} {bound:g}" for sign, _, bound in checks)
         raise ValueError(
             f"{name} must be {'an int' if whole else 'a finite number'} "
-            f"{said}{' or None' if none else ''}, got {value!r}."
+            f"{bounds}{' or None' if none else ''}, got {value!r}."
         )
     return value
 
@@ -104,18 +105,14 @@ def check_sfreq(sfreq):
     """Return the sampling rate in hertz as a float; raise when it is unusable."""
     if sfreq is None:
         raise ValueError("sfreq is unknown: pass the sampling rate in hertz.")
-    if isinstance(sfreq, bool) or not isinstance(sfreq, numbers.Real):
-        raise TypeError(f"sfreq must be a number in hertz, got {sfreq!r}.")
-    if not np.isfinite(sfreq) or sfreq <= 0:
-        raise ValueError(f"sfreq must be positive and finite (hertz), got {sfreq!r}.")
-    return float(sfreq)
+    return float(check_number(sfreq, "sfreq", above=0))
 
 
 def merge_rates(rates):
-    """Return what to take each of some sampling rates for, in hertz.
+    """Return one rate, in hertz, for all sampling rates that differ by rounding only.
 
-    Those that differ by no more than a millionth, as rounding in files makes them, are
-    one rate: the one that is nearest to a whole number.
+    Rates that differ by no more than a millionth become the one of them that is nearest
+    to a whole number.
 
     Parameters
     ----------
@@ -125,7 +122,7 @@ def merge_rates(rates):
     Returns
     -------
     dict of float to float
-        One entry for each of them.
+        The common rate of each of them.
     """
     groups = []
     for rate in sorted(set(rates)):
@@ -140,7 +137,7 @@ def merge_rates(rates):
 
 
 def show_rates(rates):
-    """Return several rates as texts, with so many digits that they differ."""
+    """Return rates as texts, with enough digits to tell them apart."""
     rates = list(rates)
     for digits in range(6, 18):
         texts = [f"{rate:.{digits}g}" for rate in rates]
@@ -155,7 +152,7 @@ def check_ch_names(ch_names, n_channels=None):
         raise TypeError(
             f"ch_names must be a sequence of names, got the single string {ch_names!r}."
         )
-    if getattr(ch_names, "ndim", 1) == 2:  # as files of MATLAB have them
+    if getattr(ch_names, "ndim", 1) == 2:  # from a file of MATLAB
         ch_names = np.ravel(ch_names)
     names = tuple(str(as_cell(_unwrap(name))) for name in ch_names)
     if n_channels is not None and len(names) != n_channels:
@@ -163,13 +160,12 @@ def check_ch_names(ch_names, n_channels=None):
             f"ch_names has {len(names)} names, but the signal has {n_channels} "
             "channels."
         )
-    seen = {}
-    for name in names:
-        seen.setdefault(name.upper(), []).append(name)
-    duplicates = [found for found in seen.values() if len(found) > 1]
-    if duplicates:
-        listed = "; ".join(", ".join(found) for found in duplicates)
-        raise ValueError(f"Duplicate channel names (case is ignored): {listed}.")
+    count = Counter(map(str.upper, names))
+    twice = [name for name in names if count[name.upper()] > 1]
+    if twice:
+        raise ValueError(
+            f"Duplicate channel names (case is ignored): {', '.join(twice)}."
+        )
     return names
 
 
@@ -193,25 +189,25 @@ def check_numeric(array, name):
 
 
 def as_cell(value):
-    """Return a cell of a table: text decoded and stripped, all else as it came."""
+    """Return a cell of a table: text decoded and stripped, other values unchanged."""
     if isinstance(value, _BYTES):
         return _strip(_decode(bytes(value)))
-    # Members of an Enum and numpy's texts are str, too, and become what they hold.
+    # Members of an Enum and numpy's texts are derived from str; plain texts are made.
     return _strip(str.__str__(value)) if isinstance(value, str) else value
 
 
 def as_label(value):
-    """Return a label: text decoded and stripped, numbers as they came, or None.
+    """Return a label: text decoded and stripped, numbers unchanged, or None.
 
-    Blank text is missing, and "nan", which NumPy makes of NaN among texts.  MATLAB's
-    cells, which are arrays of one value, are opened.
+    Blank text and "nan" (NumPy's text of NaN) are missing.  Cells of MATLAB, arrays of
+    one value, become that value.
 
     Raises
     ------
     TypeError
-        If it is no single value.
+        If it is not a single value.
     ValueError
-        If it is bytes that are no text.
+        If bytes cannot be decoded.
     """
     value = as_cell(_unwrap(value))
     if type(value).__hash__ is None:
@@ -224,8 +220,8 @@ def as_label(value):
 def as_id(value):
     """Return an identifier as str, or None where it is missing.
 
-    ``3``, ``3.0``, ``"3"``, ``"3 "`` and ``b"3"`` name the same subject, whichever file
-    they came from.
+    ``3``, ``3.0``, ``"3"``, ``"3 "`` and ``b"3"`` name the same subject, since files
+    store ids in different types.
     """
     value = as_label(value)
     if value is None or isinstance(value, str):
@@ -243,8 +239,10 @@ def as_id(value):
 
 
 def _unwrap(value):
-    """Return what an array or list of one value holds, None if it holds none."""
-    while _holds_values(value):
+    """Return the single value in arrays and lists, None if they are empty."""
+    while not isinstance(value, np.generic) and (
+        isinstance(value, list | tuple) or hasattr(value, "__array__")
+    ):
         if value is np.ma.masked:
             return None
         inside = value if isinstance(value, list | tuple) else np.ravel(value)
@@ -254,12 +252,6 @@ def _unwrap(value):
             )
         value = inside[0] if len(inside) else None
     return value
-
-
-def _holds_values(value):
-    if isinstance(value, np.generic):
-        return False
-    return isinstance(value, list | tuple) or hasattr(value, "__array__")
 
 
 def _decode(value):
@@ -278,21 +270,20 @@ def _decode(value):
     return text
 
 
-@lru_cache(2**14)  # few names stand for many windows
+@lru_cache(2**14)  # thousands of windows share few names
 def _strip(text):
     return unicodedata.normalize("NFC", text.strip(_BLANKS))
 
 
 def join_ids(*ids):
-    """Make one name of several ids, as "SEED/03"; no two combinations share a name.
+    """Join ids to one name, such as "SEED/03", from which they can be split again.
 
-    A slash inside an id is spelled "%2F" (and "%2F" and "%25" in it "%252F", "%2525").
+    A slash in an id becomes "%2F" (and "%2F" and "%25" become "%252F" and "%2525").
 
     Parameters
     ----------
     *ids : str or None
-        Missing ids leave their place empty, as in "SEED//1"; at the end they are left
-        out.
+        A missing id becomes an empty text, as in "SEED//1"; at the end it is left out.
 
     Returns
     -------
@@ -313,7 +304,7 @@ def _escape(value):
 
 
 def split_ids(name):
-    """Return the ids that `join_ids` has joined, None where a place is empty."""
+    """Return the ids in a name that `join_ids` made, None for those missing."""
     spelled = {"%2F": "/", "%25": "%"}
     return [
         re.sub("%2F|%25", lambda match: spelled[match[0]], part) or None
@@ -324,7 +315,7 @@ def split_ids(name):
 def check_column(values, n_rows, name):
     """Return one value per row as an object array; a scalar is repeated.
 
-    A column (n_rows, 1) or, as files of MATLAB have it, a row (1, n_rows) will do.
+    A column (n_rows, 1) and a row (1, n_rows), as in files of MATLAB, are flattened.
     """
     values = _one_dimensional(values, name)
     if _is_scalar(values):
@@ -348,7 +339,7 @@ def _one_dimensional(values, name):
     if _is_scalar(values):
         return _unwrap(values)
     if isinstance(values, np.ma.MaskedArray):
-        values = values.tolist()  # with None for what is masked
+        values = values.tolist()  # masked values become None
     shape = getattr(values, "shape", None)
     if shape is None:
         values = list(values)
@@ -361,11 +352,10 @@ def _one_dimensional(values, name):
     if sum(n != 1 for n in shape) > 1:
         raise ValueError(
             f"{name} must have one entry for each window, got shape {tuple(shape)}. "
-            "Several columns (ratings, for example) go into extra=, each under a name "
-            "of its own."
+            "Pass further columns, such as ratings, by name in extra=."
         )
     if isinstance(values, pd.DataFrame) and shape[1] == 1:
-        return values.iloc[:, 0]  # with its dtype
+        return values.iloc[:, 0]  # an array would lose its dtype
     return np.ravel(np.asarray(values, object if isinstance(values, list) else None))
 
 
@@ -396,7 +386,7 @@ def check_labels(values, n_rows, name="y"):
 
 
 def check_y(y, n_rows):
-    """Return labels that were passed beside windows as `EEGWindows.y` has its own."""
+    """Return labels passed along with windows, in the form of `EEGWindows.y`."""
     if count_values(y) != n_rows:
         raise ValueError(f"y has shape {np.shape(y)}, but there are {n_rows} windows.")
     return as_array(check_labels(y, n_rows))
@@ -405,7 +395,7 @@ def check_y(y, n_rows):
 def as_array(labels):
     """Return an object array of labels as an array of text or numbers.
 
-    It stays as it is where some are missing, or text stands beside numbers.
+    It is returned unchanged if some are missing, or if texts and numbers are mixed.
     """
     if pd.isna(labels).any():
         return labels
@@ -420,50 +410,47 @@ def strip_cells(table):
         if pd.api.types.is_object_dtype(dtype) or isinstance(dtype, pd.StringDtype):
             before = table.iloc[:, k]
             after = _map_rows(as_cell, before, table.columns[k])
-            # Columns without blanks keep their dtype.
+            # Otherwise the column keeps its dtype.
             if any(a is not b and a != b for a, b in zip(after, before, strict=True)):
                 table.isetitem(k, pd.Series(after, table.index, dtype=object))
     return table
 
 
 def _map_rows(function, column, name):
-    made = np.empty(len(column), dtype=object)
+    """Apply a function to each value; its errors name the row."""
+    results = np.empty(len(column), dtype=object)
     for row, value in enumerate(column):
         try:
-            made[row] = function(value)
+            results[row] = function(value)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name} of row {row}: {error}.") from error
-    return made
+    return results
 
 
 def check_onsets(values, n_rows, name="onset"):
     """Return onsets in seconds (n_rows,), NaN where missing."""
-    column = check_labels(values, n_rows, name)
-    try:
-        onsets = np.array([_seconds(value) for value in column], dtype=float)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{name} must be seconds from the trial's start: {error}."
-        ) from error
-    if np.isinf(onsets).any():
-        row = np.flatnonzero(np.isinf(onsets))[0]
-        raise ValueError(
-            f"{name} of row {row} is infinite; expected seconds from the trial's start."
-        )
-    return onsets
+    return _map_rows(_as_seconds, check_column(values, n_rows, name), name).astype(
+        float
+    )
 
 
-def _seconds(value):
-    """Return a number or a span of time in seconds, NaN where it is missing."""
-    if isinstance(value, float | int):
-        return value
-    if pd.isna(value):
-        return np.nan
-    if isinstance(value, np.timedelta64 | timedelta):
-        return pd.Timedelta(value).total_seconds()
-    if isinstance(value, np.datetime64 | date):
-        raise TypeError(f"got the date {value}")
-    return float(value)
+def _as_seconds(value):
+    """Return a number or a span of time in seconds, NaN if it is missing."""
+    value = as_label(value)
+    if not isinstance(value, float | int):
+        if pd.isna(value):
+            return np.nan
+        if isinstance(value, np.timedelta64 | timedelta):
+            return pd.Timedelta(value).total_seconds()
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"expected seconds from the trial's start, got {value!r}"
+            ) from None
+    if math.isinf(value):
+        raise ValueError("expected seconds from the trial's start, got infinity")
+    return value
 
 
 def check_option(value, options, name):
@@ -474,7 +461,7 @@ def check_option(value, options, name):
 
 
 def check_path(value, name):
-    """Return a Path; raise on what is none."""
+    """Return a Path; raise if the value is no path."""
     if not isinstance(value, str | os.PathLike):
         raise TypeError(f"{name} must be a path, got {value!r}.")
     if value == "":
@@ -483,7 +470,7 @@ def check_path(value, name):
 
 
 def home_hint(path):
-    """Say, for a message, that "~" means nothing to Python."""
+    """Return advice for a message if a path has "~", which Python does not expand."""
     home = "~" in Path(path).parts
     return " ('~' is not expanded: use Path(path).expanduser().)" if home else ""
 
@@ -495,25 +482,25 @@ def check_installed(module, what, command):
 
 
 def name_windows(rows, metadata):
-    """Say which windows, and of which recordings.
+    """Name windows and their recordings, for a message.
 
     Parameters
     ----------
     rows : ndarray of int
-        Places of the windows.
+        Positions of the windows.
     metadata : DataFrame of shape (n_windows, n_columns)
-        As of `EEGWindows`.
+        The metadata of `EEGWindows`.
 
     Returns
     -------
     str
-        "windows 3, 4 of SEED/03/1"; the recordings are left out where nothing is known
-        of them.
+        Such as "windows 3, 4 of SEED/03/1"; without the recordings if no subject is
+        known.
     """
     text = f"windows {list_some(rows)}"
-    whose = metadata.iloc[rows][["dataset", "subject", "session"]].drop_duplicates()
-    whose = whose[whose["subject"].notna()]
-    names = [join_ids(*row) for row in whose.itertuples(index=False)]
+    ids = metadata.iloc[rows][["dataset", "subject", "session"]].drop_duplicates()
+    ids = ids[ids["subject"].notna()]
+    names = [join_ids(*row) for row in ids.itertuples(index=False)]
     return f"{text} of {list_some(names)}" if names else text
 
 

@@ -28,9 +28,11 @@ CAPS = {
 # Files that take longest.  They come first, so that the processes of a test run end
 # together.
 LONG = (
-    "test_distributed.py", "test_checkpoints.py", "test_encoder.py", "test_runtime.py",
-    "test_pretraining.py", "test_classifier.py", "test_cluster.py", "test_weights.py",
-    "test_evaluation.py", "test_clean_dataset.py",
+    "test_checkpoints.py", "test_runtime.py", "test_contracts.py",
+    "test_evaluation.py", "test_encoder.py", "test_distributed.py",
+    "test_cluster.py", "test_clean_dataset.py", "test_classifier.py",
+    "test_command_line.py", "test_robustness.py", "test_weights.py",
+    "test_pretraining.py",
 )  # fmt: skip
 
 

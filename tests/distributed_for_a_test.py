@@ -24,22 +24,22 @@ RANK = int(os.environ.get("RANK", 0))
 # Training amplifies differences of rounding: at five times this rate the curves of two
 # single processes that differ in chunk_size come apart by 0.3 % within 50 batches, as
 # much as those of one and of two processes do.
-CURVE = {"max_epochs": 2, "batches_per_epoch": 13, "lr": 1e-4, "checkpoint_every": 200}
+CURVE = {"max_epochs": 2, "batches_per_epoch": 6, "lr": 1e-4, "checkpoint_every": 200}
 # Each training that is compared with that of a single process.
 TRAININGS = {
     "curve": {},
-    "train_norm": {"subject_norm": "train", "max_epochs": 1, "batches_per_epoch": 5},
-    "label": {"pairing": "label", "max_epochs": 1, "batches_per_epoch": 5},
+    "train_norm": {"subject_norm": "train", "max_epochs": 1, "batches_per_epoch": 3},
+    "label": {"pairing": "label", "max_epochs": 1, "batches_per_epoch": 3},
     "clipped": {
         "callbacks": [GradientNormClipping(0.1)], "max_epochs": 1,
-        "batches_per_epoch": 5,
+        "batches_per_epoch": 3,
     },
 }  # fmt: skip
 
 
 def windows(n_datasets=3):
     return make_emotion_windows(
-        n_datasets=n_datasets, n_subjects=3, n_stimuli=8, window_seconds=1.0,
+        n_datasets=n_datasets, n_subjects=3, n_stimuli=5, window_seconds=1.0,
         stride_seconds=3.0, random_state=0,
     )  # fmt: skip
 

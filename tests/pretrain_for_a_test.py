@@ -17,7 +17,7 @@ SETTINGS = {
     "n_heads": 2,
     "n_filters": 2,
     "max_epochs": 3,
-    "batches_per_epoch": 8,
+    "batches_per_epoch": 5,
     "checkpoint_every": 1,
     "lr": 5e-3,
     "random_state": 0,
@@ -26,7 +26,7 @@ SETTINGS = {
 
 def windows():
     return make_emotion_windows(
-        n_datasets=2, n_subjects=3, n_stimuli=3, window_seconds=1.0,
+        n_datasets=2, n_subjects=3, n_stimuli=3, trial_seconds=4.0, window_seconds=1.0,
         stride_seconds=1.0, random_state=0,
     )  # fmt: skip
 

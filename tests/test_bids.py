@@ -587,3 +587,68 @@ def test_suffixes_in_capitals(copy):
     path = copy / f"{PATHS['02', '1', '1']}eeg.edf"
     path.rename(path.with_suffix(".EDF"))
     assert len(_read(copy, subjects="02")) == 6
+
+
+# What other people's studies are like ----------------------------------------------
+
+
+def test_a_task_spelled_in_two_ways(copy):
+    path = copy / f"{FIRST}events.tsv"
+    path.rename(path.with_name(path.name.replace("task-film", "task-Film")))
+    with pytest.warns(UserWarning, match="task-Film_run-1_events.tsv'.* capitals only"):
+        X = _read(copy)
+    assert set(X.y) == {"joy", "fear"}
+    assert len(X.metadata[X.metadata["trial"].str.contains("run-1_2")])
+
+
+@pytest.mark.parametrize(
+    ("factor", "unit"), [(128.0, "samples at 128 Hz"), (1000.0, "milliseconds")]
+)
+def test_onsets_that_cannot_be_seconds(copy, factor, unit):
+    rows = [(factor * 2, 4, "joy"), (factor * 8, 4, "fear"), (factor * 14, 4, "joy")]
+    _write_events(copy / f"{FIRST}events.tsv", rows, HEADER[:3])
+    match = (
+        f"3 of 3 trials begin after .* 20 s, .*no seconds; they would fit as .*{unit}"
+    )
+    with pytest.raises(ValueError, match=match):
+        _read(copy, subjects="01", sessions="1")
+
+
+def test_few_rows_beyond_the_recording_are_left_out(copy):
+    """Two onsets of a counter that wrapped around, as in ds002721."""
+    rows = [(1, 4, "joy"), (4291234.5, 4, "fear"), (8, 4, "fear"), (14, 4, "joy")]
+    _write_events(copy / f"{FIRST}events.tsv", rows, HEADER[:3])
+    with pytest.warns(UserWarning, match="1 of 4 trials lie outside .*events 2"):
+        X = _read(copy, subjects="01", sessions="1", stimulus=None)
+    assert X.metadata[X.metadata["run"] == "1"]["trial"].nunique() == 3
+
+
+def test_ears_and_eyes_that_are_typed_eeg(copy):
+    for path in copy.rglob("*channels.tsv"):
+        path.write_text(path.read_text().replace("\tEOG\t", "\tEEG\t"))
+    with pytest.warns(UserWarning, match="Channels HEOG of sub-01.*typed EEG"):
+        X = _read(copy, subjects="01")
+    assert "HEOG" in X.ch_names
+
+
+def test_a_name_that_stands_in_another_row(copy):
+    """Music begins in one row (788), and its code comes close to it (ds002721)."""
+    rows = [
+        (1, 0, "788"), (1.1, 0, "317"), (5, 0, "800"), (7.9, 0, "342"), (8, 0, "788"),
+        (13, 0, "901"),
+    ]  # fmt: skip
+    _write_events(copy / f"{FIRST}events.tsv", rows, HEADER[:3])
+
+    def code(event, events):
+        near = events[(events["onset"] - event["onset"]).abs() < 1]
+        return next(t for t in near["trial_type"] if 300 < int(t) < 400)
+
+    X = _read(
+        copy, subjects="01", sessions="1", tasks="film", trial_types=["788", "joy"],
+        stimulus=lambda event, events: (
+            code(event, events) if event["trial_type"] == "788" else None
+        ),
+        duration=4.0, label=None,
+    )  # fmt: skip
+    first = X.metadata[X.metadata["run"] == "1"].drop_duplicates("trial")
+    assert first["stimulus"].tolist() == ["317", "342"]

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+from settings import tiny_encoder
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut, cross_val_score
@@ -14,11 +15,6 @@ from skorch.callbacks import Callback, EarlyStopping, TensorBoard
 from sklearn_mdjpt import DifferentialEntropy, MDJPTClassifier, MDJPTEncoder
 from sklearn_mdjpt.baselines import BraindecodeClassifier
 from sklearn_mdjpt.encoder._callbacks import copy_callbacks
-
-TINY = {
-    "hidden_dim": 8, "latent_dim": 2, "n_heads": 1, "n_filters": 1, "max_epochs": 2,
-    "batches_per_epoch": 1, "random_state": 0,
-}  # fmt: skip
 
 
 class Writer:
@@ -61,7 +57,9 @@ class Opens(Callback):
 
 
 def encoder(callbacks, **parameters):
-    return MDJPTEncoder.small(**TINY | parameters, callbacks=callbacks)
+    return tiny_encoder(
+        **{"max_epochs": 2, "batches_per_epoch": 1} | parameters, callbacks=callbacks
+    )
 
 
 def head(callbacks, **parameters):

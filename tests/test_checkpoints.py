@@ -322,25 +322,27 @@ def test_names_made_up_for_unnamed_arrays_do_not_count(tmp_path):
 
 def test_labels_count_only_where_they_are_used(X, tmp_path):
     y = np.roll(X.y, 1)
-    small(checkpoint_dir=tmp_path).fit(X, X.y)
-    small(checkpoint_dir=tmp_path).fit(X, y)
+    short = {"max_epochs": 1, "batches_per_epoch": 1, "checkpoint_dir": tmp_path}
+    small(**short).fit(X, X.y)
+    small(**short).fit(X, y)
     assert len(list(tmp_path.iterdir())) == 1
-    small(checkpoint_dir=tmp_path, pairing="label").fit(X, X.y)
-    small(checkpoint_dir=tmp_path, pairing="label").fit(X, y)
+    small(**short, pairing="label").fit(X, X.y)
+    small(**short, pairing="label").fit(X, y)
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_settings_of_speed_and_of_features_are_no_other_training(X, tmp_path):
-    small(checkpoint_dir=tmp_path).fit(X)
+    short = {"max_epochs": 1, "batches_per_epoch": 1, "checkpoint_dir": tmp_path}
+    small(**short).fit(X)
     callbacks = [CountBatches()]
     for changed in (
         {"chunk_size": None}, {"batch_size": 3}, {"torch_threads": 1}, {"verbose": 0},
         {"checkpoint_every": 1},
     ):  # fmt: skip
-        small(checkpoint_dir=tmp_path, **changed).fit(X)
+        small(**short, **changed).fit(X)
     assert len(list(tmp_path.iterdir())) == 1
     for changed in ({"lr": 1e-4}, {"random_state": 1}, {"callbacks": callbacks}):
-        small(checkpoint_dir=tmp_path, max_epochs=1, **changed).fit(X)
+        small(**short, **changed).fit(X)
     assert len(list(tmp_path.iterdir())) == 4
 
 
@@ -558,9 +560,10 @@ def test_checkpoints_of_an_earlier_version_are_not_gone_on_with(X, tmp_path):
 # Kills and Ctrl-C ------------------------------------------------------------------
 
 
-# Processes are forked from one that has imported torch and has computed nothing.
+# Processes are forked from one that has imported torch, and what its optimisers import
+# when they are first used, and has computed nothing.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["pretrain_for_a_test"])
+FORKS.set_forkserver_preload(["pretrain_for_a_test", "torch._dynamo"])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -747,9 +750,9 @@ def test_a_gradient_that_is_not_finite(X):
 
 
 def test_broken_windows_are_named_among_sound_ones(X, monkeypatch):
-    from sklearn_mdjpt.encoder._pairs import PairBatches
+    from sklearn_mdjpt.encoder._pairs import PairDataset
 
-    part_of = PairBatches._part
+    part_of = PairDataset._part
 
     def broken(self, pair, mine):
         part = part_of(self, pair, mine)
@@ -757,6 +760,6 @@ def test_broken_windows_are_named_among_sound_ones(X, monkeypatch):
             part.windows[0, 3, 10] = 3e30
         return part
 
-    monkeypatch.setattr(PairBatches, "_part", broken)
+    monkeypatch.setattr(PairDataset, "_part", broken)
     with pytest.raises(FloatingPointError, match=r"values up to 3e\+30 in windows of"):
         small().fit(X)

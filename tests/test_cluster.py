@@ -71,7 +71,7 @@ def save_windows(folder):
         )
         for subject in range(4)
     ]  # fmt: skip
-    EEGWindows.from_recordings(recordings, window_seconds=1.0, stride_seconds=2.0).save(
+    EEGWindows.from_recordings(recordings, window_seconds=1.0, stride_seconds=3.0).save(
         folder
     )
 
@@ -83,8 +83,7 @@ def test_scores_are_those_of_one_process(client, n_bytes_sent, tmp_path):
 
     model = make_pipeline(
         MDJPTEncoder.small(
-            hidden_dim=16, latent_dim=4, max_epochs=1, batches_per_epoch=2,
-            torch_threads=1, random_state=0,
+            hidden_dim=8, latent_dim=2, max_epochs=0, torch_threads=1, random_state=0
         ),
         LogisticRegression(),
     )  # fmt: skip

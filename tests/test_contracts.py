@@ -4,21 +4,24 @@ scikit-learn's own checks say little of estimators that take windows: they run o
 single check on those.
 """
 
+import copy
 import pickle
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from pyriemann.tangentspace import TangentSpace
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import estimator_html_repr
+from sklearn.utils import estimator_html_repr, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sklearn_mdjpt
@@ -101,7 +104,10 @@ BANDS = {"low": (4, 12), "high": (12, 40)}
 # Each estimator, its input for a seed, the input with one bad value, its keywords.
 CASES = {
     "MDJPTEncoder": (
-        MDJPTEncoder.small(max_epochs=1, batches_per_epoch=2, random_state=0),
+        MDJPTEncoder.small(
+            hidden_dim=8, latent_dim=2, n_heads=1, max_epochs=1, batches_per_epoch=2,
+            random_state=0,
+        ),
         windows,
         spoilt_windows,
         {},
@@ -157,6 +163,7 @@ CASES = {
 NAMES = list(CASES)
 CLASSIFIERS = ["MDJPTClassifier", "BraindecodeClassifier"]
 TRANSFORMERS = [name for name in NAMES if name not in CLASSIFIERS]
+NAMED = [name for name in NAMES if hasattr(CASES[name][0], "get_feature_names_out")]
 
 
 def run(estimator, X, kwargs):
@@ -189,12 +196,15 @@ def test_every_public_estimator_is_here():
 def test_the_constructor_stores_and_does_nothing_else(name):
     estimator = CASES[name][0]
     assert set(vars(estimator)) == set(estimator.get_params(deep=False))
-    copy = clone(estimator)
+    twin = clone(estimator)
     values = estimator.get_params(deep=False)
     again = type(estimator)(**values)
     for key, value in values.items():
         assert getattr(again, key) is value
-    assert repr(copy) == repr(estimator)
+    again = clone(estimator).set_params(**values)
+    assert again.get_params().keys() == estimator.get_params().keys()
+    assert all(getattr(again, key) is value for key, value in values.items())
+    assert repr(twin) == repr(estimator)
     assert estimator_html_repr(estimator)
 
 
@@ -204,6 +214,8 @@ def test_fit_returns_self_and_keeps_parameters(name):
     estimator = clone(estimator)
     before = estimator.get_params(deep=False)
     X = make(0)
+    if isinstance(X, np.ndarray):
+        X.flags.writeable = False
     bytes_before = pickle.dumps(X)
     assert estimator.fit(X, LABELS, **kwargs) is estimator
     after = estimator.get_params(deep=False)
@@ -222,13 +234,33 @@ def test_not_fitted(name):
     estimator, make, _, kwargs = CASES[name]
     with pytest.raises(NotFittedError):
         run(clone(estimator), make(0), kwargs)
+    if name in NAMED:
+        with pytest.raises(NotFittedError):
+            clone(estimator).get_feature_names_out()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_fit_gives_the_same_numbers(name):
+def test_tags_say_what_comes_in(name):
+    estimator, make, _, _ = CASES[name]
+    is_2d = np.asarray(make(0)).ndim == 2
+    tags = get_tags(estimator).input_tags
+    assert (tags.two_d_array, tags.three_d_array) == (is_2d, not is_2d)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_fit_gives_the_same_numbers_and_draws_no_others(name):
     kwargs = CASES[name][3]
     X = CASES[name][1](0)
-    assert_array_equal(run(fitted(name), X, kwargs), run(fitted(name), X, kwargs))
+    first = run(fitted(name), X, kwargs)
+    torch.manual_seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    assert_array_equal(run(fitted(name), X, kwargs), first)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    if "random_state" in CASES[name][0].get_params():
+        other = clone(CASES[name][0]).set_params(random_state=1).fit(X, LABELS)
+        assert not np.allclose(run(other, X, kwargs), first, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -244,8 +276,12 @@ def test_a_second_fit_forgets_the_first(name):
 def test_pickling_changes_nothing(name):
     estimator = fitted(name)
     X, kwargs = CASES[name][1](1), CASES[name][3]
-    copy = pickle.loads(pickle.dumps(estimator))
-    assert_array_equal(run(copy, X, kwargs), run(estimator, X, kwargs))
+    expected = run(estimator, X, kwargs)
+    for twin in (pickle.loads(pickle.dumps(estimator)), copy.deepcopy(estimator)):
+        assert_array_equal(run(twin, X, kwargs), expected)
+    forgetful = pickle.loads(pickle.dumps(clone(estimator)))
+    assert repr(forgetful) == repr(estimator)
+    assert vars(forgetful).keys() == estimator.get_params(deep=False).keys()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -303,9 +339,12 @@ def test_nan_and_inf_are_refused_and_a_failed_fit_changes_nothing(name, value):
     estimator, make, spoil, kwargs = CASES[name]
     estimator = fitted(name)
     before = state(estimator)
-    with pytest.raises(ValueError, match="(?i)nan|inf"):
-        estimator.fit(spoil(value), LABELS, **kwargs)
+    fresh = clone(estimator)
+    for one in (estimator, fresh):
+        with pytest.raises(ValueError, match="(?i)nan|inf"):
+            one.fit(spoil(value), LABELS, **kwargs)
     assert state(estimator) == before
+    assert vars(fresh).keys() == estimator.get_params(deep=False).keys()
     with pytest.raises(ValueError, match="(?i)nan|inf"):
         run(estimator, spoil(value), kwargs)
 
@@ -318,12 +357,31 @@ def test_other_channels_or_features_are_refused(name):
         run(fitted(name), fewer_channels(X), kwargs)
 
 
+@pytest.mark.parametrize("method", ["fit", "transform", "fit_transform"])
 @pytest.mark.parametrize("name", [n for n in NAMES if CASES[n][3]])
-def test_keywords_must_fit_the_rows(name):
-    estimator, make, _, kwargs = CASES[name]
+def test_keywords_must_fit_the_rows(name, method):
+    X, kwargs = CASES[name][1](0), CASES[name][3]
+    call = getattr(fitted(name), method)
     for key, values in kwargs.items():
-        with pytest.raises(ValueError, match=f"{key} has 47 entries"):
-            clone(estimator).fit(make(0), **kwargs | {key: values[1:]})
+        with pytest.raises(ValueError, match=f"{key} has 47 entries.* 48"):
+            call(X, **kwargs | {key: values[1:]})
+        missing = values.astype(object)
+        missing[[4, 9]] = None
+        with pytest.raises(ValueError, match=f"{key} .* missing for 2 of 48 .* row 4"):
+            call(X, **kwargs | {key: missing})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'groups'"):
+        call(X, groups=SUBJECTS)
+    with pytest.raises(TypeError, match="positional argument"):
+        call(X, None, SUBJECTS)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if CASES[n][3]])
+def test_keywords_are_columns_of_any_kind(name):
+    X, kwargs = CASES[name][1](0), CASES[name][3]
+    expected = run(fitted(name), X, kwargs)
+    for kind in (list, pd.Series):
+        found = run(fitted(name), X, {key: kind(v) for key, v in kwargs.items()})
+        assert_array_equal(found, expected)
 
 
 def pipeline(name):
@@ -360,17 +418,20 @@ def test_cross_validation_by_subject(name, routing):
     assert scores.shape == (4,) and (scores >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["WindowFeatures", "MDJPTClassifier"])
-def test_parallel_cross_validation_gives_the_same_scores(name):
+# Steps of windows: of all that make features, and both classifiers.
+@pytest.mark.parametrize("name", ["MDJPTEncoder", "WindowFeatures", *CLASSIFIERS])
+def test_two_processes_give_the_same_folds(name):
     X = windows(0)
     one, two = (
-        cross_val_score(
+        cross_validate(
             pipeline(name), X, LABELS, groups=SUBJECTS, cv=LeaveOneGroupOut(),
-            n_jobs=n_jobs,
+            n_jobs=n_jobs, return_estimator=True, error_score="raise",
         )
         for n_jobs in (1, 2)
     )  # fmt: skip
-    assert_array_equal(one, two)
+    assert_array_equal(one["test_score"], two["test_score"])
+    for a, b in zip(one["estimator"], two["estimator"], strict=True):
+        assert_allclose(a.predict_proba(X), b.predict_proba(X), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -396,16 +457,15 @@ def test_nothing_of_the_test_subject_reaches_the_training(name):
     assert_array_equal(run(one, X, kwargs), run(other, X, kwargs))
 
 
-@pytest.mark.parametrize(
-    "name", ["DifferentialEntropy", "SubjectScaler", "LDSSmoother", "MDJPTEncoder"]
-)
+@pytest.mark.parametrize("name", NAMED)
 def test_feature_names_and_pandas_output(name):
     estimator, make, _, kwargs = CASES[name]
-    estimator = clone(estimator).set_output(transform="pandas")
     X = make(0)
+    expected = run(clone(estimator).fit(X, **kwargs), X, kwargs)
+    estimator = clone(estimator).set_output(transform="pandas")
     table = estimator.fit(X, **kwargs).transform(X, **kwargs)
     assert list(table.columns) == list(estimator.get_feature_names_out())
-    assert len(table) == len(X)
+    assert_array_equal(table.to_numpy(), expected)
 
 
 @parametrize_with_checks([clone(case[0]) for case in CASES.values() if not case[3]])

@@ -4,14 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
 import torch
 from distributed_for_a_test import TRAININGS, make, results, windows
 
-from sklearn_mdjpt.encoder._processes import Together, deal_out
+from sklearn_mdjpt.encoder._processes import AcceleratedProcesses, balance_load
 
 pytest.importorskip("accelerate")
 FOLDER = Path(__file__).parent
@@ -82,58 +82,44 @@ def test_processes_that_would_train_alone_are_told(monkeypatch):
     monkeypatch.setattr("accelerate.Accelerator", lambda: Mock(num_processes=1))
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RuntimeError, match="2 processes were started, but"):
-        Together()
+        AcceleratedProcesses()
 
 
-# bfloat16 takes long on a CPU; the next test trains a little with it by default.
-@pytest.mark.parametrize(
-    "precision", ["no", pytest.param("bf16", marks=pytest.mark.slow)]
-)
-def test_one_process_with_accelerate(tmp_path, precision):
-    script = tmp_path / "script.py"
-    script.write_text(
-        f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
-        "import numpy as np\n"
-        "from distributed_for_a_test import make, results, windows\n"
-        "X, settings = windows(1), {'max_epochs': 1, 'batches_per_epoch': 6}\n"
-        f"encoder = make(accelerate={{'mixed_precision': {precision!r}}}, **settings)\n"
-        f"np.savez({str(tmp_path / 'r.npz')!r},"
-        " **results(encoder, encoder.fit_transform(X)))\n"
+@pytest.fixture
+def accelerate():
+    """Accelerate as a new process finds it, before and after the test."""
+    state = pytest.importorskip("accelerate.state").AcceleratorState
+    with patch.dict(os.environ, ACCELERATE_USE_CPU="true"):
+        state._reset_state(reset_partial_state=True)
+        yield
+        state._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_one_process_with_accelerate(accelerate, tmp_path, precision):
+    X, settings = windows(1), {"max_epochs": 1, "batches_per_epoch": 3}
+    encoder = make(
+        accelerate={"mixed_precision": precision}, checkpoint_dir=tmp_path, **settings
     )
-    subprocess.run([sys.executable, script], check=True, timeout=N_SECONDS)
-    found = dict(np.load(tmp_path / "r.npz"))
-    encoder = make(max_epochs=1, batches_per_epoch=6)
-    expected = results(encoder, encoder.fit_transform(windows(1)))
+    found = results(encoder, encoder.fit_transform(X))
+    encoder = make(**settings)
+    expected = results(encoder, encoder.fit_transform(X))
     equal = np.array_equal(found["losses"], expected["losses"])
     assert equal == (precision == "no")
     np.testing.assert_allclose(found["losses"], expected["losses"], rtol=0.05)
     assert all(np.isfinite(value).all() for value in found.values())
-
-
-def test_precisions_do_not_share_a_run(tmp_path):
-    """A float32 fit was given the weights of a bfloat16 one."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n"
-        "from distributed_for_a_test import make, windows\n"
-        f"settings = {{'max_epochs': 1, 'batches_per_epoch': 2, 'checkpoint_dir': "
-        f"{str(tmp_path / 'runs')!r}}}\n"
-        "make(accelerate={'mixed_precision': 'bf16'}, **settings).fit(windows(1))\n"
-    )
-    subprocess.run([sys.executable, script], check=True, timeout=N_SECONDS)
-    settings = {"max_epochs": 1, "batches_per_epoch": 2}
-    shared = make(checkpoint_dir=tmp_path / "runs", **settings).fit(windows(1))
-    assert len(list((tmp_path / "runs").iterdir())) == 2
-    expected = make(**settings).fit(windows(1))
-    np.testing.assert_array_equal(shared.mean_, expected.mean_)
+    # A float32 fit was given the weights of a bfloat16 one.
+    shared = make(checkpoint_dir=tmp_path, **settings).fit(X)
+    assert len(list(tmp_path.iterdir())) == (1 if precision == "no" else 2)
+    np.testing.assert_array_equal(shared.mean_, encoder.mean_)
 
 
 def test_pieces_of_work_are_dealt_out_evenly():
-    owners = deal_out([5, 5, 3, 3, 2, 2], 2)
+    owners = balance_load([5, 5, 3, 3, 2, 2], 2)
     loads = np.bincount(owners, [5, 5, 3, 3, 2, 2])
     assert loads.tolist() == [10, 10]
-    assert deal_out([1, 9, 1], 3).tolist() == [1, 0, 2]
-    assert deal_out([4, 4, 4, 4], 1).tolist() == [0, 0, 0, 0]
+    assert balance_load([1, 9, 1], 3).tolist() == [1, 0, 2]
+    assert balance_load([4, 4, 4, 4], 1).tolist() == [0, 0, 0, 0]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sklearn_mdjpt import EEGWindows, Recording
-from sklearn_mdjpt._cli import main
+from sklearn_mdjpt.__main__ import main
 from sklearn_mdjpt.windows._edf_gaps import find_gaps
 
 edfio = pytest.importorskip("edfio", reason="writes the files (extra test)")

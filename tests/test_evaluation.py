@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
+from settings import TINY, tiny_encoder
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.cluster import KMeans
@@ -57,20 +58,6 @@ from sklearn_mdjpt.model_selection import (
     LeakageWarning,
     LeaveSubjectsAndStimuliOut,
 )
-
-TINY = {
-    "hidden_dim": 8,
-    "latent_dim": 2,
-    "n_heads": 1,
-    "n_filters": 1,
-    "max_epochs": 1,
-    "batches_per_epoch": 2,
-    "random_state": 0,
-}
-
-
-def tiny_encoder(**parameters):
-    return MDJPTEncoder.small(**TINY | parameters)
 
 
 def entropy_model():

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording
-from sklearn_mdjpt._cli import main
+from sklearn_mdjpt.__main__ import main
 from sklearn_mdjpt._cli._recordings import find_recordings
 from sklearn_mdjpt._cli._tables import with_free_names
 from sklearn_mdjpt.datasets import make_emotion_windows

@@ -1,15 +1,12 @@
-import pickle
 import re
 import warnings
 
 import numpy as np
 import pytest
 from scipy.fft import dct, idct, irfft, rfftfreq
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, Recording, concat_windows
 from sklearn_mdjpt.features._entropy import DEFAULT_BANDS, VARIANCE_FLOOR
@@ -201,6 +198,10 @@ def test_names_and_pandas():
         f"{ch}_{band}" for ch in ("F3", "C3", "O1") for band in BANDS
     ]
     assert frame.shape == (len(X), de.n_features_out_)
+    # A band's features do not depend on the other bands.
+    alpha = DifferentialEntropy({"alpha": (8, 14)}).fit_transform(X)
+    np.testing.assert_allclose(alpha, frame.to_numpy()[:, ::2])
+    assert alpha.dtype == np.float64
     plain = DifferentialEntropy(BANDS, sfreq=200.0).fit(np.asarray(X))
     assert plain.get_feature_names_out()[0] == "ch0_alpha"
     assert plain.ch_names_ is None
@@ -348,7 +349,7 @@ def test_bad_input():
     arrays = np.asarray(X)
     with pytest.raises(ValueError, match="sfreq is unknown"):
         DifferentialEntropy().fit(arrays)
-    with pytest.raises(ValueError, match="sfreq must be positive"):
+    with pytest.raises(ValueError, match="sfreq must be a finite number > 0"):
         DifferentialEntropy(sfreq=-1).fit(arrays)
     with pytest.raises(ValueError, match="n_times\\), got 2 dimensions"):
         DifferentialEntropy(sfreq=200.0).fit(arrays[0])
@@ -364,46 +365,6 @@ def test_bad_input():
         DifferentialEntropy(channels="all").fit(X)
     with pytest.raises(TypeError, match="must hold real numbers"):
         DifferentialEntropy(sfreq=200.0).fit(arrays.astype(str))
-
-
-@pytest.mark.parametrize("continuous", [True, False])
-def test_estimator_contract(continuous):
-    X = make_windows(2)
-    X, sfreq = (X, None) if continuous else (np.asarray(X), 200.0)
-    before = np.array(X)
-    bands = dict(BANDS)
-    de = DifferentialEntropy(bands, sfreq=sfreq)
-    assert de.get_params() == {"bands": bands, "sfreq": sfreq, "channels": "auto"}
-    features = de.fit(X).transform(X)
-    assert features.dtype == np.float64
-    assert de.bands is bands
-    np.testing.assert_array_equal(before, np.asarray(X))
-    np.testing.assert_array_equal(clone(de).fit_transform(X), features)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(de)).transform(X), features)
-    de.set_params(bands={"alpha": (8, 14)}).fit(X)
-    np.testing.assert_allclose(de.transform(X), features[:, ::2])
-    with pytest.raises(Exception, match="not fitted"):
-        clone(de).transform(X)
-
-
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_cross_validation_over_subjects(n_jobs):
-    X = make_windows(3)
-    pipeline = make_pipeline(
-        DifferentialEntropy(), StandardScaler(), LogisticRegression()
-    )
-    scores = cross_val_score(
-        pipeline,
-        X,
-        X.y,
-        groups=X.groups("subject"),
-        cv=LeaveOneGroupOut(),
-        n_jobs=n_jobs,
-        error_score="raise",
-    )
-    assert scores.shape == (3,)
-    fitted = pipeline.fit(X, X.y)
-    np.testing.assert_array_equal(fitted.predict(X), fitted.predict(X[:]))
 
 
 def test_epochs_bring_their_channels_and_rate():

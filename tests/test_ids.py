@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
+from settings import tiny_encoder
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -41,21 +42,8 @@ from sklearn_mdjpt.model_selection import (
     assert_disjoint,
 )
 
-TINY = {
-    "hidden_dim": 16,
-    "latent_dim": 8,
-    "n_heads": 1,
-    "n_filters": 1,
-    "max_epochs": 1,
-    "batches_per_epoch": 1,
-    "random_state": 0,
-}
 CELLS = np.empty((6, 1), dtype=object)  # as scipy.io.loadmat gives cells of texts
 CELLS[:, 0] = [np.array([text]) for text in ("joy", "fear ", "joy", "fear", "joy", "x")]
-
-
-def tiny_encoder():
-    return MDJPTEncoder.small(**TINY)
 
 
 def windows(n=6, n_times=100, **columns):
@@ -292,7 +280,7 @@ def test_slashes_in_ids_keep_people_apart():
     np.testing.assert_allclose([Z[:4].mean(0), Z[4:].mean(0)], 0, atol=1e-12)
     table = leave_subjects_out({"m": entropy_model()}, X)
     assert set(table["subject"]) == set(names)
-    encoder = MDJPTEncoder.small(**TINY | {"pairing": "label"})
+    encoder = tiny_encoder(pairing="label")
     long = windows(8, 200, subject=list("aaaabbbb"), dataset="l/b", y=list("xyxyxyxy"))
     assert encoder.fit(long).training_subjects_ == ["l%2Fb/a", "l%2Fb/b"]
 
@@ -396,7 +384,7 @@ def test_a_column_of_labels_gives_the_same_scores():
 def test_a_column_of_labels_makes_the_same_pairs():
     subject, y = list("aaaabbbb"), np.array(list("xyxyxyxy"))
     X = windows(8, 200, subject=subject, dataset="lab")
-    encoder = MDJPTEncoder.small(**TINY | {"pairing": "label"})
+    encoder = tiny_encoder(pairing="label")
     expected = encoder.fit_transform(X, y)
     np.testing.assert_array_equal(encoder.fit_transform(X, y[:, None]), expected)
 

@@ -1,9 +1,12 @@
 """Numbers from fitted encoders, against what is known of them."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from settings import tiny_encoder
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
@@ -16,7 +19,6 @@ from sklearn.svm import SVC
 from sklearn_mdjpt import (
     EEGWindows,
     MDJPTClassifier,
-    MDJPTEncoder,
     SubjectScaler,
     WindowFeatures,
 )
@@ -33,7 +35,7 @@ from sklearn_mdjpt.inspection import (
 )
 from sklearn_mdjpt.nn import centroid_distances
 
-TINY = {"hidden_dim": 8, "latent_dim": 2, "n_filters": 2, "max_epochs": 0}
+untrained = functools.partial(tiny_encoder, n_filters=2, max_epochs=0)
 CH_NAMES = ["Fz", "C3", "Cz", "Pz"]
 
 
@@ -58,12 +60,12 @@ def X():
 
 @pytest.fixture(scope="module")
 def encoder(X):
-    return MDJPTEncoder.small(**TINY, random_state=0).fit(X)
+    return untrained().fit(X)
 
 
 @pytest.fixture(scope="module")
 def model(X):
-    encoder = MDJPTEncoder.small(**TINY, random_state=0)
+    encoder = untrained()
     return make_pipeline(encoder, StandardScaler(), LogisticRegression()).fit(X, X.y)
 
 
@@ -88,7 +90,7 @@ def own_scores(model, X):
 
 @pytest.mark.parametrize("subject_norm", ["subject", "train", None])
 def test_contributions_add_up_to_the_difference_of_scores(smooth, X, subject_norm):
-    encoder = MDJPTEncoder.small(**TINY, subject_norm=subject_norm, random_state=0)
+    encoder = untrained(subject_norm=subject_norm)
     model = make_pipeline(encoder, LogisticRegression()).fit(X, X.y)
     result = integrated_gradients(model, X[:8], n_steps=24)
     gap = result.scores - result.baseline_scores
@@ -121,7 +123,7 @@ def test_contributions_do_not_depend_on_the_batch(model, X):
 
 def test_of_two_classes_the_first_has_the_opposite_score(smooth):
     X = make_windows(n_labels=2)[:6]
-    encoder = MDJPTEncoder.small(**TINY, random_state=0)
+    encoder = untrained()
     model = make_pipeline(encoder, PCA(2), LinearDiscriminantAnalysis()).fit(X, X.y)
     fear = integrated_gradients(model, X, np.full(6, "fear"), n_steps=4)
     joy = integrated_gradients(model, X, np.full(6, "joy"), n_steps=4)
@@ -130,8 +132,8 @@ def test_of_two_classes_the_first_has_the_opposite_score(smooth):
 
 
 def test_the_head_of_the_classifier_is_explained_by_its_logits(smooth, X):
-    encoder = MDJPTEncoder.small(**TINY, random_state=0)
-    model = MDJPTClassifier(encoder, max_epochs=2, random_state=0).fit(X, X.y)
+    encoder = untrained()
+    model = MDJPTClassifier(encoder, max_epochs=2).fit(X, X.y)
     each = [
         integrated_gradients(model, X[:6], np.full(6, name), n_steps=2).scores
         for name in model.classes_
@@ -146,7 +148,7 @@ def test_the_head_of_the_classifier_is_explained_by_its_logits(smooth, X):
 @pytest.mark.filterwarnings("ignore:Contributions miss")
 def test_a_silent_channel_contributes_nothing_and_is_not_important():
     X = make_windows(silent="Pz")
-    encoder = MDJPTEncoder.small(**TINY, random_state=0)
+    encoder = untrained()
     model = make_pipeline(encoder, LogisticRegression()).fit(X, X.y)
     result = integrated_gradients(model, X[:4], n_steps=4)
     column = CANONICAL_CHANNELS.index("PZ")
@@ -176,13 +178,13 @@ def test_maps_count_each_subject_alike(model, X):
 
 @pytest.mark.filterwarnings("ignore:Artefacts")
 def test_what_cannot_be_attributed_is_refused(encoder, X, model):
-    tiny = MDJPTEncoder.small(**TINY, random_state=0)
+    tiny = untrained()
     scaled = make_pipeline(
         WindowFeatures(tiny, [SubjectScaler()]), LogisticRegression()
     )
     with pytest.raises(ValueError, match="SubjectScaler.*depend on others.*subjects"):
         integrated_gradients(scaled.fit(X, X.y), X)
-    smoothed = MDJPTClassifier(tiny, "lds", max_epochs=1, random_state=0).fit(X, X.y)
+    smoothed = MDJPTClassifier(tiny, "lds", max_epochs=1).fit(X, X.y)
     with pytest.raises(ValueError, match="LDSSmoother.*depend on others.*trials"):
         integrated_gradients(smoothed, X)
     curved = make_pipeline(tiny, SVC()).fit(X, X.y)
@@ -219,9 +221,7 @@ def test_filters_are_rows_of_the_mixing_the_largest_first(encoder):
 
 @pytest.mark.filterwarnings("ignore:Flat channels")
 def test_importance_is_the_change_when_a_channel_is_left_out(X):
-    encoder = MDJPTEncoder.small(
-        **TINY, subject_norm=None, window_norm=None, sfreq=125.0, random_state=0
-    )
+    encoder = untrained(subject_norm=None, window_norm=None, sfreq=125.0)
     signal = np.random.default_rng(1).standard_normal((10, 60, 50))
     encoder.fit(signal)
     without = signal.copy()

@@ -203,12 +203,12 @@ def test_training_subjects_have_all_classes(n_subjects):
 @pytest.mark.parametrize(
     "train_size, message",
     [
-        (0, "at least one must be left"),
-        (4, "at least one must be left"),
+        (0, "train_size must be an int >= 1 and <= 3"),
+        (4, "train_size must be an int >= 1 and <= 3"),
         (1.0, "train_size.* > 0 and < 1, got"),
         (0.0, "train_size.* > 0 and < 1, got"),
         ("a quarter", "train_size.* > 0 and < 1, got"),
-        (True, "train_size.* > 0 and < 1, got"),
+        (True, "train_size must be an int >= 1 and <= 3"),
     ],
 )
 def test_wrong_shares_are_refused(make_windows, train_size, message):

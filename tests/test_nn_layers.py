@@ -535,3 +535,22 @@ def test_statistics_are_asked_for():
         encoder.features_from(z)
     with pytest.raises(ValueError, match="No windows"):
         encoder.norm_statistics([z[:0]])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("subject_norm", ["subject", "train", None])
+def test_training_and_transform_compute_the_same_features(variant, subject_norm):
+    encoder = make(variant=variant, subject_norm=subject_norm)
+    x = windows()
+    with torch.no_grad():
+        trained = encoder.train().encode(x, SUBJECTS, project=False).features
+        z = encoder.eval().encode_channels(x)
+        expected = torch.empty_like(trained)
+        groups = SUBJECTS.unique() if subject_norm == "subject" else [None]
+        for subject in groups:
+            rows = slice(None) if subject is None else SUBJECTS == subject
+            statistics = None
+            if subject_norm is not None:
+                statistics = encoder.norm_statistics([z[rows]])
+            expected[rows] = encoder.features_from(z[rows], statistics)
+    torch.testing.assert_close(trained, expected, rtol=1e-4, atol=1e-6)

@@ -128,6 +128,7 @@ LIGHT = (
     ("from sklearn_mdjpt.preprocessing import clean_dataset", ("torch", "mne")),
     ("from sklearn_mdjpt import DifferentialEntropy", ("torch", "braindecode")),
     ("from sklearn_mdjpt import LDSSmoother", ("torch", "mne", "pyriemann")),
+    ("from sklearn_mdjpt import WindowFeatures", ("torch", "mne")),
     (
         "from sklearn_mdjpt import baselines; baselines.make_baselines",
         ("torch", "mne", "braindecode", "pyriemann", "skorch"),

@@ -20,10 +20,15 @@ SIZE = {
 
 @pytest.fixture(scope="module")
 def split():
-    """Windows of training and of held-out subjects; 60/30/32 channels."""
+    """Windows of training and of held-out subjects; 60/30/32 channels.
+
+    What subjects share is stronger than by default: there is something to learn in a
+    few batches.
+    """
     X = make_emotion_windows(
-        n_datasets=3, n_subjects=6, n_stimuli=9, window_seconds=1.0,
-        stride_seconds=1.0, random_state=3,
+        n_datasets=3, n_subjects=6, n_stimuli=9, trial_seconds=5.0, window_seconds=1.0,
+        stride_seconds=1.0, stimulus_strength=2.0, subject_variability=0.5,
+        trial_variability=0.0, noise_level=3.0, alpha_level=3.0, random_state=3,
     )  # fmt: skip
     assert {r.sfreq for r in X.recordings} == {200.0, 250.0, 128.0}
     assert {r.n_channels for r in X.recordings} == {60, 30, 32}
@@ -40,7 +45,7 @@ def losses(split):
         encoder = MDJPTEncoder(**SIZE | parameters).fit(train)
         return encoder.pretraining_losses(test, n_batches=12), encoder
 
-    length = {"max_epochs": 2, "batches_per_epoch": 35}
+    length = {"max_epochs": 2, "batches_per_epoch": 15}
     return {
         "untrained": evaluate(max_epochs=0),
         "without": evaluate(cda_weight=0.0, **length),

@@ -38,7 +38,7 @@ def test_trials_table():
         ),
         ({"trials": [(3, 3)]}, ValueError, "does not lie inside"),
         ({"trials": [{"begin": 3}]}, ValueError, "lacks start, stop"),
-        ({"sfreq": np.nan}, ValueError, "positive and finite"),
+        ({"sfreq": np.nan}, ValueError, "sfreq must be a finite number > 0"),
         ({"positions": np.ones((3, 3))}, ValueError, r"shape \(2, 3\)"),
     ],
 )

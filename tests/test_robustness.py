@@ -4,11 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
+from settings import tiny_encoder
 
 from sklearn_mdjpt import (
     DifferentialEntropy,
     EEGWindows,
-    MDJPTEncoder,
     Recording,
     WindowAlignment,
     WindowCovariances,
@@ -19,16 +19,6 @@ from sklearn_mdjpt.baselines import BraindecodeClassifier
 from sklearn_mdjpt.channels import template_positions
 from sklearn_mdjpt.windows._reader import CanonicalReader
 
-TINY = {
-    "hidden_dim": 16,
-    "latent_dim": 2,
-    "depth": 1,
-    "n_heads": 2,
-    "n_filters": 1,
-    "max_epochs": 1,
-    "batches_per_epoch": 2,
-    "random_state": 0,
-}
 CAP = ("Fp1", "F3", "C3", "Cz", "C4", "Pz", "O1", "O2")
 
 
@@ -76,10 +66,10 @@ def spoil(value, where=(2, 700)):
 def test_recordings_that_are_not_finite_are_named(value):
     X = cut(changed(make_recordings(), 1, spoil(value)))
     match = r"1 of 24 windows hold NaN or inf: windows 10 of lab/1/1\. Channels: C3\."
-    for estimator in (MDJPTEncoder(**TINY), DifferentialEntropy(), WindowCovariances()):
+    for estimator in (tiny_encoder(), DifferentialEntropy(), WindowCovariances()):
         with pytest.raises(ValueError, match=match):
             estimator.fit(X)
-    fitted = MDJPTEncoder(**TINY).fit(cut(make_recordings()))
+    fitted = tiny_encoder().fit(cut(make_recordings()))
     with pytest.raises(ValueError, match=match):
         fitted.transform(X)
 
@@ -96,9 +86,9 @@ def test_channels_are_named_that_are_not_finite():
 
 def take_part_of(X):
     """What each way to use windows makes of the channels Cz, C4 and Pz."""
-    subject = MDJPTEncoder(**TINY | {"max_epochs": 0})
-    alone = MDJPTEncoder(**TINY | {"max_epochs": 0}, subject_norm="train")
-    plain = MDJPTEncoder(**TINY | {"max_epochs": 0}, window_norm=None)
+    subject = tiny_encoder(max_epochs=0)
+    alone = tiny_encoder(max_epochs=0, subject_norm="train")
+    plain = tiny_encoder(max_epochs=0, window_norm=None)
     network = BraindecodeClassifier(
         channels=["Pz", "Cz"], sfreq=125, max_epochs=1, batch_size=8, random_state=0
     )
@@ -159,14 +149,14 @@ def test_constant_windows_are_named_with_their_recording():
 
     X = cut(changed(make_recordings(), 2, stop))
     with pytest.raises(ValueError, match="constant in every channel: windows 21 of l"):
-        MDJPTEncoder(**TINY).fit(X)
+        tiny_encoder().fit(X)
 
 
 def test_arrays_without_subjects_are_named_by_window():
     X = np.random.default_rng(0).standard_normal((6, 3, 250))
     X[4, 1, 9] = np.nan
     with pytest.raises(ValueError, match=r"NaN or inf: windows 4\. Channels: Cz\."):
-        MDJPTEncoder(**TINY, ch_names=["Fz", "Cz", "Pz"], sfreq=250).fit(
+        tiny_encoder(ch_names=["Fz", "Cz", "Pz"], sfreq=250).fit(
             X, subjects=[0, 0, 0, 1, 1, 1], stimuli=[0, 1, 2] * 2
         )
 
@@ -177,7 +167,7 @@ def test_a_broken_recording_is_not_averaged_in(norm, value):
     """Finite, but far beyond what float32 can compute with."""
     sound = make_recordings()
     broken = cut(changed(sound, 1, spoil(value)))
-    encoder = MDJPTEncoder(**TINY, subject_norm=norm).fit(cut(sound))
+    encoder = tiny_encoder(subject_norm=norm).fit(cut(sound))
     expected = encoder.transform(cut(sound))
     with np.errstate(over="ignore"):
         with pytest.raises(
@@ -186,11 +176,11 @@ def test_a_broken_recording_is_not_averaged_in(norm, value):
             encoder.transform(broken)
         # In fit, where it may be met in training first.
         with pytest.raises((ValueError, FloatingPointError), match="1"):
-            MDJPTEncoder(**TINY, subject_norm=norm).fit(broken)
+            tiny_encoder(subject_norm=norm).fit(broken)
         with pytest.raises(
             ValueError, match=r"not finite: windows .*10.* of lab/1/1\."
         ):
-            MDJPTEncoder(**TINY | {"max_epochs": 0}, subject_norm=norm).fit(broken)
+            tiny_encoder(max_epochs=0, subject_norm=norm).fit(broken)
     np.testing.assert_array_equal(encoder.transform(cut(sound)), expected)
 
 
@@ -202,7 +192,7 @@ def test_a_broken_recording_is_not_averaged_in(norm, value):
 @pytest.mark.parametrize("gain", [1e-9, 1e9])
 def test_gains_of_recordings_do_not_matter(gain, sfreq, dtype):
     sound = make_recordings(sfreq=sfreq, dtype=dtype)
-    encoder = MDJPTEncoder(**TINY)
+    encoder = tiny_encoder()
     expected = encoder.fit_transform(cut(sound))
     for which in (None, 1):
         X = cut(changed(sound, which, lambda s: (s * gain).astype(s.dtype)))
@@ -214,8 +204,8 @@ def test_gains_of_recordings_do_not_matter(gain, sfreq, dtype):
 def test_gains_of_arrays_do_not_matter(gain, norm):
     rng = np.random.default_rng(0)
     X = 1e-5 * rng.standard_normal((12, 4, 250)) + 4e-3 * rng.standard_normal((4, 1))
-    encoder = MDJPTEncoder(
-        **TINY, subject_norm=norm, ch_names=["Fz", "Cz", "Pz", "Oz"], sfreq=250
+    encoder = tiny_encoder(
+        subject_norm=norm, ch_names=["Fz", "Cz", "Pz", "Oz"], sfreq=250
     )
     who = {"subjects": np.repeat([0, 1], 6), "stimuli": np.tile(range(6), 2)}
     expected = encoder.fit_transform(X, **who)
@@ -230,7 +220,7 @@ def test_a_channel_with_a_gain_of_its_own(gain):
         return signal
 
     X = cut(changed(make_recordings(), None, amplify))
-    Z = MDJPTEncoder(**TINY).fit_transform(X)
+    Z = tiny_encoder().fit_transform(X)
     assert np.isfinite(Z).all() and Z.std() > 0.1
 
 
@@ -261,12 +251,12 @@ def test_one_live_channel():
 
     X = cut(changed(make_recordings(), None, silence))
     with pytest.warns(UserWarning, match="Flat channels"):
-        Z = MDJPTEncoder(**TINY).fit_transform(X)
+        Z = tiny_encoder().fit_transform(X)
     assert np.isfinite(Z).all() and Z.std() > 0.1
 
 
 def test_a_montage_of_one_channel():
-    Z = MDJPTEncoder(**TINY).fit_transform(cut(make_recordings(("Cz",))))
+    Z = tiny_encoder().fit_transform(cut(make_recordings(("Cz",))))
     assert np.isfinite(Z).all() and Z.std() > 0.1
 
 
@@ -274,7 +264,7 @@ def test_three_hundred_channels():
     # Without the old names of sites that are there under the new ones as well.
     old = ("T3", "T4", "T5", "T6", "A1", "A2")
     names = [name for name in template_positions() if name not in old][:300]
-    Z = MDJPTEncoder(**TINY).fit_transform(cut(make_recordings(names, sfreq=125.0)))
+    Z = tiny_encoder().fit_transform(cut(make_recordings(names, sfreq=125.0)))
     assert np.isfinite(Z).all() and Z.std() > 0.1
     mostly_unknown = [*CAP, *(f"E{i}" for i in range(292))]
     recordings = make_recordings(mostly_unknown, sfreq=125.0)
@@ -283,8 +273,8 @@ def test_three_hundred_channels():
         for r in recordings
     ]
     np.testing.assert_array_equal(
-        MDJPTEncoder(**TINY).fit_transform(cut(recordings)),
-        MDJPTEncoder(**TINY).fit_transform(cut(known)),
+        tiny_encoder().fit_transform(cut(recordings)),
+        tiny_encoder().fit_transform(cut(known)),
     )
 
 
@@ -293,7 +283,7 @@ def test_small_types_of_numbers(dtype):
     X = cut(
         changed(make_recordings(), None, lambda s: (s * 1e5).round().astype(dtype))
     )  # fmt: skip
-    Z = MDJPTEncoder(**TINY).fit_transform(X)
+    Z = tiny_encoder().fit_transform(X)
     assert np.isfinite(Z).all() and Z.std() > 0.1
 
 
@@ -394,15 +384,14 @@ def test_one_live_channel_in_windows_that_stand_alone(gain):
 def test_variances_that_overflow_are_not_averaged_in():
     """An infinite variance makes all z-scores 0, which is finite."""
     broken = cut(changed(make_recordings(), 1, spoil(1e15)))
-    encoder = MDJPTEncoder(**TINY | {"max_epochs": 0}, subject_norm="train")
+    encoder = tiny_encoder(max_epochs=0, subject_norm="train")
     match = r"too large to compute with, or not finite: windows 10 of lab/1/1\."
     with pytest.raises(ValueError, match=match):
         encoder.fit(broken)
 
 
 def test_features_that_overflow_are_named():
-    options = TINY | {"max_epochs": 0}
-    encoder = MDJPTEncoder(**options, subject_norm=None, feature="de")
+    encoder = tiny_encoder(max_epochs=0, subject_norm=None, feature="de")
     encoder.fit(cut(make_recordings()))
     # Large weights, with which windows of the usual size still have features.
     encoder.module_.dynamics.weight.data *= 1e10
@@ -422,8 +411,8 @@ def test_a_montage_of_one_unknown_channel_with_a_position():
         for r in make_recordings(("Cz",))
     ]  # fmt: skip
     with pytest.warns(UserWarning, match="mapping by electrode position with E7"):
-        Z = MDJPTEncoder(**TINY).fit_transform(cut(recordings))
-    expected = MDJPTEncoder(**TINY).fit_transform(cut(make_recordings(("Cz",))))
+        Z = tiny_encoder().fit_transform(cut(recordings))
+    expected = tiny_encoder().fit_transform(cut(make_recordings(("Cz",))))
     np.testing.assert_allclose(Z, expected, atol=1e-3)
 
 
@@ -443,7 +432,7 @@ def louder(factor):
 
 @pytest.mark.parametrize("factor", [10, 100])
 def test_an_artefact_is_named(factor):
-    encoder = MDJPTEncoder(**TINY).fit(cut(make_recordings()))
+    encoder = tiny_encoder().fit(cut(make_recordings()))
     spoiled = cut(changed(make_recordings(), 1, louder(factor)))
     match = r"^Artefacts\? windows 10 of lab/1/1 differ more from the rest"
     with pytest.warns(UserWarning, match=match) as caught:
@@ -455,7 +444,7 @@ def test_an_artefact_is_named(factor):
 
 
 def test_windows_without_artefacts_are_not_named():
-    encoder = MDJPTEncoder(**TINY)
+    encoder = tiny_encoder()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         encoder.fit(cut(make_recordings()))

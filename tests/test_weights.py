@@ -27,7 +27,6 @@ from sklearn_mdjpt._io import _tensor_files as tensor_files
 from sklearn_mdjpt._io._tensor_files import decode_tensors, encode_tensors
 from sklearn_mdjpt.encoder import _files as files_module
 from sklearn_mdjpt.encoder import _weights as weights_module
-from sklearn_mdjpt.encoder._parameters import check_parameters, parameters_of
 from sklearn_mdjpt.encoder._saved import no_history
 from sklearn_mdjpt.encoder._weights import read_weights
 
@@ -309,7 +308,7 @@ def wrong_headers(content):
     twice = text.replace('{"kind"', '{"kind": "weights", "kind"', 1)
     reordered = json.dumps(dict(reversed(json.loads(text).items())))
     more = {"sklearn_mdjpt": text, "more": "x"}
-    place, form = "its tensors are not where its header says", "not of the form"
+    place, form = "its tensors are not where its header says", "another form"
     damaged = "is damaged: its checksum"
     yield from (
         ("deep outside", put(header[:-1] + f',"x":{deep}}}'.encode(), data), place),
@@ -388,12 +387,12 @@ def foreign(content, touched, rng):
     for i in range(10):
         yield f"random {i}", rng.bytes(int(rng.integers(1, 5000))), ""
     tensors = {"a": torch.zeros(2)}
-    alien = "none of sklearn_mdjpt"
+    alien = "not one of sklearn_mdjpt"
     yield "safetensors", safetensors.torch.save(tensors), alien
     bad = safetensors.torch.save(tensors, {"format": "pt"})
     yield "safetensors of torch", bad, alien
     bad = safetensors.torch.save(tensors, {"sklearn_mdjpt": "{}"})
-    yield "no checksum", bad, "not of the form"
+    yield "no checksum", bad, "another form"
     yield "no tensors", safetensors.torch.save({}), alien
     array = io.BytesIO()
     np.savez(array, a=np.zeros(3))
@@ -648,13 +647,6 @@ def test_sizes_are_compared_before_anything_is_built(content, monkeypatch, tmp_p
     path.write_bytes(with_entry(content, "config", depth=10**8))
     with pytest.raises(ValueError, match="'depth'.* more than the tensors have"):
         MDJPTEncoder.load(path)
-
-
-def test_parameters_in_files_are_those_of_the_estimator():
-    assert tuple(weights_module.PARAMETERS) == parameters_of("stored")
-    for name, options in weights_module.PARAMETERS.items():
-        for value in options:
-            check_parameters(MDJPTEncoder(**{name: value}))
 
 
 # Round trips ------------------------------------------------------------------------

@@ -1,44 +1,43 @@
-"""Arrays that are kept as long as there is room."""
+"""A cache of arrays with a bound on their size."""
 
-import functools
 import threading
 import weakref
 from collections import OrderedDict
 
 
 class BoundedCache:
-    """Arrays by (owner, key), the least recently used dropped first.
+    """Arrays by (owner, key); the least recently used are dropped first.
 
-    An entry dies with its owner, and answers for no other one; the sum of all entries
-    stays below ``max_bytes``.
+    The entries of an owner are dropped when it is garbage collected.
 
     Parameters
     ----------
     max_bytes : int
-        The bound.
+        Bound on the sum of all entries.
     keep_newest : bool, default=False
-        Whether an entry that exceeds the bound by itself is kept, alone, or not at all.
+        Whether an entry larger than the bound is kept until the next one comes, or not
+        at all.
     """
 
     def __init__(self, max_bytes, *, keep_newest=False):
         self.max_bytes = max_bytes
         self.keep_newest = keep_newest
         self._entries = OrderedDict()
-        # By id: a later object with the same one is told from the owner.
-        self._owners = {}
+        # Keys of each owner's entries, by the owner's id.  An id is used again only
+        # after its owner's finalizer has run.
+        self._keys = {}
         self._n_bytes = 0
-        # Re-entrant: the collector may drop an owner while the lock is held.
+        # Re-entrant, since the garbage collector may run while the lock is held.
         self._lock = threading.RLock()
 
     def get(self, owner, key, compute, n_bytes=0):
-        """Return the entry, computing it when it is absent.
+        """Return an entry; compute it if it is absent.
 
-        An entry of a size given beforehand drops no other one: where there is no room
-        for ``n_bytes``, nothing is computed, and None is returned.
+        With ``n_bytes``, its size, no other entry is dropped for it: if there is no
+        room, nothing is computed, and None is returned.
         """
         full_key = (id(owner), key)
         with self._lock:
-            keys = self._keys_of(owner)
             if full_key in self._entries:
                 self._entries.move_to_end(full_key)
                 return self._entries[full_key]
@@ -48,44 +47,28 @@ class BoundedCache:
         if value.nbytes > self.max_bytes and not self.keep_newest:
             return value
         with self._lock:
+            if id(owner) not in self._keys:
+                self._keys[id(owner)] = set()
+                weakref.finalize(owner, self._drop, id(owner)).atexit = False
             if full_key not in self._entries:
+                self._keys[id(owner)].add(full_key)
                 self._entries[full_key] = value
                 self._n_bytes += value.nbytes
-                keys.add(full_key)
             while self._n_bytes > self.max_bytes and len(self._entries) > 1:
-                _, old = self._entries.popitem(last=False)
-                self._n_bytes -= old.nbytes
+                _, oldest = self._entries.popitem(last=False)
+                self._n_bytes -= oldest.nbytes
         return value
 
     def forget(self, owner):
-        """Drop all entries of an owner.
-
-        Parameters
-        ----------
-        owner : object
-            What they were computed from; it has changed.
-        """
+        """Drop all entries of an owner, because it has changed."""
         with self._lock:
-            self._drop(self._keys_of(owner))
+            self._drop_entries(self._keys.get(id(owner), set()))
 
-    def _keys_of(self, owner):
-        """Return the keys of an owner's entries, after those of a dead one are gone."""
-        known, keys = self._owners.get(id(owner), (None, set()))
-        if known is None or known() is not owner:
-            self._drop(keys)
-            keys = set()
-            ref = weakref.ref(owner, functools.partial(self._let_go, id(owner)))
-            self._owners[id(owner)] = ref, keys
-        return keys
-
-    def _let_go(self, owner_id, ref):
+    def _drop(self, owner_id):
         with self._lock:
-            known, keys = self._owners.get(owner_id, (None, set()))
-            if known is ref:
-                del self._owners[owner_id]
-                self._drop(keys)
+            self._drop_entries(self._keys.pop(owner_id))
 
-    def _drop(self, keys):
+    def _drop_entries(self, keys):
         while keys:
             value = self._entries.pop(keys.pop(), None)
             if value is not None:

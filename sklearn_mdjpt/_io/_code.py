@@ -1,4 +1,4 @@
-"""What code reads, and which package it comes from."""
+"""The names that code reads, and the package that it belongs to."""
 
 import contextlib
 import dis
@@ -47,9 +47,9 @@ def attributes_read(code):
 
 
 def tallies(attributes):
-    """Return the attributes of a class that its methods only ever add to.
+    """Return the attributes of a class that its methods increase and never read.
 
-    Such as a number of calls: it changes with use, and nothing depends on it.
+    A number of calls, for example, changes with use, and no result depends on it.
     """
     added, read = set(), set()
     for value in attributes.values():
@@ -66,15 +66,16 @@ def tallies(attributes):
 
 
 def find_installed(value, name=None):
-    """Return module, name and version of what an installed package has; else None."""
+    """Return module, name and version of an object of an installed package, or None."""
     name = name or getattr(value, "__qualname__", value.__name__)
     module = getattr(value, "__module__", None)
-    # Not all compiled functions know where they are.
+    # Some compiled functions have no module.
     modules = [module] if module else ["numpy", "scipy.special"]
-    for place in itertools.product(modules, dict.fromkeys((name, name.split(".")[-1]))):
-        version = installed_version(place[0]) if _get(*place) is value else None
+    names = dict.fromkeys((name, name.split(".")[-1]))
+    for module, name in itertools.product(modules, names):
+        version = installed_version(module) if _get(module, name) is value else None
         if version is not None:
-            return *place, version
+            return module, name, version
     return None
 
 
@@ -93,11 +94,11 @@ def python_version():
 
 @functools.cache
 def installed_version(module):
-    """Return name and version of the package that a module is of; None for others.
+    """Return name and version of the installed package of a module, or None.
 
-    Installed is what lies in Python's library or in a folder site-packages or
-    dist-packages and has a version, and this package.  Editable installs, scripts,
-    notebooks and folders on the path are the user's own: their code counts.
+    Installed modules are those of Python's library, of this package, and those with a
+    version in a folder site-packages or dist-packages.  Editable installs, scripts,
+    notebooks and folders on the path belong to the user, and their code counts.
     """
     top = module.partition(".")[0]
     if top == PACKAGE:
@@ -114,7 +115,7 @@ def installed_version(module):
 
 
 def _in_library(file):
-    """Whether a file is of Python's own library."""
+    """Whether a file belongs to Python's own library."""
     file, library = map(os.path.realpath, (file, sysconfig.get_path("stdlib")))
     inside = file.removeprefix(library + os.sep)
     return inside != file and not _INSTALLED & {*Path(inside).parts}
@@ -137,7 +138,7 @@ def _version(top):
     version = getattr(sys.modules.get(top), "__version__", None)
     if isinstance(version, str):
         return version
-    # Half a second: only for modules that are called otherwise than what they are of.
+    # Takes half a second; needed if the package has another name than the module.
     for name in importlib.metadata.packages_distributions().get(top, ())[:1]:
         return importlib.metadata.version(name)
     return None

@@ -1,4 +1,4 @@
-"""Writing files so that a kill, a crash or a full disk leaves the old ones whole."""
+"""Write files so that old ones stay intact after a kill, a crash or a full disk."""
 
 import contextlib
 import functools
@@ -11,17 +11,17 @@ _UNFINISHED = ".part"
 
 
 def write_file(path, content):
-    """Write a file: afterwards the new one is there, or what was there before.
+    """Write a file as a whole, or leave what was there unchanged.
 
-    The content goes to a temporary file in the same folder, is forced to the disk, and
-    then takes the old file's place in one step.
+    The content is written to a temporary file in the same folder, forced to the disk,
+    and then replaces the old file in one step.
 
     Parameters
     ----------
     path : Path
         The file; its folder exists.
     content : bytes
-        All of it.
+        The whole content.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def write_file(path, content):
         with replacing(path) as temporary, temporary.open("xb") as file:
             file.write(content)
     except OSError as error:
-        # The plain error names a temporary file that nobody has heard of.
+        # The original error names the temporary file, which means nothing to a user.
         raise OSError(
             error.errno,
             f"{error.strerror or error}; nothing was written, and a file that was "
@@ -43,20 +43,20 @@ def write_file(path, content):
 
 @contextlib.contextmanager
 def replacing(path, folder=None):
-    """Write a file under another name, which takes the old one's place in one step.
+    """Write a file under another name, then replace the old one in one step.
 
     Parameters
     ----------
     path : Path
         The file; its folder exists.
     folder : Path, default=None
-        Where the other name is, on the same disk; None: beside the file.
+        Folder of the temporary file, on the same disk; None: the file's own.
 
     Yields
     ------
     Path
-        The name to write to.  After an error that file is removed, and what was there
-        before is there still.
+        The name to write to.  After an error that file is removed, and the old one
+        stays.
     """
     temporary = temporary_name(path if folder is None else folder / path.name)
     try:
@@ -71,11 +71,11 @@ def replacing(path, folder=None):
 
 
 def file_stamp(path):
-    """Return size and time of change of a file: of other content, it is another one.
+    """Return size and time of change of a file, by which new content is noticed.
 
-    A file that was written again, to the same size, within one tick of the system's
+    A file that is written again, with the same size, within one tick of the system's
     clock (some milliseconds; up to two seconds on some network and memory-card file
-    systems) cannot be told from what it was.
+    systems) keeps its stamp.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def file_stamp(path):
 
 
 def file_digest(path):
-    """Return the SHA-256 of a file, read once as long as its stamp stays."""
+    """Return the SHA-256 of a file, which is read again only if its stamp changes."""
     return _file_digest(os.path.abspath(path), file_stamp(path))
 
 
@@ -98,9 +98,9 @@ def _file_digest(path, stamp):
 
 
 def same_stamp(first, second):
-    """Whether two stamps are of the same file, seen perhaps from two machines.
+    """Whether two stamps, perhaps taken on two machines, are of the same content.
 
-    Some network file systems show whole seconds only.
+    Some network file systems have times in whole seconds only.
     """
     (first_size, a), (second_size, b) = first, second
     second_only = a % 10**6 == 0 or b % 10**6 == 0
@@ -109,38 +109,37 @@ def same_stamp(first, second):
 
 
 def temporary_name(path):
-    """Return a name beside ``path`` that nobody else uses, hidden from listings."""
+    """Return a unique, hidden name in the folder of ``path``."""
     path = Path(path)
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}{_UNFINISHED}")
 
 
 def remove_unfinished(folder):
-    """Remove what killed processes left behind; nobody may be writing there."""
+    """Remove temporary files of killed processes; nobody may be writing there."""
     for path in Path(folder).glob(f".*{_UNFINISHED}"):
         path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def locked(path, on_wait):
-    """Keep other processes out, as long as this one lives.
+    """Hold a lock between processes, until the end of the block or of this process.
 
     Parameters
     ----------
     path : Path
-        The file that stands for the lock.
+        The lock's file.
     on_wait : callable
-        Called, without arguments, if another process holds it; then waits for it,
-        unless this raises.
+        Called without arguments if another process holds the lock.  Unless it raises,
+        this process then waits.
 
     Yields
     ------
     bool
-        Whether nobody else is there.  Some network file systems know no locks: then
-        it is not known.
+        Whether the lock is held; False on network file systems without locks.
     """
     import filelock
 
-    # The system gives the lock back when its owner dies, however it dies.
+    # The system releases the lock when its owner dies in any way.
     lock = filelock.FileLock(path, thread_local=False)
     alone = True
     try:
@@ -158,8 +157,8 @@ def locked(path, on_wait):
 
 
 def sync_folder(folder):
-    """Force names of files to the disk, where the system can do that."""
-    # Not on Windows, where folders cannot be opened.
+    """Force names of files to the disk, if the system can."""
+    # Windows cannot open folders.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

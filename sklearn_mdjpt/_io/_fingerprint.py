@@ -1,21 +1,21 @@
-"""One fingerprint for all that is kept: results, features, encoders and checkpoints.
+"""One fingerprint for everything that is stored: results, encoders, checkpoints.
 
-Two values have the same fingerprint exactly where nothing that is computed from them
-can differ, in every process.  What that means is known for
+Two values have the same fingerprint exactly if nothing that is computed from them can
+differ, in any process.  The fingerprint covers
 
-- None, numbers, texts, bytes, containers, arrays, tensors, tables and sparse matrices:
-  their types and values;
-- functions and classes of installed packages: the package's name and version;
-- other functions: their code with all constants, defaults, what they have bound, and
-  the global names that they read;
-- other classes: their attributes and methods, and those of their bases;
-- objects of this package that have a method ``_fingerprint_parts``: what it returns;
-- any other object: its class, and what a pickle of it would hold.
+- of None, numbers, texts, bytes, containers, arrays, tensors, tables and sparse
+  matrices: types and values;
+- of functions and classes of installed packages: the package's name and version;
+- of other functions: their code with all constants, defaults, the variables they have
+  bound, and the global names that they read;
+- of other classes: their attributes and methods, and those of their bases;
+- of objects of this package with a method ``_fingerprint_parts``: what it returns;
+- of any other object: its class, and what a pickle of it would hold.
 
-For anything else, such as a lock, an open file or a generator, `NotKnown` is raised:
-what was computed with it is not kept.  (joblib.hash and cloudpickle were not taken:
-their bytes change with their versions and with who shares an object with whom, and they
-take functions that can be imported for their names, whatever their code is now.)
+For anything else, such as a lock, an open file or a generator, `NotKnown` is raised,
+and what is computed from it is not stored.  joblib.hash and cloudpickle do not suffice:
+their bytes depend on their versions and on how objects are shared, and they identify an
+importable function by its name, whatever its code is now.
 """
 
 import copyreg
@@ -37,32 +37,27 @@ from ._files import file_digest
 from ._signals import SignalInFile
 
 OF_SPEED = (
-    "checkpoint_dir",
-    "checkpoint_every",
-    "compile",
-    "device",
-    "torch_threads",
+    "checkpoint_dir", "checkpoint_every", "compile", "device", "torch_threads",
     "verbose",
-)
-"""Parameters of our estimators that change the speed and the printed messages only;
-they do not count."""
+)  # fmt: skip
+"""Parameters of our estimators that only change speed and messages; they do not count.
+"""
 
 
 class NotKnown(TypeError):
-    """What a value computes cannot be told exactly; the message names the part."""
+    """The content of a value cannot be determined; the message names the part."""
 
 
 def fingerprint(*values):
-    """Return a text that is equal exactly where all values are.
+    """Return a text that is the same exactly if all values are the same.
 
     Parameters
     ----------
     *values
-        What a result depends on.  Of arrays, recordings and windows the content
-        counts, wherever it lies; names that were made up for datasets without one do
-        not.  Of the parameters of our estimators those in `OF_SPEED` do not, and
-        where a parameter of an estimator is the path of a file, the file's content
-        does.
+        What a result depends on.  Arrays, recordings and windows count by their
+        content, wherever it is stored; made-up names of datasets do not count, nor do
+        the parameters in `OF_SPEED` of our estimators.  If a parameter of an estimator
+        is the path of a file, the file's content counts.
 
     Returns
     -------
@@ -71,7 +66,7 @@ def fingerprint(*values):
     Raises
     ------
     NotKnown
-        If the content of something among the values cannot be told.
+        If the content of one of the values cannot be determined.
     """
     walk = _Walk()
     try:
@@ -88,18 +83,18 @@ def installed_versions(*names):
 
 
 class _Walk:
-    """Goes through values and hashes what counts.
+    """Visits values recursively and hashes what counts.
 
     Attributes
     ----------
     hash : hashlib object
-        Of what was written so far.
+        Of everything written so far.
     steps : list of str
-        The way to the current value, for messages.
+        The path to the current value, for messages.
     inside : dict of int to int
-        The values that hold the current value, by id; how deep they lie.
+        The depth of each value that contains the current one, by id.
     code : dict of int to (int, object)
-        Functions and classes that were met before, by id; their numbers.
+        Number of each function and class visited so far, by id.
     """
 
     def __init__(self):
@@ -114,11 +109,11 @@ class _Walk:
             self.hash.update(len(part).to_bytes(8, "little") + part)
 
     def location(self):
-        """Say where the current value lies."""
+        """Return the path to the current value."""
         return "".join(self.steps).lstrip(" .") or "a value"
 
     def refuse(self, value):
-        """Raise, since the content of a value cannot be told."""
+        """Raise, since the content of a value cannot be determined."""
         kind = type(value)
         name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
         raise NotKnown(
@@ -126,45 +121,34 @@ class _Walk:
         )
 
     def add(self, value, step=""):
-        """Hash a value; ``step`` leads to it from the value that holds it."""
+        """Hash a value; ``step`` names it within the value that contains it."""
         self.steps.append(step)
         kind = type(value)
-        plain = _PLAIN.get(kind)
-        if plain is not None:
-            self.write(kind.__name__, plain(value))
+        if kind in _PLAIN:
+            self.write(kind.__name__, _PLAIN[kind](value))
         elif id(value) in self.inside:
-            # It holds itself.
+            # A cycle: the value contains itself.
             self.write("what holds it", len(self.inside) - self.inside[id(value)])
         else:
             self.inside[id(value)] = len(self.inside)
-            _add_other(value, self)
+            _CONTAINERS.get(kind, _add_other)(value, self)
             del self.inside[id(value)]
         self.steps.pop()
 
     def add_all(self, values, step):
-        """Hash several values; ``step`` is a function of their places."""
+        """Hash several values; ``step`` turns an index into a step."""
         for i, value in enumerate(values):
             self.add(value, step(i))
         self.write("end")
 
-    def add_apart(self, value):
-        """Return the digest of a value by itself."""
-        whole, known = self.hash, self.code
-        self.hash, self.code = hashlib.sha256(), {}
-        try:
-            self.add(value, " (an element)")
-            return self.hash.digest()
-        finally:
-            self.hash, self.code = whole, known
-
     def add_class(self, value, *kinds):
-        """Hash the class of a value: only its name, if it is one of ``kinds``."""
+        """Hash the class of a value: only its name if it is one of ``kinds``."""
         self.write(type(value).__name__)
         if type(value) not in kinds:
             self.add(type(value), " (its class)")
 
     def add_by_name(self, value, name=None):
-        """Hash the name of what an installed package has; say if one has it."""
+        """Hash name and version of an object of an installed package, if it is one."""
         found = find_installed(value, name)
         if found is not None:
             self.write("installed", *found)
@@ -179,7 +163,7 @@ class _Walk:
             self.write(kind.__name__)
             self._add_state(value, value._fingerprint_parts())
             return
-        # These pickle addresses.
+        # ctypes pickles addresses.
         if any(c.__module__ in ("ctypes", "_ctypes") for c in kind.__mro__):
             self.refuse(value)
         reduce = copyreg.dispatch_table.get(kind)
@@ -187,9 +171,9 @@ class _Walk:
             parts = value.__reduce_ex__(4) if reduce is None else reduce(value)
         except Exception:
             self.refuse(value)
-        if isinstance(parts, str):  # the name of something global
+        if isinstance(parts, str):  # the name of a global object
             if not self.add_by_name(value, parts):
-                self._add_compiled(value, getattr(value, "__module__", None), parts)
+                self._add_compiled(value, parts)
             return
         make, args, state, items, pairs = (*parts, None, None, None)[:5]
         self.write("object")
@@ -205,89 +189,91 @@ class _Walk:
             self.add(item, f"[{key!r}]")
         self.write("end")
 
-    def _add_compiled(self, value, module, name):
+    def _add_compiled(self, value, name):
         """Hash a function of a compiled module that is not installed, by its file."""
-        file = getattr(sys.modules.get(module), "__file__", None)
+        module = sys.modules.get(getattr(value, "__module__", None))
+        file = getattr(module, "__file__", None)
         if file is None or Path(file).suffix == ".py":
             self.refuse(value)
         self.write("compiled", name, file_digest(file))
 
     def _add_state(self, value, state):
+        """Hash the attributes of an object, and the content of files they name."""
         slots = None
         if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
             state, slots = state
         is_estimator = isinstance(value, BaseEstimator)
+        ignored = {*OF_SPEED} if is_estimator and _is_ours(value) else set()
         for part in (state, slots):
             if not isinstance(part, dict):
                 self.add(part, " (its content)")
                 continue
-            left_out = OF_SPEED if is_estimator and _is_ours(value) else ()
-            # In whatever order they were set.
-            for name in sorted(part.keys() - {*left_out}, key=str):
+            # Sorted, since attributes may have been set in any order.
+            for name in sorted(part.keys() - ignored, key=str):
+                item = part[name]
                 self.add(name)
-                self.add(part[name], f".{name}")
-                if is_estimator:
-                    self._add_file(part[name])
+                self.add(item, f".{name}")
+                is_path = is_estimator and isinstance(item, str | os.PathLike)
+                if is_path and os.path.isfile(item):
+                    self.write("file", file_digest(item))
             self.write("end")
-
-    def _add_file(self, path):
-        """Hash the content of a file, where a parameter is the path of one."""
-        if isinstance(path, str | os.PathLike) and os.path.isfile(path):
-            self.write("file", file_digest(path))
 
 
 def _is_ours(value):
-    """Whether an object is of a class of this package, and not of one derived."""
+    """Whether the class of an object is of this package (a derived class is not)."""
     return type(value).__module__.partition(".")[0] == PACKAGE
 
 
-@functools.singledispatch
 def _add_other(value, walk):
-    """Hash a value that is not plain, by its type."""
-    # These modules are slow to import: their types are asked for where they are there.
-    for module, function in (
-        ("torch", arrays.add_torch),
-        ("scipy.sparse", arrays.add_sparse),
-    ):
-        if module in sys.modules and function(value, walk):
+    """Hash a value that is neither plain nor a container, by its type."""
+    for kinds, function in _OTHERS:
+        if isinstance(value, kinds):
+            function(value, walk)
             return
-    walk.add_object(value)
-
-
-@_add_other.register
-def _add_sequence(value: list | tuple, walk):
-    if type(value) not in (list, tuple):
+    # These modules are slow to import, and values of their types need them imported.
+    torch, sparse = map(sys.modules.get, ("torch", "scipy.sparse"))
+    if torch is not None and isinstance(value, torch.Tensor):
+        arrays.add_tensor(value, walk)
+    # Sparse matrices of type DOK are dicts; a pickle holds all of them.
+    elif sparse and sparse.issparse(value) and not isinstance(value, dict):
+        arrays.add_sparse(value, walk)
+    else:
         walk.add_object(value)
-        return
+
+
+def _add_sequence(value, walk):
     walk.write(type(value).__name__)
     walk.add_all(value, "[{}]".format)
 
 
-@_add_other.register
-def _add_mapping(value: dict | types.MappingProxyType, walk):
-    if type(value) not in (dict, types.MappingProxyType):
-        walk.add_object(value)
-        return
+def _add_mapping(value, walk):
     walk.write("dict", len(value))
     for key, item in value.items():
         walk.add(key, " (a key)")
         walk.add(item, f"[{key!r}]")
 
 
-@_add_other.register
-def _add_set(value: set | frozenset, walk):
-    if type(value) not in (set, frozenset):
-        walk.add_object(value)
-        return
-    # Their order is another one in each process.
-    parts = sorted(walk.add_apart(item) for item in value)
-    walk.write(type(value).__name__, len(parts), *parts)
+def _add_set(value, walk):
+    """Hash the elements, each by itself, in the order of their hashes.
+
+    The order of a set differs between processes.
+    """
+    whole, known, digests = walk.hash, walk.code, []
+    try:
+        for item in value:
+            walk.hash, walk.code = hashlib.sha256(), {}
+            walk.add(item, " (an element)")
+            digests.append(walk.hash.digest())
+    finally:
+        walk.hash, walk.code = whole, known
+    walk.write(type(value).__name__, len(digests), *sorted(digests))
 
 
 def _float(value):
     return "nan" if value != value else value.hex()
 
 
+# By the exact type of a value: objects of derived classes can have further content.
 _PLAIN = {
     type(None): str,
     type(...): str,
@@ -299,26 +285,32 @@ _PLAIN = {
     str: str,
     bytes: bytes,
 }
-for _function, *_kinds in (
-    (arrays.add_array, np.ndarray, np.generic),
-    (arrays.add_signal, SignalInFile),
-    (arrays.add_table, pd.DataFrame),
-    (arrays.add_series, pd.Series),
-    (arrays.add_index, pd.Index),
-    (arrays.add_column, pd.api.extensions.ExtensionArray),
-    (code.add_function, types.FunctionType),
-    (code.add_type, type),
-    (code.add_module, types.ModuleType),
-    (code.add_code, types.CodeType),
-    (code.add_method, types.MethodType),
-    (code.add_property, property),
-    (code.add_wrapper, classmethod, staticmethod, functools.cached_property),
-    (code.add_cached, type(functools.lru_cache(_float))),
+_CONTAINERS = {
+    list: _add_sequence,
+    tuple: _add_sequence,
+    dict: _add_mapping,
+    types.MappingProxyType: _add_mapping,
+    set: _add_set,
+    frozenset: _add_set,
+}
+# These functions see to derived classes themselves.
+_OTHERS = (
+    ((np.ndarray, np.generic), arrays.add_array),
+    (SignalInFile, arrays.add_signal),
+    (pd.DataFrame, arrays.add_table),
+    (pd.Series, arrays.add_series),
+    (pd.Index, arrays.add_index),
+    (pd.api.extensions.ExtensionArray, arrays.add_column),
+    (types.FunctionType, code.add_function),
+    (type, code.add_type),
+    (types.ModuleType, code.add_module),
+    (types.CodeType, code.add_code),
+    (types.MethodType, code.add_method),
+    (property, code.add_property),
+    ((classmethod, staticmethod, functools.cached_property), code.add_wrapper),
+    (type(functools.lru_cache(_float)), code.add_cached),
     (
+        (types.GetSetDescriptorType, types.ClassMethodDescriptorType),
         code.add_descriptor,
-        types.GetSetDescriptorType,
-        types.ClassMethodDescriptorType,
     ),
-):
-    for _kind in _kinds:
-        _add_other.register(_kind, _function)
+)

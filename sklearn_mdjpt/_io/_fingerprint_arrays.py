@@ -1,7 +1,6 @@
-"""What counts for the fingerprint of an array, a table or a tensor."""
+"""The content of arrays, tables and tensors, for their fingerprint."""
 
 import hashlib
-import sys
 
 import numpy as np
 import pandas as pd
@@ -53,8 +52,8 @@ def _add_items(values, walk):
     """Hash the elements of an array of objects."""
     kinds = set(map(type, values))
     if kinds == {int} or kinds <= {str, type(None)}:
-        # Ids and labels: a few, each in thousands of rows.
-        # (pandas.factorize takes texts with the same beginning up to a zero for one.)
+        # Ids and labels: few values in thousands of rows.  (pandas.factorize confuses
+        # texts that are the same up to a zero character.)
         number = {value: i for i, value in enumerate(dict.fromkeys(values))}
         codes = np.fromiter(map(number.__getitem__, values), np.int64, len(values))
         walk.write("codes", array_digest(codes))
@@ -111,24 +110,19 @@ def add_column(value, walk):
 
 
 def add_sparse(value, walk):
-    """Hash a sparse matrix or array; say whether it is one."""
-    if not sys.modules["scipy.sparse"].issparse(value):
-        return False
+    """Hash a sparse matrix or array."""
     walk.write("sparse", type(value).__name__, value.shape)
     value = value.tocoo()
     walk.add((value.data, *value.coords))
-    return True
 
 
-def add_torch(value, walk):
-    """Hash a tensor; say whether it is one."""
-    torch = sys.modules["torch"]
-    if not isinstance(value, torch.Tensor):
-        return False
+def add_tensor(value, walk):
+    """Hash a tensor."""
+    import torch
+
     if value.layout != torch.strided or value.is_quantized or value.is_meta:
         walk.refuse(value)
     walk.add_class(value, torch.Tensor, torch.nn.Parameter)
     walk.write("tensor", value.dtype, tuple(value.shape), value.requires_grad)
     flat = value.detach().cpu().resolve_conj().resolve_neg().reshape(-1)
     walk.write(array_digest(flat.contiguous().view(torch.uint8).numpy()))
-    return True

@@ -1,4 +1,4 @@
-"""What counts for the fingerprint of a function, a class or a module."""
+"""The content of functions, classes and modules, for their fingerprint."""
 
 import builtins
 import contextlib
@@ -8,7 +8,7 @@ import types
 
 from ._code import attributes_read, installed_version, names_read, tallies
 
-# Of a class: what says where it was written, or follows from the rest.
+# Attributes of a class that tell its origin, or follow from the others.
 _NO_CODE = {
     "__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__",
     "__annotations_cache__", "__dict__", "__doc__", "__firstlineno__", "__module__",
@@ -24,19 +24,19 @@ def _step(walk, text):
     walk.steps.pop()
 
 
-def _was_met(value, walk):
+def _is_known(value, walk):
     """Whether code was hashed before; if so, hash its number."""
     if id(value) in walk.code:
         walk.write("code", walk.code[id(value)][0])
         return True
-    # The value itself is kept, so that nothing else gets its id.
+    # A reference is kept, so that no other object gets the id.
     walk.code[id(value)] = len(walk.code), value
     return False
 
 
 def add_type(value, walk):
     """Hash a class: its name if it is installed, otherwise its attributes."""
-    if walk.add_by_name(value) or _was_met(value, walk):
+    if walk.add_by_name(value) or _is_known(value, walk):
         return
     with _step(walk, f" (class {value.__qualname__})"):
         walk.write("class", value.__name__)
@@ -54,7 +54,7 @@ def add_type(value, walk):
 
 def add_function(value, walk):
     """Hash a function: its name if it is installed, otherwise its code."""
-    if walk.add_by_name(value) or _was_met(value, walk):
+    if walk.add_by_name(value) or _is_known(value, walk):
         return
     with _step(walk, f" (function {value.__name__})"):
         walk.write("function", value.__name__)
@@ -105,14 +105,14 @@ def _add_import(function, level, name, walk):
 
 
 def add_module(value, walk):
-    """Hash a module that is installed, by its version; others are refused."""
+    """Hash an installed module by its version; refuse others."""
     if installed_version(value.__name__) is None:
         walk.refuse(value)
     _add_names(value, (), walk)
 
 
 def _add_names(module, names, walk):
-    """Hash a module: of one that is not installed, the names in use."""
+    """Hash a module; if it is not installed, the names of it that are used."""
     version = installed_version(module.__name__)
     if version is not None:
         walk.write("module", module.__name__, version)

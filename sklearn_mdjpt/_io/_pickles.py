@@ -1,15 +1,15 @@
-"""Pickles of estimators: those of another version are refused in words."""
+"""Pickles of estimators: those of another format are refused with an explanation."""
 
-FORMAT_VERSION = 1
-"""To be raised when attributes of fitted estimators come to mean something else."""
+FORMAT_VERSION = 2
+"""Raise it whenever attributes of fitted estimators change their meaning."""
 
 _KEY = "_pickle_format"
 
 
 class VersionedPickle:
-    """Estimator whose pickles say which format they have.
+    """Base of estimators whose pickles have a format version.
 
-    scikit-learn compares the versions of its own estimators only.  To be named before
+    scikit-learn compares the versions of its own estimators only.  It precedes
     `sklearn.base.BaseEstimator` in the bases of an estimator.
     """
 
@@ -23,10 +23,7 @@ class VersionedPickle:
             name = type(self).__name__
             advice = ""
             if hasattr(self, "save"):
-                advice = (
-                    f" (What is to outlive a version goes into a file of {name}.save, "
-                    "not into a pickle.)"
-                )
+                advice = f" Files of {name}.save are read by later versions, too."
             raise ValueError(
                 f"This pickle holds a {name} of another version of sklearn_mdjpt: its "
                 f"format is {found!r}, expected {FORMAT_VERSION}. Fit it again.{advice}"

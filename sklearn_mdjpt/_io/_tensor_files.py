@@ -1,9 +1,8 @@
 """Files of tensors: safetensors with a JSON text and a digest, and torch's archives.
 
-Nothing in them is run.  The digest covers all that a file of ours holds, so that a file
-that was cut short or changed on the way is never taken for a good one.  It is no
-signature: whoever makes a file can give it a right digest, so readers check what they
-take out of it.
+No code in them is run.  The digest covers the whole content of a file of ours, so that
+a file that was cut short or changed is refused.  It is no signature: anybody can make a
+file with a correct digest, so readers check the values that they use.
 """
 
 import collections
@@ -11,52 +10,35 @@ import errno
 import hashlib
 import io
 import json
+import re
 import reprlib
 import zipfile
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from .._validation import check_path, home_hint, list_some
 from ._files import write_file
 
 _KEY = "sklearn_mdjpt"
-# safetensors reads no longer headers.
+# The limit of safetensors, in bytes.
 _MAX_HEADER = 100_000_000
-# PyTorch Lightning keeps objects of these types beside the weights, above all where it
-# was set up with Hydra.  They are never imported: see `_stand_in`.
-_SETTINGS = {
-    "argparse.Namespace",
-    "builtins.bool",
-    "builtins.dict",
-    "builtins.float",
-    "builtins.int",
-    "builtins.list",
-    "builtins.set",
-    "builtins.str",
-    "builtins.tuple",
-    "lightning.fabric.utilities.data.AttributeDict",
-    "lightning_fabric.utilities.data.AttributeDict",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "pathlib.Path",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib._local.PosixPath",
-    "pathlib._local.WindowsPath",
-    "pytorch_lightning.utilities.parsing.AttributeDict",
-    "typing.Any",
-}
-_SETTINGS_OF = "omegaconf."
+# PyTorch Lightning stores objects of these types beside the weights, above all if it
+# was configured with Hydra.  They are never imported: see `_stand_in`.
+_SETTINGS = re.compile(
+    r"""omegaconf\..*
+    | argparse\.Namespace | typing\.Any
+    | builtins\.(bool|dict|float|int|list|set|str|tuple)
+    | numpy\.(dtype|ndarray|_?core\.multiarray\.(_reconstruct|scalar))
+    | pathlib\.(Path|(_local\.)?(Posix|Windows)Path)
+    | (lightning(\.|_)fabric\.utilities\.data
+      |pytorch_lightning\.utilities\.parsing)\.AttributeDict""",
+    re.VERBOSE,
+)
 
 
 def write_tensors(path, tensors, metadata, *, kind, version):
-    """Write a file; an older one is replaced only by a whole new one.
+    """Write a file; an older one is replaced only when the new one is complete.
 
     Parameters
     ----------
@@ -95,7 +77,7 @@ def encode_tensors(tensors, metadata, *, kind, version):
 
 
 def decode_tensors(content, path, *, kind, version):
-    """Return what `write_tensors` wrote.
+    """Return the tensors and metadata of a file of `write_tensors`.
 
     Parameters
     ----------
@@ -104,7 +86,7 @@ def decode_tensors(content, path, *, kind, version):
     path : str or path-like
         Its name, for messages.
     kind, version : str, int
-        What is expected, and the version that is understood.
+        The kind that is expected, and the version that this package reads.
 
     Returns
     -------
@@ -116,8 +98,8 @@ def decode_tensors(content, path, *, kind, version):
     Raises
     ------
     ValueError
-        If the file is damaged, is none of this package, is of another kind or comes
-        from another version.
+        If the file is damaged, was not written by this package, or is of another kind
+        or version.
     """
     name = repr(str(path))
     tensors = load_tensors(content, path)
@@ -128,8 +110,8 @@ def decode_tensors(content, path, *, kind, version):
         found_kind, found_version = header["kind"], header["format_version"]
     except (KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{name} looks like a safetensors file, but is none of sklearn_mdjpt, or "
-            f"damaged: its header is not of the form expected ({cut(repr(error))})."
+            f"{name} is a safetensors file, but not one of sklearn_mdjpt, or damaged: "
+            f"its header has another form ({cut(repr(error))})."
         ) from error
     if found_kind != kind:
         raise ValueError(f"{name} holds {reprlib.repr(found_kind)}, expected {kind!r}.")
@@ -141,10 +123,10 @@ def decode_tensors(content, path, *, kind, version):
             f"sklearn_mdjpt reads version {version}. {advice}"
         )
     metadata = header.get("metadata")
-    # Exactly as it is written, with one spelling for each value: no name comes twice.
+    # Compared as text, so that a header with repeated names is refused as well.
     try:
         is_intact = found == {_KEY: _header(tensors, metadata, kind, version)}
-    except (RuntimeError, ValueError):  # NaN, tensors of a dtype without bytes
+    except (RuntimeError, ValueError):  # NaN, or tensors of packed dtypes
         is_intact = False
     if not is_intact or not isinstance(metadata, dict):
         raise ValueError(f"{name} is damaged: its checksum is not that of its content.")
@@ -152,12 +134,12 @@ def decode_tensors(content, path, *, kind, version):
 
 
 def _header(tensors, metadata, kind, version):
-    """Return the text in the header of a file; its end is the digest of all else."""
+    """Return the text in the header of a file; it ends in the digest of the rest."""
     header = {"kind": kind, "format_version": version, "metadata": metadata}
     digest = hashlib.sha256(_to_json(header).encode())
     for name, tensor in sorted(tensors.items()):
-        about = [name, str(tensor.dtype), list(tensor.shape)]
-        digest.update(_to_json(about).encode())
+        description = [name, str(tensor.dtype), list(tensor.shape)]
+        digest.update(_to_json(description).encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return _to_json(header | {"sha256": digest.hexdigest()})
 
@@ -167,20 +149,11 @@ def _to_json(values):
 
 
 def load_tensors(content, path):
-    """Return the tensors of a file of safetensors, whoever wrote it."""
+    """Return the tensors of any file of safetensors."""
     try:
         return load(content)
-    # Besides its own error, safetensors lets through those of Python and torch for
-    # dtypes and shapes that they do not know.
-    except (
-        SafetensorError,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:
+        # Unknown dtypes and shapes raise errors of safetensors, Python and torch.
         raise ValueError(
             f"{str(path)!r} is damaged, or no safetensors file: its tensors are not "
             f"where its header says, or of unknown type ({cut(error)})."
@@ -188,40 +161,39 @@ def load_tensors(content, path):
 
 
 def read_content(path, expected):
-    """Read a file that holds tensors, ours or not.
+    """Read a file of tensors, whoever wrote it.
 
     Parameters
     ----------
     path : str or path-like
         The file.
     expected : str
-        What it should be, for messages.
+        Description of the file that is expected, for messages.
 
     Returns
     -------
     content : bytes
         All of it.
     form : {"safetensors", "archive"}
-        What it looks like; an archive is what torch.save writes.
+        Its format, by its first bytes; torch.save writes archives.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError
         If there is no such file, or it is a folder.
     ValueError
-        If it is of neither form.
+        If it has neither format.
     """
     path = check_path(path, "The name of a weights file")
     if path.is_dir():
-        raise IsADirectoryError(
-            errno.EISDIR, "Expected a weights file, got a folder", str(path)
-        )
+        problem = "Expected a weights file, got a folder"
+        raise IsADirectoryError(errno.EISDIR, problem, str(path))
     if not path.exists():
         raise FileNotFoundError(f"No weights file {str(path)!r}.{home_hint(path)}")
     if not path.is_file():
         # Reading a pipe or a device may never end.
         raise ValueError(f"{str(path)!r} is no regular file, expected a weights file.")
-    # Opened once: a file that comes to stand under this name meanwhile is not mixed in.
+    # Opened once, so that a file that replaces this one meanwhile is not mixed in.
     with path.open("rb") as file:
         start = file.read(9)
         if start[8:] == b"{":
@@ -231,7 +203,7 @@ def read_content(path, expected):
     if not start:
         problem = "is empty"
     elif start[:1] == b"\x80":
-        # They have no checksum, and all that they hold is reached by unpickling.
+        # These have no checksum, and must be unpickled as a whole.
         problem = "is a pickle, or a checkpoint of torch before 1.6"
     else:
         problem = f"is no weights file (it starts with {start!r})"
@@ -239,7 +211,7 @@ def read_content(path, expected):
 
 
 class _Setting:
-    """Stands for objects of other libraries in a checkpoint, and keeps nothing."""
+    """Replaces objects of other libraries in a checkpoint, and stores nothing."""
 
     def __init__(self, *args, **kwargs):
         pass
@@ -249,24 +221,23 @@ class _Setting:
 
 
 def _mapping(*args):
-    """Stand for the types of mappings that are made by a call."""
+    """Replace mappings that are made by a call."""
     return {}
 
 
 def _stand_in(name):
-    """Return what is made in place of a type that a checkpoint names, or None."""
-    # torch fills in nothing but dicts and OrderedDicts.
-    if name.endswith(".AttributeDict") and name in _SETTINGS:
-        return collections.OrderedDict
+    """Return what is made in place of a type in a checkpoint; None refuses the type."""
     if name == "collections.defaultdict":
         return _mapping
-    if name in _SETTINGS or name.startswith(_SETTINGS_OF):
-        return _Setting
-    return None
+    if not _SETTINGS.fullmatch(name):
+        return None
+    # torch fills no mappings but dicts and OrderedDicts.
+    is_mapping = name.endswith(".AttributeDict")
+    return collections.OrderedDict if is_mapping else _Setting
 
 
 def unpickle_archive(content, path, allowed=None):
-    """Return what torch.save wrote; nothing but tensors and plain values is made.
+    """Return what torch.save wrote; only tensors and plain values are created.
 
     Parameters
     ----------
@@ -275,8 +246,8 @@ def unpickle_archive(content, path, allowed=None):
     path : str or path-like
         Its name, for messages.
     allowed : list, default=None
-        Further types and functions that may be in it.  None skips what Lightning keeps
-        of its settings.
+        Further types and functions that may be in it.  None replaces the settings of
+        Lightning by empty objects.
 
     Returns
     -------
@@ -300,8 +271,8 @@ def unpickle_archive(content, path, allowed=None):
                 io.BytesIO(content), map_location="cpu", weights_only=True
             )
     except Exception as error:
-        # Damaged archives raise many things; a pickle that would run code is refused,
-        # with long advice on how to run it all the same.
+        # Damaged archives raise errors of many types.  A pickle that would run code is
+        # refused by torch with long advice on how to run it, which is cut off here.
         reason = str(error).rpartition("WeightsUnpickler error: ")[2]
         reason = reason.strip().partition("\n")[0].partition(" Please use ")[0]
         raise ValueError(
@@ -311,9 +282,9 @@ def unpickle_archive(content, path, allowed=None):
 
 
 def load_archive(content, path):
-    """Return the state_dict in what torch.save wrote, alone or in a checkpoint.
+    """Return the state_dict that torch.save wrote, alone or in a checkpoint.
 
-    Whether its values are tensors, and which, is left to the caller.
+    The caller checks whether its values are the right tensors.
     """
     found = unpickle_archive(content, path)
     found = found.get("state_dict", found) if isinstance(found, dict) else {}
@@ -323,7 +294,7 @@ def load_archive(content, path):
 
 
 def read_state_dict(path):
-    """Read anybody's tensors by name.
+    """Read tensors by name, from a file of any origin.
 
     Parameters
     ----------
@@ -339,7 +310,7 @@ def read_state_dict(path):
     Raises
     ------
     FileNotFoundError, IsADirectoryError, ValueError
-        As of `read_content`; or if something in it is no tensor.
+        As for `read_content`, or if a value is no tensor.
     """
     content, form = read_content(
         path, "a file of safetensors or a state_dict that torch.save wrote"
@@ -360,18 +331,18 @@ def read_state_dict(path):
 
 
 def cut(message, length=200):
-    """Return a message that others wrote, at most so long."""
+    """Return another library's message, cut after ``length`` characters."""
     message = str(message)
     return message if len(message) <= length else f"{message[:length]}..."
 
 
 def _check_archive(content):
-    """Raise unless every entry of a zip archive is the one that was written."""
+    """Raise unless every entry of a zip archive is intact."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("it is a compressed archive, which torch.save never makes")
-        # Small archives that claim to hold much: entries that share their bytes.
+        # Entries that share bytes let a small archive claim a huge content.
         if sum(entry.file_size for entry in entries) > len(content):
             raise ValueError("its entries are larger than the file")
         if len({entry.filename for entry in entries}) < len(entries):

@@ -21,7 +21,7 @@ from .._validation import (
     list_some,
     warn,
 )
-from ..windows._metadata import takes_metadata
+from ..windows._metadata import TakesWindows, takes_metadata
 from ._spd import (
     EIGENVALUE_FLOOR,
     METRICS,
@@ -38,10 +38,13 @@ if TYPE_CHECKING:
 
 _ALL = "all of X"  # the domain of a fit without domains
 _NEW = "X, of unknown domains"  # that of a transform without, after a fit with them
-_NO_DISPERSION = 1e-14  # per channel: rounding of nearly singular matrices stays below
+# Per channel; rounding errors of nearly singular matrices are smaller.
+_NO_DISPERSION = 1e-14
 
 
-class CovarianceAlignment(VersionedPickle, TransformerMixin, BaseEstimator):
+class CovarianceAlignment(
+    TakesWindows, VersionedPickle, TransformerMixin, BaseEstimator
+):
     r"""Recentre each domain's SPD matrices to a common target.
 
     With :math:`M_d` the mean of domain :math:`d` and :math:`G` the target, each matrix
@@ -260,10 +263,8 @@ class CovarianceAlignment(VersionedPickle, TransformerMixin, BaseEstimator):
         return self._align(X, _find_domains(len(X), None, **metadata))
 
     def __sklearn_tags__(self):
-        """Say that X is 3-D and positive."""
+        """Say that X is 3-D and float64 stays float64."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64"]
         return tags
 
@@ -276,9 +277,10 @@ class CovarianceAlignment(VersionedPickle, TransformerMixin, BaseEstimator):
                 "target must be 'mean', 'identity' or the name of a domain, got "
                 f"{type(self.target).__name__}."
             )
-        if not (isinstance(self.dispersion, str) and self.dispersion == "mean"):
-            what = "dispersion, unless 'mean',"
-            check_number(self.dispersion, what, none=True, above=0)
+        if not isinstance(self.dispersion, str) or self.dispersion != "mean":
+            check_number(
+                self.dispersion, "dispersion, unless 'mean',", none=True, above=0
+            )
         if self.dispersion is not None and self.metric != "riemann":
             raise ValueError(
                 "dispersion needs metric='riemann', in which rescaling keeps the mean; "
@@ -286,14 +288,13 @@ class CovarianceAlignment(VersionedPickle, TransformerMixin, BaseEstimator):
             )
 
     def _fit(self, X, names):
-        """Learn from checked matrices; attributes are set in the end, all at once."""
-        whole = np.full(len(X), _ALL) if names is None else names
+        """Learn from checked matrices; set all attributes at the end."""
         if names is None and self.target == "mean":
             warn(
                 "No domains were given: all of X is one, whose mean is the target, and "
                 "nothing is moved. Pass domains=."
             )
-        rows = rows_by_domain(whole)
+        rows = rows_by_domain(np.full(len(X), _ALL) if names is None else names)
         means = {name: spd_mean(X[rows[name]], self.metric) for name in sorted(rows)}
         if self.target == "identity":
             target = np.eye(X.shape[1])
@@ -326,8 +327,7 @@ class CovarianceAlignment(VersionedPickle, TransformerMixin, BaseEstimator):
                 now = self.dispersions_.get(name)
                 if now is None:
                     now = _dispersion(X[rows], M)
-                # A domain without spread cannot be given any.
-                if now > 0:
+                if now > 0:  # else all matrices are the mean, and stay it
                     Z = stretch(Z, self.target_, np.sqrt(self._final_dispersion / now))
             aligned[rows] = Z
         return aligned
@@ -351,15 +351,12 @@ class CovarianceAlignment(VersionedPickle, TransformerMixin, BaseEstimator):
         present = rows_by_domain(names)
         new = {name: k for name, k in present.items() if name not in self.means_}
         if new and self.unseen == "error":
+            problem = f"Domains {list_some(new)} were not seen in fit"
             if list(new) == [_NEW]:
-                raise ValueError(
-                    "fit was given domains, and transform is not: pass domains=, or "
-                    "set unseen='transductive' to take X for one new domain."
-                )
+                problem = "fit was given domains, and transform is not (domains=None)"
             raise ValueError(
-                f"Domains {list_some(new)} were not seen in fit, which saw "
-                f"{list_some(self.means_)}; set unseen='transductive' to recentre them "
-                "by their own means."
+                f"{problem}; fit saw {list_some(self.means_)}. With "
+                "unseen='transductive', new domains are recentred by their own means."
             )
         return domain_means(X, present, self.metric, self.means_)
 
@@ -381,12 +378,11 @@ def _find_domains(n_rows, y, domains, sample_domain):
     if count_values(y) != n_rows:
         if len(y) != n_rows:
             raise ValueError(f"y has {len(y)} labels for {n_rows} matrices.")
-        return None  # several columns of ratings
+        return None  # y has several columns
     labels = check_labels(y, n_rows)
     if not all(isinstance(label, str) and "/" in label for label in labels):
         return None
-    coded = [label.rsplit("/", 1) for label in labels]
-    names = np.array([domain for domain, _ in coded], dtype=str)
+    names = np.array([label.rpartition("/")[0] for label in labels], dtype=str)
     warn(
         f"The labels in y are taken for 'domain/label', with domains "
         f"{list_some(dict.fromkeys(names), 4)}. Pass domains= to be sure; if these are "
@@ -421,7 +417,7 @@ def domain_means(X, rows_by_domain, metric, known):
 
 
 def _dispersion(X, M):
-    """Mean squared affine-invariant distance from M; 0 if it is but rounding."""
+    """Mean squared affine-invariant distance from M; 0 if it is a rounding error."""
     dispersion = float((distances(X, M, "riemann") ** 2).mean())
     return dispersion if dispersion > _NO_DISPERSION * len(M) else 0.0
 
@@ -438,6 +434,6 @@ def _warn_of_singles(rows_by_domain):
     single = sorted(name for name, rows in rows_by_domain.items() if len(rows) == 1)
     if single:
         warn(
-            f"Domains of one matrix: {list_some(single)}. By its own mean it becomes "
-            "the target itself, and tells nothing any more."
+            f"Domains of one matrix: {list_some(single)}. Recentred by its own mean, "
+            "such a matrix becomes the target itself."
         )

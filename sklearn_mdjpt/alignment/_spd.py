@@ -1,10 +1,8 @@
 """Symmetric positive definite matrices: checks, regularisation, maps between them.
 
-Distances and the other means are pyriemann's; this module sees to it that what reaches
-them is symmetric and positive definite, and knows the congruences that recentre.  The
-affine-invariant mean is our own: on the covariances of short EEG windows, which differ
-by orders of magnitude in their small eigenvalues, the gradient descent of pyriemann
-(0.12) shortens its steps faster than it converges.
+Distances and means are pyriemann's, except the affine-invariant mean: see
+`mean_riemann`.  This module checks that matrices are symmetric and positive definite,
+and computes the congruences that recentre them.
 """
 
 import functools
@@ -212,12 +210,18 @@ def mean_riemann(X):
     r"""Mean of SPD matrices in the affine-invariant metric.
 
     Riemannian gradient descent with Barzilai-Borwein steps (Iannazzo and Porcelli 2018,
-    doi:10.1093/imanum/drx015), carried out in a frame that is transported along: with
-    :math:`M = A A^\top`, the gradient is the mean logarithm of
-    :math:`A^{-1} X_i A^{-\top}`, and a step along it multiplies the frame by an
-    exponential.  The Hessian of the cost lies between 1 and the mean of
-    :math:`r_i \coth r_i`, with :math:`2 r_i` the range of the log eigenvalues, which
-    bounds the steps.
+    doi:10.1093/imanum/drx015) in a frame that moves along: with :math:`M = A A^\top`,
+    the gradient is the mean logarithm of :math:`A^{-1} X_i A^{-\top}`, and a step
+    multiplies the frame by an exponential.  The Hessian of the cost lies between 1 and
+    the mean of :math:`r_i \coth r_i`, with :math:`2 r_i` the range of the log
+    eigenvalues.  Its inverse bounds each step from below, and 1 from above.
+
+    `pyriemann.geometry.mean.mean_riemann` starts with steps of 1, shortens them by 5 %
+    in every iteration and by half where the gradient grows, and never lengthens them.
+    For matrices of similar shape it takes as long and gives the same mean.  Nearly
+    singular matrices of different null spaces (short windows, interpolated channels,
+    several montages) make the gradient grow often; the steps then vanish before the
+    mean is reached, after many times the iterations.
 
     Parameters
     ----------

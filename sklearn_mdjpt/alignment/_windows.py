@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from .._grouping import rows_of_groups
 from .._io._pickles import VersionedPickle
 from .._validation import check_option, list_some
 from ..channels._channels import site_names
-from ..channels._montage import CommonChannels
+from ..channels._montage import common_channels
 from ..windows._flaws import mix_channels
 from ..windows._inputs import as_windows, check_finite, check_window_array, is_array
-from ..windows._metadata import ReadsWindows, takes_metadata
+from ..windows._metadata import ReadsWindows, TakesWindows, takes_metadata
 from ..windows._windows import EEGWindows
 from ._covariance import (
     CovarianceAlignment,
@@ -47,7 +48,7 @@ _ESTIMATORS = (
 _BLOCK_SAMPLES = 2**18  # float64 samples in work at once: 2 MB, in the cache
 
 
-class WindowCovariances(VersionedPickle, TransformerMixin, BaseEstimator):
+class WindowCovariances(TakesWindows, VersionedPickle, TransformerMixin, BaseEstimator):
     """Covariance matrix of the channels in each window.
 
     `pyriemann.estimation.Covariances` for windows that may be `EEGWindows`.
@@ -107,15 +108,13 @@ class WindowCovariances(VersionedPickle, TransformerMixin, BaseEstimator):
         WindowCovariances
             The transformer itself.
         """
-        check_option(self.channels, ("auto", "canonical"), "channels")
         if not callable(self.estimator):
             check_option(self.estimator, _ESTIMATORS, "estimator")
         X = as_windows_or_array(X)
-        channels = _common_channels(X, self.channels)
+        channels = common_channels(X, self.channels)
         check_finite(X, channels, constant=False)
         self._channels = channels
-        self.ch_names_ = self._channels.names if self._channels else None
-        self.n_channels_ = len(self._channels.names) if self._channels else X.shape[1]
+        self.ch_names_, self.n_channels_ = channels.names, channels.n_channels
         return self
 
     def transform(self, X: Windows) -> np.ndarray:
@@ -139,36 +138,28 @@ class WindowCovariances(VersionedPickle, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = as_windows_or_array(X)
         check_finite(X, self._channels, constant=False)
-        C = self.n_channels_
         if not isinstance(X, EEGWindows):
-            if X.shape[1] != C:
-                raise ValueError(
-                    f"X has {X.shape[1]} channels, but WindowCovariances was fitted "
-                    f"with {C}."
+            self._channels.check_number(X.shape[1])
+            matrices = _array_covariances(X, None, self.estimator)
+        else:
+            matrices = np.empty((len(X), self.n_channels_, self.n_channels_))
+            for source, rows, starts, n_times in X.blocks():
+                mapping = self._channels.matrix(source)
+                matrices[rows] = source_covariances(
+                    source, starts, n_times, mapping, self.estimator
                 )
-            return _checked(_array_covariances(X, None, self.estimator))
-        matrices = np.empty((len(X), C, C))
-        for source, rows, starts, n_times in X.blocks():
-            mapping = self._channels.matrix(source) if self._channels else None
-            if mapping is None and source.n_channels != C:
-                raise ValueError(
-                    f"X has {source.n_channels} channels, but WindowCovariances was "
-                    f"fitted with {C}."
-                )
-            matrices[rows] = source_covariances(
-                source, starts, n_times, mapping, self.estimator
+        bad = np.flatnonzero(~np.isfinite(matrices).all(axis=(1, 2)))
+        if len(bad):
+            raise ValueError(
+                f"The estimator gives no finite covariance for windows "
+                f"{list_some(bad)}; a constant channel can be the reason."
             )
-        return _checked(matrices)
-
-    def __sklearn_tags__(self):
-        """Say that X is 3-D (or `EEGWindows`)."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
+        return matrices
 
 
-class WindowAlignment(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstimator):
+class WindowAlignment(
+    ReadsWindows, TakesWindows, VersionedPickle, TransformerMixin, BaseEstimator
+):
     r"""Recentre the covariance of signals, domain by domain.
 
     What `CovarianceAlignment` does to matrices, done to the signals that they come
@@ -341,66 +332,54 @@ class WindowAlignment(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         X, names, given = self._check(X, metadata)
-        if isinstance(X, EEGWindows) != (self._channels is not None):
-            was, now = ("EEGWindows", "an array")[:: 1 if self._channels else -1]
+        if isinstance(X, EEGWindows) != (self.ch_names_ is not None):
+            was, now = ("EEGWindows", "an array")[:: 1 if self.ch_names_ else -1]
             raise ValueError(f"fit was given {was}, transform is given {now}.")
         if isinstance(X, EEGWindows) and given != self._given:
             raise ValueError(
                 f"fit was given {'domains' if self._given else 'no domains'}, and "
-                f"transform {'none' if self._given else 'some'}: windows would be "
-                "aligned by something else than in fit."
+                f"transform {'none' if self._given else 'some'}: the domains would "
+                "differ from those of fit."
             )
         check_finite(X, self._channels, constant=False)
-        return self._align(X, _by_montage(X, names, self._channels))
-
-    def __sklearn_tags__(self):
-        """Say that X is 3-D (or `EEGWindows`)."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
+        parts = _by_montage(X, names, self._channels, self.eigenvalue_floor)
+        return self._align(X, parts)
 
     def _check(self, X, metadata):
         """Return X, its domains, and whether these were given by keyword."""
         X = as_windows_or_array(X)
-        names = given_domains(len(X), **metadata)
-        given = names is not None
-        if not given and isinstance(X, EEGWindows):
+        names = given = given_domains(len(X), **metadata)
+        if given is None and isinstance(X, EEGWindows):
             names = X.groups(self.domain)
-        return X, names, given
+        return X, names, given is not None
 
     def _fit(self, X, metadata):
         """Fit; return X as windows or array, and its parts by montage."""
-        check_option(self.channels, ("auto", "canonical"), "channels")
         check_option(self.domain, ("subject", "session", "dataset"), "domain")
         X, names, given = self._check(X, metadata)
-        channels = _common_channels(X, self.channels)
+        channels = common_channels(X, self.channels)
         check_finite(X, channels, constant=False)
-        parts = _by_montage(X, names, channels)
+        alignment = CovarianceAlignment(
+            self.metric, self.target, self.unseen, None, self.eigenvalue_floor
+        )
+        alignment._check_parameters()
+        parts = _by_montage(X, names, channels, self.eigenvalue_floor)
         if len(parts) > 1 and self.target not in ("identity", "mean"):
             raise ValueError(
                 f"X has {len(parts)} montages, which cannot share the target "
                 f"{self.target!r}, a domain of one of them; use 'identity' or 'mean'."
             )
-        alignments = {}
+        alignments = {montage: clone(alignment) for montage in parts}
         for montage, (_, of_montage, matrices) in parts.items():
-            alignment = CovarianceAlignment(
-                self.metric,
-                self.target,
-                self.unseen,
-                eigenvalue_floor=self.eigenvalue_floor,
-            )
-            alignments[montage] = alignment.fit(matrices, domains=of_montage)
-        self._channels = channels
-        self.ch_names_ = channels.names if channels else None
-        self.alignments_ = alignments
-        self._given = given
+            alignments[montage]._fit(matrices, of_montage)
+        self._channels, self.ch_names_ = channels, channels.names
+        self.alignments_, self._given = alignments, given
         return X, parts
 
     def _align(self, X, parts):
-        congruences, which = [], np.empty(len(X), int)  # and that of each window
+        # All matrices to apply, and which of them belongs to each window.
+        congruences, which = [], np.empty(len(X), int)
         for montage, (rows, of_montage, matrices) in parts.items():
-            matrices = check_spd(matrices, self.eigenvalue_floor)
             for some, A in self._congruences(montage, matrices, of_montage):
                 which[rows[some]] = len(congruences)
                 congruences.append(A)
@@ -421,26 +400,20 @@ class WindowAlignment(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstim
         """Return (rows, matrix to apply) of each domain in windows of one montage."""
         alignment = self.alignments_.get(montage)
         if alignment is not None:
-            target, means = (
-                alignment.target_,
-                alignment._means_of_rows(matrices, domains),
-            )
+            target = alignment.target_
+            means = alignment._means_of_rows(matrices, domains)
         else:
-            self._refuse_new_montage(montage)
             # All domains of a montage that fit has not seen are unseen.
-            present = rows_by_domain(domains)
+            if self.target != "identity" or self.unseen == "error":
+                raise ValueError(
+                    f"No window with the channels {list_some(montage)} was seen in fit;"
+                    " that needs target='identity' and unseen='transductive', got "
+                    f"target={self.target!r} and unseen={self.unseen!r}."
+                )
             target = np.eye(len(montage))
+            present = rows_by_domain(domains)
             means = domain_means(matrices, present, self.metric, known={})
         return [(rows, recentring(M, target)) for _, rows, M in means]
-
-    def _refuse_new_montage(self, montage):
-        unseen = f"No window with the channels {list_some(montage)} was seen in fit"
-        if self.target != "identity":
-            raise ValueError(
-                f"{unseen}, so there is no target for it; set target='identity'."
-            )
-        if self.unseen == "error":
-            raise ValueError(f"{unseen}, and unseen='error'.")
 
 
 def as_windows_or_array(X):
@@ -451,30 +424,16 @@ def as_windows_or_array(X):
     return X
 
 
-def _common_channels(X, channels):
-    if isinstance(X, EEGWindows):
-        return CommonChannels(X, channels)
-    if channels == "canonical":
-        raise ValueError(
-            "channels='canonical' needs channel names: pass EEGWindows "
-            "(EEGWindows.from_arrays) instead of an array."
-        )
-    return None
-
-
 def source_covariances(source, starts, n_times, matrix, estimator="scm"):
     """Covariances of a recording's windows, its channels mapped by a matrix."""
-    out = None
+    n_channels = source.n_channels if matrix is None else len(matrix)
+    out = np.empty((len(starts), n_channels, n_channels))
     for length in np.unique(n_times):
-        places = np.flatnonzero(n_times == length)
+        rows = np.flatnonzero(n_times == length)
         step = max(1, _BLOCK_SAMPLES // (source.n_channels * int(length)))
-        for first in range(0, len(places), step):
-            some = places[first : first + step]
-            windows = source.windows(starts[some], length)
-            part = _array_covariances(windows, matrix, estimator)
-            if out is None:
-                out = np.empty((len(starts), *part.shape[1:]))
-            out[some] = part
+        for block in gen_batches(len(rows), step):
+            windows = source.windows(starts[rows[block]], length)
+            out[rows[block]] = _array_covariances(windows, matrix, estimator)
     return out
 
 
@@ -484,22 +443,12 @@ def _array_covariances(X, matrix, estimator):
     n_channels = X.shape[1] if matrix is None else len(matrix)
     out = np.empty((len(X), n_channels, n_channels))
     step = max(1, _BLOCK_SAMPLES // (n_channels * X.shape[2]))
-    for first in range(0, len(X), step):
-        x = X[first : first + step].astype(float)
-        out[first : first + step] = window_covariances(
-            x if matrix is None else mix_channels(matrix, x), estimator
-        )
+    for block in gen_batches(len(X), step):
+        x = X[block].astype(float)
+        if matrix is not None:
+            x = mix_channels(matrix, x)
+        out[block] = window_covariances(x, estimator)
     return out
-
-
-def _checked(matrices):
-    bad = np.flatnonzero(~np.isfinite(matrices).all(axis=(1, 2)))
-    if len(bad):
-        raise ValueError(
-            f"The estimator gives no finite covariance for windows {list_some(bad)}; a "
-            "constant channel can be the reason."
-        )
-    return matrices
 
 
 def _alphabetical(source, channels):
@@ -509,13 +458,13 @@ def _alphabetical(source, channels):
     return picks[np.argsort([names[k] for k in picks])]
 
 
-def _by_montage(X, names, channels):
-    """Rows, domains and covariances of each montage, channels in alphabetical order.
+def _by_montage(X, names, channels, eigenvalue_floor):
+    """Rows, domains and SPD covariances of each montage.
 
-    Channels that ``channels`` does not use are left out.
+    Channels are in alphabetical order, without those that ``channels`` does not use.
     """
     if not isinstance(X, EEGWindows):
-        matrices = _array_covariances(X, None, "scm")
+        matrices = check_spd(_array_covariances(X, None, "scm"), eigenvalue_floor)
         return {None: (np.arange(len(X)), names, matrices)}
     parts = {}
     for source, rows, starts, n_times in X.blocks():
@@ -527,13 +476,11 @@ def _by_montage(X, names, channels):
         else:
             matrices = source_covariances(source, starts, n_times, None)
             matrices = matrices[:, order][:, :, order]
-        all_rows, all_matrices = parts.setdefault(montage, ([], []))
-        all_rows.append(rows)
-        all_matrices.append(matrices)
+        parts.setdefault(montage, []).append((rows, matrices))
     joined = {}
-    for montage, (rows, matrices) in parts.items():
-        rows = np.concatenate(rows)
-        joined[montage] = rows, names[rows], np.concatenate(matrices)
+    for montage, blocks in parts.items():
+        rows, matrices = map(np.concatenate, zip(*blocks, strict=True))
+        joined[montage] = rows, names[rows], check_spd(matrices, eigenvalue_floor)
     return joined
 
 
@@ -543,7 +490,6 @@ def _mix_array(X, matrices, which):
     out = np.empty(X.shape, np.float32 if X.dtype == np.float32 else float)
     step = max(1, _BLOCK_SAMPLES // X[0].size)
     for A, rows in zip(matrices, rows_of_groups(which), strict=True):
-        for first in range(0, len(rows), step):
-            some = rows[first : first + step]
-            out[some] = A @ X[some].astype(float)
+        for block in gen_batches(len(rows), step):
+            out[rows[block]] = A @ X[rows[block]].astype(float)
     return out

@@ -22,7 +22,6 @@ from .._validation import (
     check_number,
     check_option,
     check_path,
-    check_sfreq,
     list_some,
     merge_rates,
     name_windows,
@@ -34,6 +33,7 @@ from ..channels._montage import ChosenChannels, CommonChannels
 from ..classifier._net import check_training_parameters, finish_training, net_settings
 from ..encoder._callbacks import SharesLoggers
 from ..windows._inputs import as_windows, is_array
+from ..windows._metadata import TakesWindows
 from ..windows._mne import head_montage
 from ..windows._reader import CanonicalReader
 from ._braindecode_net import (
@@ -55,12 +55,14 @@ if TYPE_CHECKING:
     from .._typing import ClassWeight, PathLike, RandomState
     from ..windows._inputs import Windows
 
-# Networks are made for inputs of about 1, or of tens of microvolts.
+# Networks are designed for inputs with an SD of about 1, or for microvolts.
 _PLAUSIBLE_SD = (1e-3, 1e4)
 _AMPLITUDE_WINDOWS = 32
 
 
-class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
+class BraindecodeClassifier(
+    TakesWindows, SharesLoggers, ClassifierMixin, BaseEstimator
+):
     """A network of braindecode, trained on windows.
 
     ``fit`` builds the network for the windows, loads pre-trained weights if a file is
@@ -263,14 +265,18 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         windows, named = self._as_windows(X)
         classes, codes = check_labels(y, len(windows), self)
         weights = class_weights(self.class_weight, classes, codes)
+        if isinstance(self.channels, str):
+            channels: Any = CommonChannels(windows, self.channels)
+        else:
+            channels = ChosenChannels(self.channels, windows)
         reading = {
-            "channels": self._choose_channels(windows),
+            "channels": channels,
             "sfreq": _one_rate(windows) if self.sfreq is None else float(self.sfreq),
             "window_norm": self.window_norm,
             "scale": float(self.scale),
         }
         reader = _NetworkReader(windows, **reading)
-        ch_names = reading["channels"].names if named else None
+        ch_names = channels.names if named else None
         _warn_of_amplitude(reader, len(windows))
         size = {
             "n_chans": reader.n_channels,
@@ -279,12 +285,16 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
             "n_outputs": len(classes),
         }
         if named:
-            size["chs_info"] = _channel_info(reading["channels"], windows, reader.sfreq)
+            size["chs_info"] = _channel_info(channels, windows, reader.sfreq)
         params = dict(self.module_params or {})
         with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
             with seeded_torch(seeds[0]):
                 module, arguments = make_module(cls, size, params, ch_names)
-            final = self._load_weights(module, cls, arguments)
+            final = None
+            if self.weights is not None or self.frozen:
+                final = final_tensors(module, cls, arguments)
+            if self.weights is not None:
+                load_weights(module, final, self.weights)
             extra = forward_arguments(module, ch_names)
             net = BaselineNet(
                 module,
@@ -364,12 +374,6 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
             )
         return torch.softmax(logits, dim=1).numpy()
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
-
     def __sklearn_is_fitted__(self):
         return hasattr(self, "module_")
 
@@ -405,20 +409,6 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         windows = as_windows(X, ch_names=ch_names, sfreq=self.sfreq)
         return windows, named
 
-    def _choose_channels(self, windows):
-        if isinstance(self.channels, str):
-            return CommonChannels(windows, self.channels)
-        return ChosenChannels(self.channels, windows)
-
-    def _load_weights(self, module, cls, arguments):
-        """Load the file of weights, if there is one; return the final tensors."""
-        if self.weights is None and not self.frozen:
-            return None
-        final = final_tensors(module, cls, arguments)
-        if self.weights is not None:
-            load_weights(module, final, self.weights)
-        return final
-
     def _check_parameters(self):
         """Raise on parameters that are out of range, before any work is done."""
         if self.module_params is not None and not isinstance(self.module_params, dict):
@@ -433,8 +423,7 @@ class BraindecodeClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
                 "channels must be 'auto', 'canonical' or a list of names, got "
                 f"{self.channels!r}."
             )
-        if self.sfreq is not None:
-            check_sfreq(self.sfreq)
+        check_number(self.sfreq, "sfreq", none=True, above=0)
         check_option(self.window_norm, ("robust", None), "window_norm")
         check_option(self.frozen, (True, False), "frozen")
         if self.weights is not None:
@@ -471,8 +460,8 @@ class _NetworkReader(CanonicalReader):
 
 
 def _one_rate(windows):
-    rates = merge_rates(source.sfreq for source in windows.recordings)
-    rates = sorted({*rates.values()})
+    found = merge_rates(source.sfreq for source in windows.recordings)
+    rates = sorted(set(found.values()))
     if len(rates) > 1:
         raise ValueError(
             f"X has several sampling rates ({list_some(show_rates(rates))} Hz); set "
@@ -487,12 +476,10 @@ def _warn_of_amplitude(reader, n_windows):
     sd = float(np.median(reader.read(rows).std(axis=2)))
     low, high = _PLAUSIBLE_SD
     if not low <= sd <= high:
-        hint = ""
-        if reader.window_norm is None:
-            hint = " With window_norm=None, scale=1e6 turns volts into microvolts."
         warn(
             f"The network gets windows with an SD of {sd:.2g}; networks are made for "
-            f"an SD of about 1, or for microvolts.{hint}"
+            "an SD of about 1, or for microvolts. With window_norm=None, scale=1e6 "
+            "turns volts into microvolts."
         )
 
 

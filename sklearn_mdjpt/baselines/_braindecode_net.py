@@ -16,6 +16,7 @@ from ..classifier._net import ClassifierNet
 from ..encoder._weights import tensor_problems
 
 _FINAL = "final_layer"  # braindecode's name of the layer from features to classes
+# Warnings that only developers of braindecode can act on.
 _FOR_PROGRAMMERS = (FutureWarning, DeprecationWarning)
 
 
@@ -59,12 +60,6 @@ def _is_network(value):
     return isinstance(value, type) and issubclass(value, nn.Module)
 
 
-def build(cls, arguments):
-    """Build a network; warnings for developers of braindecode are silenced."""
-    with _quiet(*_FOR_PROGRAMMERS):
-        return cls(**arguments)
-
-
 def build_again(cls, arguments):
     """Build a network without any warnings; torch's random state stays as it is."""
     with torch.random.fork_rng(devices=[]), _quiet(Warning):
@@ -79,14 +74,14 @@ def rebuild(cls, arguments, state_dict):
     return module.eval()
 
 
-def make_module(cls, words, params, ch_names):
+def make_module(cls, size, params, ch_names):
     """Build a network for windows of a size, and run it on two windows of zeros.
 
     Parameters
     ----------
     cls : type
         The class.
-    words : dict
+    size : dict
         Arguments by braindecode's names; the class gets those that it takes.
     params : dict
         Further arguments, which replace arguments of the same name.
@@ -107,28 +102,24 @@ def make_module(cls, words, params, ch_names):
         one logit for each class.
     """
     takes = inspect.signature(cls.__init__).parameters
-    arguments = {name: value for name, value in words.items() if name in takes} | params
-    n_chans, n_times, sfreq = words["n_chans"], words["n_times"], words["sfreq"]
-    problem = (
-        f"{cls.__name__} does not take windows of {n_chans} channels and {n_times} "
-        f"samples ({n_times / sfreq:.3g} s at {sfreq:g} Hz) with "
-        f"module_params={params!r}"
-    )
+    arguments = {name: value for name, value in size.items() if name in takes} | params
+    n_chans, n_times, sfreq = size["n_chans"], size["n_times"], size["sfreq"]
     try:
-        module = build(cls, arguments).eval()
-        with torch.no_grad():
+        with torch.no_grad(), _quiet(*_FOR_PROGRAMMERS):
+            module = cls(**arguments).eval()
             x = torch.zeros(2, n_chans, n_times)
             output = module(x, **forward_arguments(module, ch_names))
     except Exception as error:
-        # Where windows are too short for their kernels and pools, networks raise
-        # errors of any type.
+        # Networks raise errors of any type if windows are too short for their kernels.
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{problem}: they may be too short for its layers, or an argument may be "
-            f"missing ({type(error).__name__}: {cut(reason, 500)})."
+            f"{cls.__name__} does not take windows of {n_chans} channels and {n_times} "
+            f"samples ({n_times / sfreq:.3g} s at {sfreq:g} Hz) with "
+            f"module_params={params!r}: they may be too short for its layers, or an "
+            f"argument may be missing ({type(error).__name__}: {cut(reason, 500)})."
         ) from error
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
-    expected = (2, words["n_outputs"])
+    expected = (2, size["n_outputs"])
     if shape != expected:
         raise ValueError(
             f"{cls.__name__} returns an output of shape {shape} for two windows; "

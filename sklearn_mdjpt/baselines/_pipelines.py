@@ -80,11 +80,8 @@ def differential_entropy(
     """
     check_option(scale, (None, "subject"), "scale")
     check_option(smoothing, (None, "lds"), "smoothing")
-    steps = []
-    if scale == "subject":
-        steps.append(SubjectScaler())
-    if smoothing == "lds":
-        steps.append(LDSSmoother())
+    scaling = [SubjectScaler()] if scale == "subject" else []
+    steps = scaling + ([LDSSmoother()] if smoothing == "lds" else [])
     extractor = DifferentialEntropy(bands, sfreq=sfreq, channels=channels)
     return _pipeline(WindowFeatures(extractor, steps), C, class_weight)
 
@@ -249,10 +246,5 @@ def make_baselines(
 
 def _pipeline(features, C, class_weight):
     classifier = LogisticRegression(C=C, class_weight=class_weight, max_iter=2000)
-    return Pipeline(
-        [
-            ("features", features),
-            ("scaler", StandardScaler()),
-            ("classifier", classifier),
-        ]
-    )
+    steps = [("features", features), ("scaler", StandardScaler())]
+    return Pipeline([*steps, ("classifier", classifier)])

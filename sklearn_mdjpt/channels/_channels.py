@@ -125,8 +125,8 @@ def spelt_names(ch_names: Sequence[str]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        As `canonical_name` gives them. A name that looks like a 10-20 site and is
-        none, such as C3 among BioSemi's A1 to H32, has "(not 10-20)" behind it.
+        As `canonical_name` gives them.  A name that only looks like a 10-20 site, such
+        as C3 among BioSemi's A1 to H32, is followed by "(not 10-20)".
     """
     template = template_positions()
     names = [canonical_name(name) for name in ch_names]
@@ -137,7 +137,7 @@ def spelt_names(ch_names: Sequence[str]) -> tuple[str, ...]:
 
 
 def known_sites(ch_names: Sequence[str]) -> tuple[str | None, ...]:
-    """Return the 10-05 site that each name tells, None where it tells none.
+    """Return the 10-05 site of each name, None for a name without one.
 
     Names are read together: C1 to C6 are no sites among BioSemi's A1 to H32, nor in a
     count from C1 to C64.
@@ -163,19 +163,19 @@ def known_sites(ch_names: Sequence[str]) -> tuple[str | None, ...]:
 
 
 class Electrodes(NamedTuple):
-    """What names and digitised positions together tell of a montage.
+    """Sites and positions of a montage's channels.
 
     Parameters
     ----------
     sites : tuple of str or None
-        The 10-05 site of each channel, by name; None where the name tells none, or its
-        position that it is elsewhere.
+        The 10-05 site of each channel's name; None if the name has no site, or if the
+        channel's position is elsewhere.
     positions : ndarray of shape (n_channels, 3)
         Positions that can be true, in metres; NaN elsewhere.
     remarks : tuple of str
-        What a user should know of the positions.
+        Warnings about the positions.
     misplaced : tuple of str
-        What a user should know of names that their positions overrule.
+        Warnings about names that their positions overrule.
     """
 
     sites: tuple[str | None, ...]
@@ -202,10 +202,10 @@ def find_electrodes(
 
     Notes
     -----
-    A position more than 6 cm from the site of the channel's name overrules the name;
-    one channel does so, or several.  Where most do, and only because the montage is
-    turned, shifted or scaled as a whole, or where positions are on no head at all (in
-    millimetres, or in a plane), the positions are wrong, and none of them is used.
+    A position more than 6 cm from the site of the channel's name overrules the name.
+    All positions are ignored if they cannot be right: most are far from their sites
+    because the montage is turned, shifted or scaled as a whole, or they are on no head
+    (in millimetres, or in a plane).
     """
     sites = list(known_sites(ch_names))
     if positions is None:
@@ -259,7 +259,7 @@ def _is_running_number(name):
 
 
 def _place_biosemi(ch_names, positions):
-    """Fill in positions of BioSemi's caps, in place; return what is to be said."""
+    """Fill in positions of BioSemi's caps, in place; return remarks for the user."""
     given = [str(name).strip().upper() for name in ch_names]
     labels = biosemi_labels(given, template_positions())
     if not labels or np.isfinite(positions[list(labels)]).any():
@@ -268,15 +268,15 @@ def _place_biosemi(ch_names, positions):
     n_electrodes = biosemi_cap(labels.values())
     if n_electrodes is None or len(set(labels.values())) < len(labels):
         return [
-            f"Channels {listed} have BioSemi's names, which do not tell their places: "
+            f"Channels {listed} have BioSemi's names, which have several positions: "
             "A1 is Fp1 in its caps of 32 and 64, and next to Cz in those of 128, 160 "
             "and 256. Give positions (Raw.set_montage), or 10-20 names "
             "(Raw.rename_channels; MNE's montage 'biosemi64' has them in the order A1 "
             "to B32)."
         ]
-    places = biosemi_positions(n_electrodes)
+    cap = biosemi_positions(n_electrodes)
     for k, label in labels.items():
-        positions[k] = places.get(label, np.nan)
+        positions[k] = cap.get(label, np.nan)
     return [
         f"Channels {listed} have BioSemi's names and no positions: they are taken for "
         f"those of its cap of {n_electrodes}. Give positions (Raw.set_montage) if it "
@@ -331,11 +331,11 @@ def channel_matrix(
 
     Notes
     -----
-    A name that tells no place is unknown.  Names are read together: beside A3, B1 or D7
-    those such as C1 to C6 and F1 to F8 are BioSemi's, whose C5 is 16 cm from the site
-    C5, and so are they part of a count from C1 to C64.  Where BioSemi's names come
-    without positions these are MNE's for a cap of 128, 160 or 256 electrodes (the
-    letters say which), with a warning; A and B alone leave it open which cap it is.
+    Names are read together.  Beside A3, B1 or D7, names such as C1 to C6 and F1 to F8
+    are BioSemi's (whose C5 is 16 cm from the site C5), and beside C1 to C64 they are
+    running numbers; neither are sites.  BioSemi's names without positions get MNE's
+    positions for a cap of 128, 160 or 256 electrodes (the letters tell which), with a
+    warning.  The letters A and B alone do not tell the cap.
 
     A digitised position more than 6 cm from the site of the channel's name overrules
     the name, with a warning that gives the distance.  Positions that are wrong as a
@@ -350,27 +350,19 @@ def channel_matrix(
     remarks = electrodes.remarks + electrodes.misplaced
     for remark in remarks:
         warn(remark)
-    column = {
-        site: k for k, site in enumerate(electrodes.sites) if site in CANONICAL_CHANNELS
+    template = template_positions()
+    canonical = {
+        site: (k, template[site])
+        for k, site in enumerate(electrodes.sites)
+        if site in CANONICAL_CHANNELS
     }
-    if unknown_channels == "error" and len(column) < len(given):
-        unknown = _all_but(column.values(), given)
+    if unknown_channels == "error" and len(canonical) < len(given):
         raise ValueError(
-            f"Channels outside the 60 canonical ones: {list_some(unknown)}. "
+            "Channels outside the 60 canonical ones: "
+            f"{list_some(_unused(canonical, given))}. "
             "Drop or rename them, or set unknown_channels='drop'."
         )
-
-    template = template_positions()
-    usable = {site: (k, template[site]) for site, k in column.items()}
-    extra = _located(names, electrodes)
-    few = unknown_channels == "drop" and len(column) < _N_NEIGHBOURS and extra
-    if few:
-        warn(
-            f"Only {len(column)} of {len(given)} channels have a canonical name; "
-            f"mapping by electrode position with {list_some(extra)} as well."
-        )
-    if few or unknown_channels == "position":
-        usable.update(extra)
+    usable = _usable_channels(given, names, electrodes, canonical, unknown_channels)
     if not usable:
         raise ValueError(
             f"No usable channel among {list_some(given)}: expected 10-10 names such as "
@@ -378,36 +370,72 @@ def channel_matrix(
             "as 'EEG Fp1-REF' or 'Fp1.' need renaming (Raw.rename_channels)."
             + "".join(f" {remark}" for remark in remarks)
         )
-    if not few and 2 * len(usable) < len(given):
-        what = "canonical name" if unknown_channels == "drop" else "known place"
-        unused = _all_but([k for k, _ in usable.values()], given)
-        warn(
-            f"Only {len(usable)} of {len(given)} channels have a {what}, and all 60 "
-            f"are made of these; left out: {list_some(unused)}."
-        )
-    missing = [name for name in CANONICAL_CHANNELS if name not in column]
+    missing = [site for site in CANONICAL_CHANNELS if site not in canonical]
     if missing_channels == "error" and missing:
         raise ValueError(
             f"The montage lacks {len(missing)} canonical channels: "
             f"{list_some(missing)}. Set missing_channels='nearest' to fill them in."
         )
+    return _mapping(canonical, usable, len(given), neighbours)
 
-    # Neighbours are ranked in an order that does not depend on the cap's own.
-    candidates = sorted(usable)
-    sites = np.array([usable[name][1] for name in candidates])
-    matrix = np.zeros((len(CANONICAL_CHANNELS), len(given)))
-    for row, target in enumerate(CANONICAL_CHANNELS):
-        if target in column:
-            matrix[row, column[target]] = 1.0
+
+def _mapping(canonical, usable, n_channels, neighbours):
+    """Return the matrix; missing channels are means of their nearest usable ones."""
+    template = template_positions()
+    # In alphabetical order, so that channels at the same distance are ranked alike
+    # whatever their order in the recording.
+    columns, positions = zip(*(usable[name] for name in sorted(usable)), strict=True)
+    matrix = np.zeros((len(CANONICAL_CHANNELS), n_channels))
+    for row, site in enumerate(CANONICAL_CHANNELS):
+        if site in canonical:
+            matrix[row, canonical[site][0]] = 1.0
             continue
-        distance = np.linalg.norm(sites - template[target], axis=1)
-        ranked = [candidates[i] for i in np.argsort(distance, kind="stable")]
+        distance = np.linalg.norm(np.array(positions) - template[site], axis=1)
+        nearest = [columns[i] for i in np.argsort(distance, kind="stable")]
         if neighbours == "released":
-            first = [n for n in _RELEASED_FIRST.get(target, ()) if n in column]
-            ranked = first + [name for name in ranked if name not in first]
-        nearest = ranked[:_N_NEIGHBOURS]
-        matrix[row, [usable[name][0] for name in nearest]] = 1.0 / len(nearest)
+            preferred = _RELEASED_FIRST.get(site, ())
+            first = [canonical[name][0] for name in preferred if name in canonical]
+            nearest = list(dict.fromkeys(first + nearest))
+        nearest = nearest[:_N_NEIGHBOURS]
+        matrix[row, nearest] = 1.0 / len(nearest)
     return matrix
+
+
+def _usable_channels(given, names, electrodes, canonical, unknown_channels):
+    """Choose the channels that canonical ones are made of: column and position of each.
+
+    Warns where channels outside the 60 are needed, or most channels are left out.
+    """
+    template = template_positions()
+    others = {
+        name: (k, position if site is None else template[site])
+        for k, (name, site, position) in enumerate(
+            zip(names, electrodes.sites, electrodes.positions, strict=True)
+        )
+        if name not in canonical and site not in REFERENCES
+        if site is not None or np.isfinite(position).all()
+    }
+    few = unknown_channels == "drop" and len(canonical) < _N_NEIGHBOURS and others
+    if few:
+        warn(
+            f"Only {len(canonical)} of {len(names)} channels have a canonical name; "
+            f"mapping by electrode position with {list_some(others)} as well."
+        )
+    usable = canonical
+    if few or unknown_channels == "position":
+        usable = canonical | others
+    if usable and not few and 2 * len(usable) < len(names):
+        what = "canonical name" if unknown_channels == "drop" else "known place"
+        warn(
+            f"Only {len(usable)} of {len(names)} channels have a {what}, and all 60 "
+            f"are made of these; left out: {list_some(_unused(usable, given))}."
+        )
+    return usable
+
+
+def _unused(usable, names):
+    used = {k for k, _ in usable.values()}
+    return [name for k, name in enumerate(names) if k not in used]
 
 
 def electrode_positions(
@@ -431,29 +459,8 @@ def electrode_positions(
     for remark in electrodes.remarks:
         warn(remark)
     template = template_positions()
-    places = electrodes.positions.copy()
+    found = electrodes.positions.copy()
     for k, site in enumerate(electrodes.sites):
-        if site is not None and np.isnan(places[k]).any():
-            places[k] = template[site]
-    return places
-
-
-def _located(names, electrodes):
-    """Place and position of channels outside the 60: by name first, else digitised."""
-    template = template_positions()
-    located = {}
-    for k, (name, site, position) in enumerate(
-        zip(names, electrodes.sites, electrodes.positions, strict=True)
-    ):
-        if site in CANONICAL_CHANNELS or site in REFERENCES:
-            continue
-        if site is not None:
-            located[name] = k, template[site]
-        elif np.isfinite(position).all():
-            located[name] = k, position
-    return located
-
-
-def _all_but(used, names):
-    used = set(used)
-    return [name for k, name in enumerate(names) if k not in used]
+        if site is not None and np.isnan(found[k]).any():
+            found[k] = template[site]
+    return found

@@ -1,4 +1,4 @@
-"""Which names tell an electrode's place, and which digitised positions can be true."""
+"""Checks of electrode names and of digitised positions."""
 
 import re
 from functools import cache
@@ -8,7 +8,7 @@ import numpy as np
 from .._validation import list_some
 
 FAR = 0.06
-"""Metres from a name's site at which a digitised position says that it is no such site.
+"""Distance in metres from which a digitised position overrules the channel's name.
 
 Sites of one name lie up to 5.5 cm apart in MNE's own montages (CPz of spherical_1005
 and of the template), neighbours of the 10-10 system 3 to 4 cm."""
@@ -34,9 +34,9 @@ _EARS = frozenset({"A1", "A2", "M1", "M2"})
 def biosemi_labels(names, sites):
     """Find BioSemi's names, A1 to H32, of which some look like 10-20 sites.
 
-    They are BioSemi's if there are such as A3, B1 or C7, and no other 10-20 names, or
-    fewer.  "E1", "E2", ... alone do not count (they are EGI's, or of the eyes), nor do
-    F11 and F12 (Neuroscan's).
+    Names are BioSemi's if some of them, such as A3, B1 or C7, are no sites, and these
+    outnumber the 10-20 names.  "E1", "E2", ... do not count (EGI's, or of the eyes),
+    nor do F11 and F12 (Neuroscan's).
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def biosemi_labels(names, sites):
     Returns
     -------
     dict of int to str
-        Place of each such channel in ``names``, and its label, such as "A1".
+        Index of each such channel in ``names``, and its label, such as "A1".
     """
     found = _split(names, _BIOSEMI)
     other = {cable for cable, n in found.values() if not 1 <= n <= _BIOSEMI_CABLE}
@@ -65,12 +65,12 @@ def biosemi_labels(names, sites):
 
 
 def numbered(names, sites):
-    """Find names such as C1 that are part of a count (C1 to C64), and no 10-20 sites.
+    """Find names such as C1 that are running numbers (C1 to C64), not 10-20 sites.
 
     Returns
     -------
     set of int
-        Their places in ``names``.
+        Their indices in ``names``.
     """
     found = _split(names, _NUMBERED)
     counts = {}
@@ -115,7 +115,7 @@ def biosemi_positions(n_electrodes):
 
 
 def true_positions(positions):
-    """Leave out positions that are none.
+    """Replace positions that cannot be right by NaN.
 
     Parameters
     ----------
@@ -125,44 +125,44 @@ def true_positions(positions):
     Returns
     -------
     positions : ndarray of shape (n_channels, 3)
-        NaN where nothing is known, where all three are 0, and where there is no head.
+        NaN where unknown, where all three coordinates are 0, and off the head.
     fault : str or None
-        Why none of them can be one.
+        Why no position can be right; None if some can.
     """
     known = np.isfinite(positions).all(axis=1) & positions.any(axis=1)
-    nothing = np.full(positions.shape, np.nan)
+    unusable = np.full(positions.shape, np.nan)
     if not known.any():
-        return nothing, None
+        return unusable, None
     low, high = _ON_A_HEAD
     distance = np.linalg.norm(np.where(known[:, None], positions, 0.0), axis=1)
     sane = known & (distance >= low) & (distance <= high)
     if 2 * sane.sum() < known.sum():
-        return nothing, (
+        return unusable, (
             f"they lie {np.median(distance[known]):.3g} from the origin (the median), "
             "where electrodes on a head are at about 0.08 to 0.15 m"
         )
     if sane.sum() >= _ENOUGH_TO_FIT and np.ptp(positions[sane, 2]) < _FLAT:
-        return nothing, "they lie in a plane"
+        return unusable, "they lie in a plane"
     return np.where(sane[:, None], positions, np.nan), None
 
 
 def compare_with_sites(positions, sites):
-    """Say which electrodes were digitised far from the sites of their names.
+    """Find electrodes that were digitised far from the sites of their names.
 
     Parameters
     ----------
     positions, sites : ndarray of shape (n_channels, 3)
-        Digitised positions, and those of the names' sites.
+        Digitised positions, and positions of the names' sites.
 
     Returns
     -------
     distance : ndarray of shape (n_channels,)
         In metres.
     far : ndarray of bool, shape (n_channels,)
-        Which are too far.
+        Which electrodes are too far.
     moved : bool
-        Whether most are, since the montage as a whole is elsewhere: turned, mirrored,
-        shifted or of another size.
+        Whether most are too far because the whole montage is turned, mirrored, shifted
+        or of another size.
     """
     distance = np.linalg.norm(positions - sites, axis=1)
     few = len(distance) < _ENOUGH_TO_FIT
@@ -173,13 +173,12 @@ def compare_with_sites(positions, sites):
             # The origin of some heads (EEGLAB's) is higher, at the centre of a sphere.
             far &= _misfit(positions, sites, near) > FAR
         return distance, far, False
-    everyone = np.ones(len(near), bool)
-    moved = np.median(_misfit(positions, sites, everyone)) < _SAME_SHAPE
+    moved = np.median(_misfit(positions, sites, slice(None))) < _SAME_SHAPE
     return distance, ~near, bool(moved)
 
 
 def _misfit(positions, sites, fitted):
-    """Distances to sites after the similarity that takes the ``fitted`` ones there."""
+    """Return distances to sites after a similarity fitted to some of the electrodes."""
     a, b = positions[fitted], sites[fitted]
     center_a, center_b = a.mean(axis=0), b.mean(axis=0)
     u, s, vt = np.linalg.svd((a - center_a).T @ (b - center_b))
@@ -189,7 +188,7 @@ def _misfit(positions, sites, fitted):
 
 
 def _split(names, pattern):
-    """Letters and number of each name of a form: a dict of place to (str, int)."""
+    """Return letters and number of each matching name: a dict of index to both."""
     matches = {k: pattern.fullmatch(name) for k, name in enumerate(names)}
     return {k: (m[1], int(m[2])) for k, m in matches.items() if m}
 

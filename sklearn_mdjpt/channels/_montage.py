@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._validation import check_ch_names, list_some, warn
+from .._validation import check_ch_names, check_option, list_some, warn
 from ._channels import (
     CANONICAL_CHANNELS,
     canonical_name,
@@ -16,33 +16,85 @@ _CEREBELLAR = ("CB1", "CB2")
 
 
 class _Channels:
-    """What the ways to choose channels share."""
+    """Base of the three ways to choose channels."""
 
     def picks(self, source):
-        """Return the places of a recording's channels that are used."""
+        """Return the indices of a recording's channels that are used."""
         matrix = self.matrix(source)
         if matrix is None:
             return np.arange(source.n_channels)
         return np.flatnonzero(matrix.any(axis=0))
 
+    def check_number(self, n_channels):
+        """Raise unless windows without names have as many channels as in fit."""
+        if n_channels != self.n_channels:
+            raise ValueError(
+                f"X has {n_channels} channels, but the estimator was fitted with "
+                f"{self.n_channels}."
+            )
+
+
+def common_channels(X, channels):
+    """Return the channels that a transformer maps windows to.
+
+    Parameters
+    ----------
+    X : EEGWindows or ndarray of shape (n_windows, n_channels, n_times)
+        Windows as seen in ``fit``.
+    channels : {"auto", "canonical"}
+        As for `CommonChannels`; an array can only have "auto".
+
+    Returns
+    -------
+    CommonChannels or UnnamedChannels
+    """
+    check_option(channels, ("auto", "canonical"), "channels")
+    if not isinstance(X, np.ndarray):
+        return CommonChannels(X, channels)
+    if channels == "canonical":
+        raise ValueError(
+            "channels='canonical' needs channel names: pass EEGWindows "
+            "(EEGWindows.from_arrays) instead of an array."
+        )
+    return UnnamedChannels(X.shape[1])
+
+
+class UnnamedChannels(_Channels):
+    """Channels of an array, of which only the number is known.
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of channels.
+    """
+
+    names, maps = None, False
+
+    def __init__(self, n_channels):
+        self.n_channels = n_channels
+
+    def matrix(self, source):
+        """Return None, the identity; raise if the recording has another number."""
+        self.check_number(source.n_channels)
+
 
 class CommonChannels(_Channels):
-    """Channels to bring all windows to, and the map of each recording to them.
+    """Channels that all windows are mapped to, with the map of each recording.
 
     Parameters
     ----------
     X : EEGWindows
         Windows as seen in ``fit``.
     channels : {"auto", "canonical"}
-        "auto": those of X where all its windows share them, in any order, else the
-        canonical ones.
+        "auto": the channels of X if all its windows have the same, in any order;
+        otherwise the canonical ones.
 
     Attributes
     ----------
     names : tuple of str
         The channels.
     maps : bool
-        Whether these are the canonical ones, that recordings are mapped to.
+        Whether recordings are mapped to the canonical channels.
     """
 
     def __init__(self, X, channels):
@@ -50,6 +102,7 @@ class CommonChannels(_Channels):
         one = len({frozenset(site_names(names)) for names in montages}) == 1
         self.maps = channels == "canonical" or not one
         self.names = CANONICAL_CHANNELS if self.maps else montages[0]
+        self.n_channels = len(self.names)
         self._matrices = {}
         if not self.maps:
             _warn_of_other_signals(X.recordings[0])
@@ -84,7 +137,7 @@ class CommonChannels(_Channels):
         return np.eye(len(picks))[picks]
 
     def _canonical_matrix(self, source):
-        """Find the map of each montage, and warn of it, once."""
+        """Return the map of a montage, computed (with its warnings) only once."""
         positions = source.positions
         key = source.ch_names, None if positions is None else positions.tobytes()
         if key not in self._matrices:
@@ -93,16 +146,16 @@ class CommonChannels(_Channels):
 
 
 def _warn_of_other_signals(source):
-    """Warn of channels that are nowhere on the head, beside others that are."""
-    places = electrode_positions(source.ch_names, source.positions)
-    nowhere = [
+    """Warn of channels without a position on the head, if others have one."""
+    positions = electrode_positions(source.ch_names, source.positions)
+    unknown = [
         name
-        for name, place in zip(source.ch_names, places, strict=True)
-        if not np.isfinite(place).all() and canonical_name(name) not in _CEREBELLAR
+        for name, position in zip(source.ch_names, positions, strict=True)
+        if not np.isfinite(position).all() and canonical_name(name) not in _CEREBELLAR
     ]
-    if nowhere and len(nowhere) < len(source.ch_names):
+    if unknown and len(unknown) < len(source.ch_names):
         warn(
-            f"Channels {list_some(nowhere)} have neither a 10-05 name nor a position: "
+            f"Channels {list_some(unknown)} have neither a 10-05 name nor a position: "
             "references or other signals (ECG, EOG) are no EEG, and may give away what "
             "is to be decoded. They are used all the same; channels='canonical' leaves "
             "them out, and so does dropping them from the recordings."
@@ -110,7 +163,7 @@ def _warn_of_other_signals(source):
 
 
 class ChosenChannels(_Channels):
-    """Channels that are named, and the map of each recording to them.
+    """Channels that the user names, with the map of each recording to them.
 
     Parameters
     ----------
@@ -147,11 +200,8 @@ class ChosenChannels(_Channels):
         """
         column = {name: i for i, name in enumerate(site_names(source.ch_names))}
         wanted = self._spelt_as_in(source)
-        other = [
-            name
-            for name, here, there in zip(self.names, wanted, self._wanted, strict=True)
-            if here != there
-        ]
+        changed = np.flatnonzero(np.array(wanted) != np.array(self._wanted))
+        other = [self.names[k] for k in changed]
         if other:
             raise ValueError(
                 f"Channels {list_some(other)} are sites of the 10-20 system in some "
@@ -168,10 +218,9 @@ class ChosenChannels(_Channels):
 
     def _spelt_as_in(self, source):
         """Return the names as `site_names` spells them among a recording's own."""
-        theirs = zip(source.ch_names, site_names(source.ch_names), strict=True)
-        spelt = {canonical_name(name): spelling for name, spelling in theirs}
-        names = [canonical_name(name) for name in self.names]
-        return [spelt.get(name, name) for name in names]
+        names = map(canonical_name, source.ch_names)
+        spelt = dict(zip(names, site_names(source.ch_names), strict=True))
+        return [spelt.get(name, name) for name in map(canonical_name, self.names)]
 
 
 class SharedChannels(_Channels):

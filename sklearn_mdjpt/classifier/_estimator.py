@@ -53,6 +53,7 @@ _SMOOTHING = {
     "lds": (LDSSmoother,),
     "running+lds": (RunningNormalizer, LDSSmoother),
 }
+# Attributes that describe features that are passed through.
 _SEEN = ("n_features_in_", "feature_names_in_")
 _BLOCK_ROWS = 8192  # rows that the head takes at once when it predicts
 
@@ -207,10 +208,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
 
     @takes_metadata(*KEYWORDS)
     def fit(
-        self,
-        X: Windows,
-        y: ArrayLike | None = None,
-        **metadata: ArrayLike | None,
+        self, X: Windows, y: ArrayLike | None = None, **metadata: ArrayLike | None
     ) -> Self:
         """Fit the encoder and the smoothing, then train the head.
 
@@ -285,11 +283,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         return self
 
     @takes_metadata(*KEYWORDS)
-    def predict(
-        self,
-        X: Windows,
-        **metadata: ArrayLike | None,
-    ) -> np.ndarray:
+    def predict(self, X: Windows, **metadata: ArrayLike | None) -> np.ndarray:
         """Return the most probable class of each window.
 
         Parameters
@@ -308,11 +302,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         return self.classes_[best]
 
     @takes_metadata(*KEYWORDS)
-    def predict_proba(
-        self,
-        X: Windows,
-        **metadata: ArrayLike | None,
-    ) -> np.ndarray:
+    def predict_proba(self, X: Windows, **metadata: ArrayLike | None) -> np.ndarray:
         """Return the probability of each class.
 
         Parameters
@@ -333,11 +323,8 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         Z = torch.from_numpy(_as_float32(self.features_.transform(X, **metadata)))
         # In double precision a row's numbers do not depend on the rows beside it.
         head = copy.deepcopy(self.module_).cpu().double()
-        with (
-            plain_torch(),
-            torch_threads(self.torch_threads),
-            torch.inference_mode(),
-        ):
+        threads = torch_threads(self.torch_threads)
+        with plain_torch(), threads, torch.inference_mode():
             logits = [head(rows.double()) for rows in Z.split(_BLOCK_ROWS)]
             return torch.softmax(torch.cat(logits), dim=1).numpy()
 
@@ -370,7 +357,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         return WindowFeatures(encoder, steps)
 
     def _check_X(self, X):
-        """Return X, and the fitted attributes that describe its features."""
+        """Return X, and the fitted attributes that name and count its features."""
         if not self._passes_through():
             return X, {}
         if not is_array(X):

@@ -24,7 +24,7 @@ from .._validation import (
 )
 from ..windows._edf_gaps import refuse_gaps
 from ..windows._marks import annotation_marks, join_marks
-from ..windows._mne import info_positions, pick_good_eeg
+from ..windows._mne import info_positions, pick_good_eeg, warn_of_no_scalp
 from ..windows._recording import Recording
 from ..windows._trials import describe_overlap
 from ._bids_events import (
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from .._typing import PathLike
     from ..windows._windows import EEGWindows
 
+# Onsets that are so many times the length of a recording may be in another unit.
+_FAR = 10
 _EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set")
 
 
@@ -87,7 +89,9 @@ def read_bids(
         name.  Two subjects' stimuli must have one name exactly when they saw one clip.
         A callable finds ``pd.NA`` in cells that hold nothing.  A rule that needs such
         a cell gives no name, with a warning; ``pd.isna(event["valence"])`` asks for
-        it.
+        it.  A callable with two arguments gets the table of all events of the
+        recording as well, for names that stand in another row; its index has
+        ``event.name``.
     duration : float, default=None
         Length in seconds of trials whose event has none (n/a or 0).
     dataset : str, default=None
@@ -144,6 +148,13 @@ def read_bids(
     ``participants.tsv`` is not read: age and sex are properties of subjects, and lie in
     no column of the windows.
 
+    Where the task is spelled in two ways, and no table of events has the name of a
+    recording, one is taken whose name differs in capitals only, with a warning.
+    Channels typed EEG that lie at the ears or eyes by their names are kept, with a
+    warning.
+
+    Onsets that lie beyond the recording, most of them, and would not if they were
+    samples or milliseconds, are an error that says so.
     An event that ends after the recording is cut there, with a warning if it is by
     more than a sample.  One that lies wholly outside is left out, with a warning; one
     that begins before the recording is an error, as its windows would count from the
@@ -172,7 +183,12 @@ def read_bids(
     ...     "ds004", stimulus="stim_file", label=lambda event: (
     ...         "high" if event["valence"] > 5 else "low"))  # doctest: +SKIP
 
-    Events without a rating have no label then.
+    Events without a rating have no label then.  Where a clip's number stands in the
+    row after the one in which it begins:
+
+    >>> X = read_bids(
+    ...     "ds005", trial_types="begin", stimulus=lambda event, events: (
+    ...         events["value"].get(event.name + 1)))  # doctest: +SKIP
     """
     check_option(on_error, ("raise", "skip"), "on_error")
     files, read, problems = find_bids(
@@ -396,6 +412,7 @@ def _read(
     cuts, bad_spans = join_marks(marks[key], _file_marks(path, labels))
     picks = pick_good_eeg(raw)
     ch_names = [raw.ch_names[pick] for pick in picks]
+    warn_of_no_scalp(ch_names, f" of {path.name}")
     sfreq = raw.info["sfreq"]
     table = _fit_in(trials[key], raw.n_times / sfreq, sfreq, path)
     return Recording(
@@ -446,9 +463,22 @@ def _fit_in(trials, end, sfreq, path):
     Raises
     ------
     ValueError
-        If all trials lie outside of the recording, or two of them overlap.
+        If all trials lie outside of the recording, or most, and onsets in another unit
+        would lie inside; or if two trials overlap.
     """
     outside = (trials["start"] >= end) | (trials["stop"] <= 0)
+    late = trials["start"] >= end
+    latest = trials["start"].max()
+    if late.mean() > 0.5 and latest > _FAR * end:
+        units = {f"samples at {sfreq:g} Hz": sfreq, "milliseconds": 1000.0}
+        fitting = [unit for unit, rate in units.items() if latest / rate < end]
+        if fitting:
+            raise ValueError(
+                f"{late.sum()} of {len(trials)} trials begin after the end of the "
+                f"recording, at {end:g} s, the last one at {latest:g}: the recording "
+                "is cut short, or the onsets are no seconds; they would fit as "
+                f"{' or '.join(fitting)}"
+            )
     if outside.all():
         raise ValueError(
             f"none of {len(trials)} trials lies inside the recording: the first, from "

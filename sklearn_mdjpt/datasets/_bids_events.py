@@ -5,8 +5,10 @@ how a name is spelled in one of them depends on the others.
 """
 
 import csv
+import inspect
 import re
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -63,6 +65,8 @@ def read_events(path):
             suffix="events", extension=".tsv", on_error="ignore"
         )
     if sidecar is None:
+        sidecar = _find_other_spelling(path)
+    if sidecar is None:
         raise FileNotFoundError(
             f"No events.tsv goes with {str(path)!r}; expected "
             f"{path.stem.removesuffix('eeg')}events.tsv beside it, or one for several "
@@ -91,6 +95,19 @@ def read_events(path):
         for name in _TIMES:
             table[name] = _seconds(table[name])
     return table
+
+
+def _find_other_spelling(path):
+    """Return the table whose name differs in capitals only, with a warning."""
+    name = f"{path.stem.removesuffix('eeg')}events.tsv"
+    for other in sorted(path.parent.glob("*_events.tsv")):
+        if other.name.casefold() == name.casefold():
+            warn(
+                f"The events of {path.name!r} are taken from {other.name!r}, whose "
+                "name differs in capitals only."
+            )
+            return other
+    return None
 
 
 def _unquoted(text):
@@ -250,8 +267,8 @@ def describe_trials(path, table, seconds, label, stimulus):
         As `Recording` takes it, with the events' rows as index.
     """
     rows = table.loc[seconds.index]
-    numbers = pd.DataFrame({name: _as_numbers(table[name]) for name in table})
-    numbers = numbers.loc[seconds.index]
+    events = pd.DataFrame({name: _as_numbers(table[name]) for name in table})
+    numbers = events.loc[seconds.index]
     # What is left of a file's name without sub-, ses- and eeg: task, run, ...
     parts = path.stem.split("_")[:-1]
     name = "_".join(part for part in parts if not part.startswith(("sub-", "ses-")))
@@ -260,8 +277,8 @@ def describe_trials(path, table, seconds, label, stimulus):
             "trial": [f"{name}_{row}" for row in rows.index],
             "start": rows["onset"],
             "stop": rows["onset"] + seconds,
-            "stimulus": stimulus.names(path, rows, numbers),
-            "label": label.names(path, rows, numbers),
+            "stimulus": stimulus.names(path, rows, events),
+            "label": label.names(path, rows, events),
         },
         index=rows.index,
     )
@@ -309,23 +326,27 @@ class NamingRule:
         # Trials that have no name, as the rule needs cells that hold nothing.
         self._nameless = []
 
-    def names(self, path, rows, numbers):
+    def names(self, path, rows, events):
         """Return the names of trials, as an object array.
 
         Parameters
         ----------
         path : Path
             The recording.
-        rows, numbers : DataFrame
-            The trials' events, as texts and with numbers where a column holds them.
+        rows : DataFrame
+            The trials' events, as texts.
+        events : DataFrame
+            All events, with numbers where a column holds nothing else.
         """
         names = np.empty(len(rows), object)
         rule, what = self._rule, self._what
         if rule is None:
             return names
         if callable(rule):
-            events = numbers.astype(object).where(numbers.notna(), pd.NA)
-            for k, (row, event) in enumerate(events.iterrows()):
+            events = events.astype(object).where(events.notna(), pd.NA)
+            if _takes_table(rule):
+                rule = partial(_with_table, rule, events)
+            for k, (row, event) in enumerate(events.loc[rows.index].iterrows()):
                 try:
                     names[k] = _name(rule, event)
                 except _NeedsMissing:
@@ -359,6 +380,20 @@ class NamingRule:
                 f"{list_some(self._nameless)}. A rule can ask for them with "
                 "pd.isna(event[...])."
             )
+
+
+def _takes_table(rule):
+    """Whether a rule has a second argument without a default, for the table."""
+    try:
+        parameters = inspect.signature(rule).parameters.values()
+    except (TypeError, ValueError):  # of some functions in C
+        return False
+    positional = [p for p in parameters if p.kind <= p.POSITIONAL_OR_KEYWORD]
+    return sum(p.default is p.empty for p in positional) == 2
+
+
+def _with_table(rule, events, event):
+    return rule(event, events)
 
 
 class _NeedsMissing(Exception):

@@ -238,7 +238,6 @@ def _read_preprocessed(path, subject, session, *, name_labels, baseline):
         trials.to_dict("records"),
         # The seconds before a video stay in the recording, in no trial.
         n_before=0 if baseline else n_before,
-        cut=False,
         ch_names=_CHANNELS,
         sfreq=_PREPROCESSED_SFREQ,
         **_describe(subject, session),

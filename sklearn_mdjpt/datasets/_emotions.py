@@ -37,29 +37,31 @@ EMOTIONS = MappingProxyType(
     {
         "positive": Emotion(1, ("SEED", "FACED")),
         "negative": Emotion(-1, ("SEED", "FACED")),
-        "neutral": Emotion(0, ("SEED", "SEED-IV", "SEED-V", "SEED-VII", "FACED")),
-        "happy": Emotion(1, ("SEED-IV", "SEED-V", "SEED-VII", "FACED")),
-        "sad": Emotion(-1, ("SEED-IV", "SEED-V", "SEED-VII", "FACED")),
-        "fear": Emotion(-1, ("SEED-IV", "SEED-V", "SEED-VII", "FACED")),
-        "disgust": Emotion(-1, ("SEED-V", "SEED-VII", "FACED")),
+        "neutral": Emotion(
+            0, ("SEED", "SEED-IV", "SEED-V", "SEED-VII", "FACED", "EmoEEG-MC", "DENS")
+        ),
+        "happy": Emotion(1, ("SEED-IV", "SEED-V", "SEED-VII", "FACED", "EmoEEG-MC")),
+        "sad": Emotion(-1, ("SEED-IV", "SEED-V", "SEED-VII", "FACED", "EmoEEG-MC")),
+        "fear": Emotion(-1, ("SEED-IV", "SEED-V", "SEED-VII", "FACED", "EmoEEG-MC")),
+        "disgust": Emotion(-1, ("SEED-V", "SEED-VII", "FACED", "EmoEEG-MC")),
         "anger": Emotion(-1, ("SEED-VII", "FACED")),
         "surprise": Emotion(0, ("SEED-VII",)),
         "amusement": Emotion(1, ("FACED",)),
-        "inspiration": Emotion(1, ("FACED",)),
-        "tenderness": Emotion(1, ("FACED",)),
+        "inspiration": Emotion(1, ("FACED", "EmoEEG-MC")),
+        "tenderness": Emotion(1, ("FACED", "EmoEEG-MC")),
         "high": Emotion(1, ("DEAP",)),
         "low": Emotion(-1, ("DEAP",)),
-        "HVHA": Emotion(1, ("DEAP",)),
-        "HVLA": Emotion(1, ("DEAP",)),
-        "LVHA": Emotion(-1, ("DEAP",)),
-        "LVLA": Emotion(-1, ("DEAP",)),
+        "HVHA": Emotion(1, ("DEAP", "DENS")),
+        "HVLA": Emotion(1, ("DEAP", "DENS")),
+        "LVHA": Emotion(-1, ("DEAP", "DENS")),
+        "LVLA": Emotion(-1, ("DEAP", "DENS")),
     }
 )
 """Every label of the emotion datasets: word -> (valence, datasets).
 
-FACED itself speaks of joy and sadness; its windows are labelled "happy" and "sad" like
-those of the other sets.  "positive" and "negative" are the labels of FACED with two or
-three classes.  Surprise, which may be either, counts as 0.
+FACED and EmoEEG-MC speak of joy and sadness; their windows are labelled "happy" and
+"sad" like those of the other sets.  "positive" and "negative" are the labels of FACED
+with two or three classes.  Surprise, which may be either, counts as 0.
 """
 
 _SYNONYMS = MappingProxyType({"joy": "happy", "sadness": "sad"})

@@ -32,7 +32,7 @@ _PROCESSED_SFREQ = 250.0
 _N_PROCESSED_CHANNELS = 32
 # Of the files in Processed_data, which end with A2 and A1; the order is not that of the
 # raw recordings.
-_CHANNELS = (
+CHANNELS = (
     "Fp1", "Fp2", "Fz", "F3", "F4", "F7", "F8", "FC1", "FC2", "FC5", "FC6", "Cz", "C3",
     "C4", "T7", "T8", "CP1", "CP2", "CP5", "CP6", "Pz", "P3", "P4", "P7", "P8", "PO3",
     "PO4", "Oz", "O1", "O2",
@@ -42,13 +42,16 @@ _EMOTIONS = (
     "tenderness",
 )  # fmt: skip
 # Three clips of each emotion, four neutral ones; they are counted from 1.
-_EMOTION_OF = dict(
+EMOTION_OF = dict(
     enumerate((word for word in _EMOTIONS for _ in range(3 + (word == "neutral"))), 1)
 )
-_N_VIDEOS = len(_EMOTION_OF)
+_N_VIDEOS = len(EMOTION_OF)
 _VALENCE_WORDS = {-1: "negative", 0: "neutral", 1: "positive"}
 _ONSET, _END = 101, 102
-_SCORES = (
+ONSET_FROM = {"whole": "start of the clip", "last30": "30 s before its end"}
+"""What onsets count from: windows that differ in it are never paired."""
+
+SCORES = (
     "joy", "tenderness", "inspiration", "amusement", "anger", "disgust", "fear",
     "sadness", "arousal", "valence", "familiarity", "liking",
 )  # fmt: skip
@@ -161,7 +164,7 @@ def read_faced(
 
 def _labels(n_classes):
     """Return the label of each video that has one."""
-    words = {video: common_word(word) for video, word in _EMOTION_OF.items()}
+    words = {video: common_word(word) for video, word in EMOTION_OF.items()}
     if n_classes == 9:
         return words
     labels = {v: _VALENCE_WORDS[EMOTIONS[word].valence] for v, word in words.items()}
@@ -174,14 +177,15 @@ def _describe(subject, session):
     return {"dataset": "FACED", "subject": f"{subject:03d}", "session": str(session)}
 
 
-def _trial(video, labels, scores):
+def trial_columns(video, label, scores, part):
     """Return what is known of a trial: the clip, its label, and the ratings of it."""
     return {
+        "onset_from": ONSET_FROM[part],
         "trial": f"{video:02d}",
         "stimulus": f"{video:02d}",
-        "label": labels[video],
-        "emotion": _EMOTION_OF[video],
-        **scores.get(video, {}),
+        "label": label,
+        "emotion": EMOTION_OF[video],
+        **scores,
     }
 
 
@@ -195,8 +199,11 @@ def _read_processed(path, subject, session, *, labels):
         path,
         partial(_read_clips, videos=tuple(labels)),
         [n_times] * len(labels),
-        [_trial(video, labels, scores) for video in labels],
-        ch_names=_CHANNELS,
+        [
+            trial_columns(video, labels[video], scores.get(video, {}), "last30")
+            for video in labels
+        ],
+        ch_names=CHANNELS,
         sfreq=_PROCESSED_SFREQ,
         **_describe(subject, session),
     )
@@ -228,7 +235,7 @@ def _read_raw(path, subject, session, *, labels, table):
             )
     sfreq, unit = _look_up(table, subject)
     header = read_bdf_header(path)
-    places = header.find(_CHANNELS)
+    places = header.find(CHANNELS)
     if header.sfreq(places[0]) != sfreq:
         raise ValueError(
             f"its rate is {header.sfreq(places[0]):g} Hz, and {sfreq:g} Hz in "
@@ -239,7 +246,7 @@ def _read_raw(path, subject, session, *, labels, table):
         path,
         header,
         places,
-        _CHANNELS,
+        CHANNELS,
         # MNE turns these units into volts, and takes any other number for volts.
         factors=[
             1.0 if header.units[place] in UNITS_KNOWN_TO_MNE else unit
@@ -247,7 +254,7 @@ def _read_raw(path, subject, session, *, labels, table):
         ],
         trials=[
             {"start": start, "stop": stop, "play_order": order}
-            | _trial(video, labels, scores)
+            | trial_columns(video, labels[video], scores.get(video, {}), "whole")
             for order, (video, (start, stop)) in enumerate(
                 _find_clips(events).items(), 1
             )
@@ -298,7 +305,7 @@ def _find_clips(path):
         ):
             if code != _ONSET:
                 continue
-            if video not in _EMOTION_OF or after != _END:
+            if video not in EMOTION_OF or after != _END:
                 raise ValueError(
                     f"the clip that begins at {start:g} s (code {_ONSET}) has the "
                     f"codes {video} before and {after} after it, expected a clip's "
@@ -309,7 +316,7 @@ def _find_clips(path):
             clips[video] = start, stop
         if not clips:
             raise ValueError(f"no clip begins in it (code {_ONSET})")
-    if absent := sorted(set(_EMOTION_OF) - set(clips)):
+    if absent := sorted(set(EMOTION_OF) - set(clips)):
         warn(
             f"{str(path)!r} has no onset of the clips {list_some(absent)}; the others "
             "are read."
@@ -333,8 +340,8 @@ def _read_scores(path):
             )
         scores = {}
         for video, values in zip(remarks["vid"], remarks["score"], strict=True):
-            if video not in _EMOTION_OF or video in scores:
+            if video not in EMOTION_OF or video in scores:
                 raise ValueError(f"clip {video} is unknown or there twice")
-            check_shape(f"score of clip {video}", np.shape(values), (len(_SCORES),))
-            scores[int(video)] = dict(zip(_SCORES, map(float, values), strict=True))
+            check_shape(f"score of clip {video}", np.shape(values), (len(SCORES),))
+            scores[int(video)] = dict(zip(SCORES, map(float, values), strict=True))
     return scores

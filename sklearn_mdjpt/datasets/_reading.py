@@ -350,10 +350,10 @@ def read_all(files, read, on_error, window_seconds, stride_seconds, problems=())
     )
 
 
-def join_trials(
-    path, read, lengths, trials, *, ch_names, sfreq, n_before=0, cut=True, **whose
-):
+def join_trials(path, read, lengths, trials, *, ch_names, sfreq, n_before=0, **whose):
     """Make the recording of a file that holds trials one by one: it joins them in time.
+
+    The joints are cuts of the recording.
 
     Parameters
     ----------
@@ -372,8 +372,6 @@ def join_trials(
         Sampling rate in hertz.
     n_before : int, default=0
         Samples in front of each trial that are no part of it, but of the recording.
-    cut : bool, default=True
-        Whether the joints are cuts of the recording.
     **whose
         Dataset, subject and session.
 
@@ -390,7 +388,7 @@ def join_trials(
         _decode_trials, read=read, lengths=tuple(lengths), n_channels=len(ch_names)
     )
     signal = DecodedSignal(path, (len(ch_names), stops[-1]), decode)
-    cuts = stops[:-1] / sfreq if cut else ()
+    cuts = stops[:-1] / sfreq
     return Recording(signal, ch_names, sfreq, trials=rows, cuts=cuts, **whose)
 
 

@@ -4,7 +4,7 @@ from skorch.dataset import unpack_data
 from skorch.hf import AccelerateMixin
 
 from ._net import PretrainingNet
-from ._processes import Alone
+from ._processes import SingleProcess
 
 
 class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):
@@ -22,12 +22,12 @@ class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):
         """Return the dataset, which knows itself what is this process's part."""
         return dataset
 
-    def let_go(self):
+    def finish_training(self):
         """Be a net like any other, which can be pickled, once the training is over."""
         self._unwrap_accelerator()
         self.optimizer_ = self.optimizer_.optimizer
         self.device = str(self.peers.device)
-        self.peers, self.accelerator = Alone(), None
+        self.peers, self.accelerator = SingleProcess(), None
 
     def train_step_single(self, batch, **fit_params):
         """Compute the loss of all processes, and the gradient."""
@@ -37,7 +37,7 @@ class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):
             outputs = self.infer(x)
         loss = self.get_loss(outputs, y, X=x, training=True)
         # Gradients are averaged over processes where they are to be added up.
-        self.accelerator.backward(loss * self.peers.size)
+        self.accelerator.backward(loss * self.peers.num_processes)
         # Callbacks that clip the gradient are to see its true size.
         self.accelerator.unscale_gradients()
         return {"loss": loss, "y_pred": outputs}

@@ -8,12 +8,12 @@ an open file or a connection.  That alone is shared: a copied
 
 import copy
 import pickle
-import warnings
 
 import numpy as np
 from joblib import wrap_non_picklable_objects
 
 from .._io._pickles import VersionedPickle
+from .._validation import warn
 
 
 def copy_callbacks(callbacks):
@@ -68,10 +68,9 @@ class SharesLoggers(VersionedPickle):
                 f"{'; '.join(lost.values())}. Let them open files and connections in "
                 "on_train_begin, or take n_jobs=1."
             )
-        warnings.warn(
+        warn(
             f"These callbacks are left out of the copy or pickle of a fitted "
             f"{type(self).__name__}: {'; '.join(lost.values())}.",
-            stacklevel=3,
         )
         return state | {"callbacks": _without(self.callbacks, lost)}
 

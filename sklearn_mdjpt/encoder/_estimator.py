@@ -28,7 +28,7 @@ from ._callbacks import SharesLoggers
 from ._files import load_encoder, make_module, save_encoder, store_encoder
 from ._hub import download, push
 from ._losses import mean_losses
-from ._pairs import PairBatches, pair_columns
+from ._pairs import PairDataset, pair_columns
 from ._parameters import check_parameters, parameters_of
 from ._pretrain import Pretrained, find_run, pretrain, without_loggers
 from ._processes import join_processes
@@ -512,7 +512,7 @@ list of mne.Epochs or braindecode dataset
         peers = join_processes(self.accelerate)
         device = peers.device or resolve_device(self.device)
         seeds = seed_sequence(self.random_state).generate_state(2).tolist()
-        seeds = peers.share(seeds)
+        seeds = peers.broadcast(seeds)
         with (
             plain_torch(),
             torch_threads(self.torch_threads),
@@ -538,7 +538,7 @@ list of mne.Epochs or braindecode dataset
                     stimuli=stimuli, onsets=onsets,
                 )  # fmt: skip
                 run = find_run(self, module, file, windows, columns, y, seeds, peers)
-                if run is not None and peers.is_main:
+                if run is not None and peers.is_main_process:
                     # Until the encoder is stored beside its checkpoints.
                     held.enter_context(run.locked(self._say_waiting))
                     run.describe(
@@ -580,7 +580,7 @@ list of mne.Epochs or braindecode dataset
             self.__dict__.pop("n_features_in_", None)
             if is_array(X):
                 self.n_features_in_ = np.shape(X)[1]
-            if made.run is not None and stored is None and peers.is_main:
+            if made.run is not None and stored is None and peers.is_main_process:
                 store_encoder(self, made.run, made.error)
         if made.error is not None:
             raise made.error
@@ -882,7 +882,7 @@ list of mne.Epochs or braindecode dataset
             windows, subjects=subjects, datasets=datasets, sessions=sessions,
             stimuli=stimuli, onsets=onsets,
         )  # fmt: skip
-        batches = PairBatches.of_windows(
+        batches = PairDataset.of_windows(
             reader, windows, columns, y, pairing=self.pairing,
             rng=np.random.default_rng(random_state), n_batches=n_batches,
         )  # fmt: skip

@@ -15,7 +15,7 @@ def mean_losses(encoder, batches):
     ----------
     encoder : MDJPTEncoder
         Fitted.
-    batches : PairBatches
+    batches : PairDataset
         What to average over.
 
     Returns

@@ -5,13 +5,11 @@ order of the others' windows tells when these were if they have as many; else th
 paired among themselves.
 """
 
-import warnings
-
 import numpy as np
 import pandas as pd
 
 from .._grouping import combine_groups
-from .._validation import join_ids, list_some
+from .._validation import join_ids, list_some, warn
 
 
 def number_windows(windows, columns):
@@ -130,7 +128,7 @@ def _warn_of_mixed(table, borrowed):
         if rows.any()
     ]
     if said:
-        _warn(
+        warn(
             f"Onsets are known for some windows only. {' '.join(said)} Pass the onsets "
             "of all (onset=, onsets=)."
         )
@@ -147,7 +145,7 @@ def _warn_of_uneven(table):
         examples = examples.drop_duplicates(["n", "who"]).drop_duplicates("n")
         first = table.loc[table["shown"] == uneven["shown"].iloc[0], "stimulus"]
         sizes = (f"{n:.0f} of {who}" for n, who in examples[["n", "who"]].to_numpy())
-        _warn(
+        warn(
             "Onsets are not known, and the order of windows stands in; but "
             f"{several.sum()} stimuli have more windows for some subjects than for "
             "others, so that order may pair different moments (of stimulus "
@@ -168,7 +166,7 @@ def _warn_of_other_units(table):
         spans = [
             f"{who} ({onsets.min()[who]:g} to {onsets.max()[who]:g} s)" for who in odd
         ]
-        _warn(
+        warn(
             "Subjects who share stimuli with others, but no moment after the start: "
             f"{list_some(spans)}. Onsets have to be seconds from the trial's start, "
             "for all of them."
@@ -186,7 +184,3 @@ def _names(datasets, subjects):
 def _who(table):
     stimuli = list_some(map(repr, table["stimulus"].unique()), 4)
     return f"{list_some(table['who'].unique())} (stimuli {stimuli})"
-
-
-def _warn(text):
-    warnings.warn(text, stacklevel=7)

@@ -4,7 +4,6 @@ import contextlib
 import inspect
 import itertools
 import time
-import warnings
 
 import torch
 from skorch import NeuralNet
@@ -12,9 +11,10 @@ from skorch.callbacks import EarlyStopping
 from torch.nn.utils import get_total_norm
 
 from .._torch import DeferredSignals
+from .._validation import warn
 from ._callbacks import LeavesLoggersOut
 from ._checkpoints import can_hold
-from ._processes import Alone
+from ._processes import SingleProcess
 
 # However seldom checkpoints are asked for, no more work than this is lost.
 _CHECKPOINT_SECONDS = 300.0
@@ -58,7 +58,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
         Batches between them.
     seed : int, default=0
         Of the pairs; kept in the checkpoints.
-    peers : Alone or Together, default=None
+    peers : SingleProcess or AcceleratedProcesses, default=None
         The processes that train together; None is this one.
 
     Attributes
@@ -74,7 +74,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
         self.run = run
         self.checkpoint_every = checkpoint_every
         self.seed = seed
-        self.peers = peers or Alone()
+        self.peers = peers or SingleProcess()
 
     # Training ---------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
 
         Parameters
         ----------
-        batches : PairBatches
+        batches : PairDataset
             What to train on.
         state : dict, default=None
             What `state` returned; None begins anew.
@@ -114,20 +114,20 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
             diverged, self.interrupted_ = error, True
         finally:
             self._resume_from = self._good = self._trained = None
-        self.let_go()
+        self.finish_training()
         return diverged
 
-    def let_go(self):
+    def finish_training(self):
         """Drop what only the training needs."""
 
-    def take_over(self, state):
-        """Become what a net was that had come to the end of its training."""
+    def restore_finished(self, state):
+        """Restore a net whose training had finished."""
         self.initialize()
         self.interrupted_ = False
         self._load_weights(state)
 
     def fit_loop(self, X, y=None, epochs=None, **_):
-        """Train on `PairBatches` until ``max_epochs`` are in the history.
+        """Train on `PairDataset` until ``max_epochs`` are in the history.
 
         Unlike skorch's loop it can begin in the middle of an epoch, and ends at Ctrl-C
         between two batches only.
@@ -162,11 +162,12 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
 
     def _rest_of_epoch(self, batches, signals):
         n_left = len(batches) - len(self.history[-1]["batches"])
-        for batch in itertools.islice(batches, n_left):
-            yield batch
+        for batch, y in itertools.islice(batches, n_left):
+            # Once: the network and the loss both need it there.
+            yield batch.to(self.compute_device), y
             # Here the loop and all callbacks are done with the batch, and the next
             # one has not been drawn.
-            stop = self.peers.any(signals.received is not None)
+            stop = self.peers.any_process(signals.received is not None)
             if self._checkpoint_is_due(stop):
                 self._write_checkpoint(batches)
             if stop:
@@ -176,11 +177,11 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
 
     def infer(self, x, **fit_params):
         """Encode the parts of a batch."""
-        return self.module_(x.to(self.compute_device).parts)
+        return self.module_(x.parts)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Return the joint loss; its terms are written into the history."""
-        losses = self.criterion_(y_pred, X.to(self.compute_device).parts)
+        losses = self.criterion_(y_pred, X.parts)
         self.history.record_batch("isa", losses.isa.item())
         self.history.record_batch("cda", losses.cda.item())
         if not torch.isfinite(losses.total):
@@ -241,7 +242,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
 
         Parameters
         ----------
-        batches : PairBatches
+        batches : PairDataset
             What is trained on.
 
         Returns
@@ -279,10 +280,9 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
                 callback, state["callbacks"].get(name, {}), name
             )
         if lost:
-            warnings.warn(
+            warn(
                 "These callbacks hold what a checkpoint cannot keep, and begin anew in "
                 f"it: {', '.join(lost)}.",
-                stacklevel=2,
             )
 
     def _load_weights(self, state):
@@ -292,7 +292,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
         self.history.extend(state["history"])
 
     def _checkpoint_is_due(self, stop):
-        if self.run is None or not self.peers.at_boundary:
+        if self.run is None or not self.peers.sync_gradients:
             return False
         waited = time.monotonic() - self._last_checkpoint
         return (
@@ -304,15 +304,14 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
     def _write_checkpoint(self, batches, finished=False):
         state = self.state(batches)
         self._last_checkpoint = time.monotonic()
-        if not self.peers.is_main:
+        if not self.peers.is_main_process:
             return
         try:
             self.run.write(state, self.n_batches, finished=finished)
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"The checkpoint after {self.n_batches} batches could not be written "
                 f"({error}); the last good one stays, and the training goes on.",
-                stacklevel=2,
             )
 
 

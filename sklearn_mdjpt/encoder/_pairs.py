@@ -1,19 +1,17 @@
 """Which windows are paired in pre-training, and batches of such pairs."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils.multiclass import type_of_target
 
 from .._identity import is_made_up
-from .._validation import check_ids, check_onsets, check_y, list_some
+from .._validation import check_ids, check_onsets, check_y, list_some, warn
 from ..channels._channels import CANONICAL_CHANNELS
 from ..nn import LabelPairSampler, StimulusPairSampler
 from ..nn.pretraining import DatasetPart
 from ._moments import find_moments, number_windows
-from ._processes import deal_out
+from ._processes import balance_load
 
 # Normalised EEG is of the order of 1; what is this large comes of a broken recording.
 _ODD_AMPLITUDE = 1e6
@@ -24,6 +22,10 @@ _KEYWORDS = {
     "stimuli": "stimulus",
     "onsets": "onset",
 }
+
+
+# What onsets count from; windows that differ in it are of other moments.
+_ORIGIN = "onset_from"
 
 
 def pair_columns(windows, **keywords):
@@ -38,11 +40,13 @@ def pair_columns(windows, **keywords):
 
     Returns
     -------
-    DataFrame of shape (n_windows, 7)
+    DataFrame of shape (n_windows, 7) or (n_windows, 8)
         Columns subject, dataset, session, stimulus, onset, and as `number_windows` has
-        them run and order.
+        them run and order; onset_from where the windows have it.
     """
     columns = windows.metadata[list(_KEYWORDS.values())]
+    if _ORIGIN in windows.metadata:
+        columns[_ORIGIN] = windows.metadata[_ORIGIN]
     n = len(columns)
     for keyword, values in keywords.items():
         name = _KEYWORDS[keyword]
@@ -117,6 +121,8 @@ def make_sampler(
             )
         aligned = pairing == "stimulus"
         moments, counted = columns["onset"], None
+        if _ORIGIN in columns:
+            datasets = _split(columns["dataset"], datasets, columns[_ORIGIN])
         if aligned:
             moments, counted = find_moments(columns, datasets)
         sampler = StimulusPairSampler(
@@ -170,7 +176,7 @@ def make_sampler(
         subjects = np.empty(len(labels), dtype=object)
         subjects[order] = [f"half {half}" for half in halves]
     if notes:
-        warnings.warn(" ".join(notes), stacklevel=4)
+        warn(" ".join(notes))
     if not known_subjects:
         n_subjects = 2  # the two halves
     sampler = LabelPairSampler(
@@ -188,13 +194,23 @@ def make_sampler(
 
 def _split_by_length(datasets, lengths, sfreq):
     """Name the datasets, those with several window lengths once for each length."""
-    frame = pd.DataFrame({"dataset": datasets.to_numpy(), "length": lengths})
-    several = frame.groupby("dataset")["length"].nunique()
+    seconds = [f"{length / sfreq:g} s" for length in lengths]
+    return _split(datasets, datasets, seconds)
+
+
+def _split(datasets, names, kinds):
+    """Put the kind of each window behind its name, where its dataset has several."""
+    frame = pd.DataFrame(
+        {"dataset": np.asarray(datasets), "kind": np.asarray(kinds, dtype=object)}
+    )
+    several = frame.groupby("dataset")["kind"].nunique(dropna=False)
     several = set(several.index[several > 1])
     return np.array(
         [
-            f"{name} ({length / sfreq:g} s)" if name in several else name
-            for name, length in zip(frame["dataset"], frame["length"], strict=True)
+            f"{name} ({kind})" if dataset in several else name
+            for dataset, name, kind in zip(
+                frame["dataset"], names, frame["kind"], strict=True
+            )
         ],
         dtype=object,
     )
@@ -234,13 +250,12 @@ def _report_left_out(sampler, columns, why, needed, advice):
     if not sampler.datasets:
         raise ValueError(f"{needed}; {why} in {list_some(sampler.left_out)}. {advice}")
     if sampler.left_out:
-        warnings.warn(
+        warn(
             f"Left out of pre-training, as {why}: {list_some(sampler.left_out)}.",
-            stacklevel=5,
         )
 
 
-class PairBatches(torch.utils.data.IterableDataset):
+class PairDataset(torch.utils.data.IterableDataset):
     """Batches of pairs, read as they are drawn.
 
     Parameters
@@ -287,8 +302,8 @@ class PairBatches(torch.utils.data.IterableDataset):
         )
         return cls(reader, sampler, columns, datasets, n_batches, one_subject)
 
-    def share(self, process, n_processes, *, by_subject):
-        """Read only the part of one process from now on.
+    def shard(self, process, n_processes, *, by_subject):
+        """Restrict the batches to the part of one process.
 
         Parameters
         ----------
@@ -355,7 +370,7 @@ class PairBatches(torch.utils.data.IterableDataset):
             for piece in np.split(rows, cuts):
                 pieces.append((k, piece))
                 costs.append(len(piece) * self.reader.n_times[pair.rows[0]])
-        owners = deal_out(costs, self._n_processes)
+        owners = balance_load(costs, self._n_processes)
         mine = [[np.zeros(0, np.int64)] for _ in pairs]
         for (k, rows), owner in zip(pieces, owners, strict=True):
             if owner == self._process:
@@ -387,7 +402,7 @@ class Batch:
     ----------
     parts : iterable of DatasetPart
         What is encoded.
-    batches : PairBatches
+    batches : PairDataset
         Where it comes from.
     pairs : list of PairBatch or GroupBatch
         What was drawn.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._validation import check_number, check_option, check_path, home_hint
 from ._callbacks import copy_callbacks
+from ._weights import PARAMETERS as STORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,21 +82,29 @@ _POSITIVE = _number(above=0)
 _NOT_NEGATIVE = _number(least=0)
 _PAIRINGS = ("stimulus", "stimulus-any-onset", "label")
 
+
+def _parameter(name, check, groups):
+    """Return what the table says; a weights file knows the values of what it keeps."""
+    if name in STORED:
+        return Parameter(_option(*STORED[name]), ("stored", *groups.split()))
+    return Parameter(check, tuple(groups.split()))
+
+
 # In the order of the constructor, by which the fingerprint of a training goes too.
 PARAMETERS = {
-    name: Parameter(check, tuple(groups.split()))
+    name: _parameter(name, check, groups)
     for name, check, groups in (
         ("weights", _check_weights, "transform"),
         ("finetune", None, "transform"),
         ("variant", _option(None, "paper", "released", "transformer"), "transform"),
         ("ch_names", None, "transform"),
         ("sfreq", None, "transform"),
-        ("unknown_channels", None, "stored training transform"),
-        ("missing_channels", None, "stored training transform"),
-        ("window_norm", _option("robust", None), "stored training transform"),
-        ("subject_norm", None, "stored training transform"),
-        ("feature", None, "stored transform"),
-        ("standardize", _FLAG, "stored transform"),
+        ("unknown_channels", None, "training transform"),
+        ("missing_channels", None, "training transform"),
+        ("window_norm", None, "training transform"),
+        ("subject_norm", None, "training transform"),
+        ("feature", None, "transform"),
+        ("standardize", None, "transform"),
         ("hidden_dim", None, "architecture"),
         ("latent_dim", None, "architecture"),
         ("depth", None, "architecture"),

@@ -17,9 +17,9 @@ from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
 from ._checkpoints import Run
 from ._files import read_stored
 from ._net import PretrainingNet
-from ._pairs import PairBatches, uses_labels
+from ._pairs import PairDataset, uses_labels
 from ._parameters import parameters_of
-from ._processes import Alone, Together
+from ._processes import AcceleratedProcesses, SingleProcess
 from ._progress import Progress, Seconds, SpatialNorm
 from ._saved import NOTHING_SEEN, Seen, merge_seen, no_history, seen_in
 from ._weights import WeightsFile
@@ -84,7 +84,7 @@ def pretrain(
         Where to compute.
     run : Run or None
         Where checkpoints are.
-    peers : Alone or Together
+    peers : SingleProcess or AcceleratedProcesses
         The processes that train together.
     before : Pretrained
         What was known of the weights before.
@@ -99,21 +99,26 @@ def pretrain(
     everyone = peers
     state, finished = None, False
     if run is not None:
-        state, finished = peers.share(run.latest() if peers.is_main else None)
+        found = run.latest() if peers.is_main_process else None
+        state, finished = peers.broadcast(found)
     if state is not None:
         seed = state["seed"]
     if finished:
-        peers = Alone()
-    batches = PairBatches.of_windows(
+        peers = SingleProcess()
+    batches = PairDataset.of_windows(
         reader, windows, columns, y, pairing=encoder.pairing,
         rng=np.random.default_rng(seed), n_batches=encoder.batches_per_epoch,
         n_subjects=encoder.subjects_per_batch,
     )  # fmt: skip
-    batches.share(peers.rank, peers.size, by_subject=module.subject_norm != "train")
+    batches.shard(
+        peers.process_index,
+        peers.num_processes,
+        by_subject=module.subject_norm != "train",
+    )
     net = _make_net(encoder, module, device=device, run=run, seed=seed, peers=peers)
     error = None
     if finished:
-        net.take_over(state)
+        net.restore_finished(state)
     else:
         error = net.train(batches, state)
     if net.interrupted_ and error is None:
@@ -126,8 +131,8 @@ def pretrain(
     used = columns[np.isin(batches.datasets, batches.sampler.datasets)]
     stored = None
     if run is not None and not net.interrupted_:
-        found = read_stored(encoder, run) if everyone.is_main else None
-        stored = everyone.share(found)
+        found = read_stored(encoder, run) if everyone.is_main_process else None
+        stored = everyone.broadcast(found)
     return Pretrained(
         history_table(net), merge_seen(before.seen, seen_in(used)), net, run, error,
         stored,
@@ -136,7 +141,7 @@ def pretrain(
 
 def _make_net(encoder, module, *, device, run, seed, peers):
     """Return the net that trains ``module`` with Adam under the joint loss."""
-    if isinstance(peers, Together):
+    if isinstance(peers, AcceleratedProcesses):
         # Accelerate is an extra, and slow to import.
         from ._accelerated import AcceleratedPretrainingNet as Net
 
@@ -165,7 +170,10 @@ def _make_net(encoder, module, *, device, run, seed, peers):
             ("cda", PassthroughScoring("cda", on_train=True)),
             ("mdjpt_spatial_norm", SpatialNorm()),
             ("mdjpt_seconds", Seconds()),
-            ("mdjpt_progress", Progress(encoder.verbose if peers.is_main else 0)),
+            (
+                "mdjpt_progress",
+                Progress(encoder.verbose if peers.is_main_process else 0),
+            ),
             *copy_callbacks(encoder.callbacks),
         ],
         callbacks__epoch_timer=None,
@@ -180,13 +188,13 @@ def _make_net(encoder, module, *, device, run, seed, peers):
 
 def find_run(encoder, module, file, windows, columns, y, seeds, peers):
     """Return where checkpoints of this training go; None if nowhere."""
-    if encoder.checkpoint_dir is None and peers.size == 1:
+    if encoder.checkpoint_dir is None and peers.num_processes == 1:
         return None
     parameters = {name: getattr(encoder, name) for name in parameters_of("training")}
     parameters |= module.config | {
         "checkpoint_format": CHECKPOINT_FORMAT,
         # More than rounding, unlike the number of processes.
-        "mixed_precision": peers.precision,
+        "mixed_precision": peers.mixed_precision,
         "seeds": None if encoder.random_state is None else seeds,
     }
     if file is not None:
@@ -197,7 +205,7 @@ def find_run(encoder, module, file, windows, columns, y, seeds, peers):
     name = fingerprint(
         parameters, without_made_up_names(columns), labels, signals(windows)
     )
-    if peers.any(name != peers.share(name)):
+    if peers.any_process(name != peers.broadcast(name)):
         raise ValueError(
             "The processes have other parameters or data than the first one: each "
             "has to call fit with the same."
@@ -216,7 +224,7 @@ def _with_callbacks(encoder, name, peers):
     except NotKnown as error:
         reason = str(error)
     # In each process a callback may do another thing.
-    whole, reason = peers.share((whole, reason))
+    whole, reason = peers.broadcast((whole, reason))
     if whole is None:
         raise ValueError(
             f"checkpoint_dir={str(encoder.checkpoint_dir)!r} cannot be used: "

@@ -12,29 +12,29 @@ import numpy as np
 import torch
 
 
-class Alone:
+class SingleProcess:
     """A single process."""
 
-    rank = 0
-    size = 1
-    is_main = True
+    process_index = 0
+    num_processes = 1
+    is_main_process = True
     device = None
-    precision = "no"
+    mixed_precision = "no"
     """Mixed precision, in Accelerate's words."""
-    at_boundary = True
+    sync_gradients = True
     """Whether no gradient is being accumulated, so that a checkpoint has it all."""
     skips_bad_steps = False
     """Whether steps with an infinite gradient are left out, as float16 needs it."""
 
-    def share(self, value):
+    def broadcast(self, value):
         """Return what the first process has."""
         return value
 
-    def any(self, flag):
-        """Whether any process says so."""
+    def any_process(self, flag):
+        """Return whether the flag is set in any process."""
         return flag
 
-    def add_up(self, array):
+    def reduce(self, array):
         """Return the sum over processes of a float32 array."""
         return array
 
@@ -50,7 +50,7 @@ class Alone:
         """Bring the engine to where it was."""
 
 
-class Together(Alone):
+class AcceleratedProcesses(SingleProcess):
     """The processes of an `accelerate.Accelerator`, with its mixed precision.
 
     Parameters
@@ -76,10 +76,10 @@ class Together(Alone):
                 f"{self.accelerator.num_processes}, and each would train alone. For "
                 "processes on CPUs set ACCELERATE_USE_CPU=true."
             )
-        self.rank = self.accelerator.process_index
-        self.size = self.accelerator.num_processes
-        self.is_main = self.accelerator.is_main_process
-        self.precision = str(self.accelerator.mixed_precision)
+        self.process_index = self.accelerator.process_index
+        self.num_processes = self.accelerator.num_processes
+        self.is_main_process = self.accelerator.is_main_process
+        self.mixed_precision = str(self.accelerator.mixed_precision)
         self.device = self.accelerator.device
         if self.device.type == "cpu":
             # Not "cpu:0", a place from which torch cannot unpickle.
@@ -87,45 +87,45 @@ class Together(Alone):
         self.skips_bad_steps = self.accelerator.scaler is not None
 
     @property
-    def at_boundary(self):
-        """As for `Alone`."""
+    def sync_gradients(self):
+        """As for `SingleProcess`."""
         return self.accelerator.sync_gradients
 
-    def share(self, value):
-        """As for `Alone`; the value is pickled, between processes of one user."""
+    def broadcast(self, value):
+        """As for `SingleProcess`; processes of one user pickle the value."""
         from accelerate.utils import broadcast_object_list
 
-        if self.size == 1:
+        if self.num_processes == 1:
             return value
         return broadcast_object_list([value])[0]
 
-    def any(self, flag):
-        """As for `Alone`."""
-        if self.size == 1:
+    def any_process(self, flag):
+        """As for `SingleProcess`."""
+        if self.num_processes == 1:
             return flag
         flags = torch.tensor([float(flag)], device=self.device)
         torch.distributed.all_reduce(flags)
         return bool(flags.item())
 
-    def add_up(self, array):
-        """As for `Alone`."""
-        if self.size == 1:
+    def reduce(self, array):
+        """As for `SingleProcess`."""
+        if self.num_processes == 1:
             return array
         total = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
         torch.distributed.all_reduce(total)
         return total.cpu().numpy()
 
     def unwrap(self, module):
-        """As for `Alone`."""
+        """As for `SingleProcess`."""
         return self.accelerator.unwrap_model(module, keep_fp32_wrapper=True)
 
     def state(self):
-        """As for `Alone`."""
+        """As for `SingleProcess`."""
         scaler = self.accelerator.scaler
         return {} if scaler is None else {"scaler": scaler.state_dict()}
 
     def load_state(self, state):
-        """As for `Alone`."""
+        """As for `SingleProcess`."""
         if "scaler" in state and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state["scaler"])
 
@@ -140,12 +140,12 @@ def join_processes(accelerate):
         that ``accelerate launch`` started.
     """
     if accelerate is False:
-        return Alone()
-    return Together(**({} if accelerate is True else accelerate))
+        return SingleProcess()
+    return AcceleratedProcesses(**({} if accelerate is True else accelerate))
 
 
-def deal_out(costs, n_processes):
-    """Give each piece of work to a process, so that all have about as much to do.
+def balance_load(costs, n_processes):
+    """Assign pieces of work to processes, so that loads are about equal.
 
     Parameters
     ----------

@@ -1,13 +1,11 @@
 """Features of many windows, with each subject's statistics and bounded memory."""
 
-import warnings
-
 import numpy as np
 import torch
 
 from .._grouping import combine_groups, natural_codes, rows_of_groups
-from .._validation import name_windows
-from ._processes import Alone, deal_out
+from .._validation import name_windows, warn
+from ._processes import SingleProcess, balance_load
 
 N_STATISTICS_WINDOWS = 256
 """Statistics of a subject come from at most this many of its windows."""
@@ -37,7 +35,7 @@ def extract_features(
     statistics : NormStatistics, default=None
         Fixed statistics, with which each window stands alone; None takes those of
         each subject if the encoder normalises by subject.
-    peers : Together, default=None
+    peers : AcceleratedProcesses, default=None
         Processes that share the work; all of them get all features.
 
     Returns
@@ -51,7 +49,7 @@ def extract_features(
         If the encoding of some, or their features, is not finite, or too large to
         take variances of; the message names them.
     """
-    peers = peers or Alone()
+    peers = peers or SingleProcess()
     features = np.zeros((len(metadata), encoder.n_features), np.float32)
 
     def encode(rows):
@@ -70,14 +68,16 @@ def extract_features(
 
     by_subject = encoder.subject_norm == "subject" and statistics is None
     if not by_subject:
-        mine = np.array_split(np.arange(len(metadata)), peers.size)[peers.rank]
+        mine = np.array_split(np.arange(len(metadata)), peers.num_processes)[
+            peers.process_index
+        ]
         for batch, z in encode(mine):
             finish(batch, z, statistics)
-        return peers.add_up(features)
+        return peers.reduce(features)
     subjects = _rows_by_subject(metadata)
-    owners = deal_out([len(rows) for rows in subjects], peers.size)
+    owners = balance_load([len(rows) for rows in subjects], peers.num_processes)
     far = []
-    for rows in (subjects[k] for k in np.flatnonzero(owners == peers.rank)):
+    for rows in (subjects[k] for k in np.flatnonzero(owners == peers.process_index)):
         chosen = statistics_rows(reader, metadata, rows)
         encoded = list(encode(chosen))
         of_subject = encoder.norm_statistics([z for _, z in encoded])
@@ -89,13 +89,12 @@ def extract_features(
         far.append(_far_windows(features, rows))
     far = np.concatenate(far) if far else np.array([], int)
     if len(far):
-        warnings.warn(
+        warn(
             f"Artefacts? {name_windows(far, metadata)} differ more from the rest of "
             "their subject than all its others together, and so rule its z-scores; if "
             "they are artefacts, leave them out.",
-            stacklevel=2,
         )
-    return peers.add_up(features)
+    return peers.reduce(features)
 
 
 @torch.inference_mode()

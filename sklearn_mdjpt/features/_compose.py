@@ -1,8 +1,8 @@
-"""WindowFeatures: windows to features, through steps that know whose windows they are.
+"""WindowFeatures: windows to features, through steps that use the windows' metadata.
 
-scikit-learn hands keywords to ``fit`` and forgets them when it predicts. A step that
-uses subjects where it gets them would treat training and test windows differently, and
-nobody would notice. So the metadata is read from X, whenever an X comes.
+scikit-learn passes keywords to ``fit``, but not when it predicts. A step that uses
+subjects when it gets them would then treat training and test windows differently,
+unnoticed. So the metadata is read from X, in every call.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._io._pickles import VersionedPickle
@@ -22,6 +23,7 @@ from ..windows._metadata import (
     DOMAINS,
     KEYWORDS,
     ReadsWindows,
+    TakesWindows,
     read_metadata,
     takes_metadata,
 )
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from ..windows._inputs import Windows
 
 
-class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstimator):
+class WindowFeatures(
+    ReadsWindows, TakesWindows, VersionedPickle, TransformerMixin, BaseEstimator
+):
     """Features of windows, through steps that get the metadata of the windows.
 
     An extractor turns windows into features, and steps transform these one after
@@ -327,12 +331,6 @@ class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstima
     def __sklearn_is_fitted__(self):
         return hasattr(self, "steps_")
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
-
     def _checked_steps(self):
         """Return (name, step) for each step in use; raise if one cannot be used."""
         if not isinstance(self.steps, list | tuple):
@@ -366,19 +364,13 @@ class WindowFeatures(ReadsWindows, VersionedPickle, TransformerMixin, BaseEstima
 
 def _named(steps):
     """Return (name, step) pairs; a step without a name gets that of its class."""
-    pairs = []
-    for step in steps if isinstance(steps, list | tuple) else ():
-        is_pair = isinstance(step, tuple) and len(step) == 2
-        pairs.append(step if is_pair else (None, step))
-    unnamed = [type(step).__name__.lower() for name, step in pairs if name is None]
-    total, seen = Counter(unnamed), Counter()
-    for i, (name, step) in enumerate(pairs):
-        if name is None:
-            name = type(step).__name__.lower()
-            seen[name] += 1
-            number = f"-{seen[name]}" if total[name] > 1 else ""
-            pairs[i] = (name + number, step)
-    return pairs
+    pairs = [
+        step if isinstance(step, tuple) and len(step) == 2 else (None, step)
+        for step in (steps if isinstance(steps, list | tuple) else ())
+    ]
+    # make_pipeline names steps by their classes, numbered if several have one class.
+    named = iter(make_pipeline(*(s for name, s in pairs if name is None)).steps)
+    return [next(named) if name is None else (name, step) for name, step in pairs]
 
 
 def _refuse_hidden(name, step):
@@ -423,14 +415,14 @@ def _known(extractor, steps, given, columns):
 
 def _check_same(then, now):
     """Raise if metadata was known in fit and is not in transform, or the reverse."""
-    changes = []
-    if then - now:
-        changes.append(f"had {', '.join(sorted(then - now))} in fit and not now")
-    if now - then:
-        changes.append(f"have {', '.join(sorted(now - then))} now and had not in fit")
-    if changes:
+    changes = {
+        "had {} in fit and not now": sorted(then - now),
+        "have {} now and had not in fit": sorted(now - then),
+    }
+    if then != now:
+        texts = [text.format(", ".join(n)) for text, n in changes.items() if n]
         raise ValueError(
-            f"The steps {', and '.join(changes)}: training and test windows would be "
+            f"The steps {', and '.join(texts)}: training and test windows would be "
             "treated differently. scikit-learn passes no keywords to transform when a "
             "pipeline predicts or is scored by a scorer's name. Let X carry the "
             "metadata: EEGWindows.from_arrays(X, ..., subject=..., trial=...)."
@@ -438,14 +430,14 @@ def _check_same(then, now):
 
 
 def _extract(extractor, X, y, given):
-    """Fit the extractor and return its output, by fit_transform where that will do."""
+    """Fit the extractor and return its output, by fit_transform if possible."""
     to_fit = _pick(given, extractor.fit)
     to_transform = _pick(given, extractor.transform)
     both = to_fit | to_transform
-    # An inherited fit_transform has no such parameters, and hands them to fit alone.
-    if hasattr(extractor, "fit_transform"):
-        if both.keys() <= _takes(extractor.fit_transform):
-            return extractor.fit_transform(X, y, **both)
+    # scikit-learn's own fit_transform would pass the metadata to fit only.
+    quick = getattr(extractor, "fit_transform", None)
+    if quick is not None and both.keys() <= _takes(quick):
+        return quick(X, y, **both)
     return extractor.fit(X, y, **to_fit).transform(X, **to_transform)
 
 
@@ -456,7 +448,7 @@ def _check_output(Z, X, name, last):
     if Z.ndim < 2 or len(Z) != n_windows:
         raise ValueError(
             f"{name!r} made an output of shape {Z.shape} of {n_windows} windows; one "
-            "row for each window is expected, in their order."
+            "row for each window is expected."
         )
     if last and Z.ndim != 2:
         raise ValueError(

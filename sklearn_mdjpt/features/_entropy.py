@@ -11,17 +11,18 @@ a window can be read from its coefficients.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from scipy.fft import dct, idct, next_fast_len
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from .._io._pickles import VersionedPickle
 from .._validation import (
-    check_option,
     check_sfreq,
     join_ids,
     list_some,
@@ -29,9 +30,10 @@ from .._validation import (
     show_rates,
     warn,
 )
-from ..channels._montage import CommonChannels
+from ..channels._montage import common_channels
 from ..windows._flaws import mix_channels
 from ..windows._inputs import as_windows, check_finite, check_window_array, is_array
+from ..windows._metadata import TakesWindows
 from ..windows._resampling import bridge_gaps, cache
 from ..windows._windows import EEGWindows
 
@@ -60,7 +62,9 @@ _BLOCK_SAMPLES = 2**19
 _RECORDING_SAMPLES = 2**21
 
 
-class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
+class DifferentialEntropy(
+    TakesWindows, VersionedPickle, TransformerMixin, BaseEstimator
+):
     r"""Differential entropy of each channel and band.
 
     With :math:`\sigma^2` the (biased) variance of the band's signal over the window,
@@ -178,21 +182,13 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
             shorter than a cycle of the lowest band edge, or arrays come without
             `sfreq` (or with canonical channels asked for).
         """
-        check_option(self.channels, ("auto", "canonical"), "channels")
-        self.bands_ = _check_bands(self.bands)
-        X = self._check_X(X)
-        channels: CommonChannels | None = None
-        if isinstance(X, EEGWindows):
-            channels = CommonChannels(X, self.channels)
-        elif self.channels == "canonical":
-            raise ValueError(
-                "channels='canonical' needs channel names: pass EEGWindows "
-                "(EEGWindows.from_arrays) instead of an array."
-            )
+        bands = _check_bands(self.bands)
+        X = self._check_X(X, bands)
+        channels = common_channels(X, self.channels)
         check_finite(X, channels)
+        self.bands_ = bands
         self._channels = channels
-        self.ch_names_ = channels.names if channels else None
-        self.n_channels_ = len(channels.names) if channels else X.shape[1]
+        self.ch_names_, self.n_channels_ = channels.names, channels.n_channels
         self.n_features_out_ = self.n_channels_ * len(self.bands_)
         return self
 
@@ -224,23 +220,20 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
             differ so much that some must be in another unit (microvolts, say).
         """
         check_is_fitted(self)
-        X = self._check_X(X)
+        X = self._check_X(X, self.bands_)
         check_finite(X, self._channels)
+        bands = tuple(self.bands_.values())
         if isinstance(X, EEGWindows):
-            variance = np.empty((len(X), self.n_channels_, len(self.bands_)))
+            variance = np.empty((len(X), self.n_channels_, len(bands)))
             for source, rows, starts, n_times in X.blocks():
-                matrix = self._channel_matrix(source)
+                matrix = self._channels.matrix(source)
                 variance[rows] = _source_variances(
-                    source, starts, n_times, matrix, tuple(self.bands_.values())
+                    source, starts, n_times, matrix, bands
                 )
             _warn_of_units(X, variance)
         else:
-            if X.shape[1] != self.n_channels_:
-                raise ValueError(
-                    f"X has {X.shape[1]} channels, but DifferentialEntropy was fitted "
-                    f"with {self.n_channels_}."
-                )
-            variance = _window_variances(X, self.sfreq, tuple(self.bands_.values()))
+            self._channels.check_number(X.shape[1])
+            variance = _window_variances(X, self.sfreq, bands)
         self._warn_floor(variance < VARIANCE_FLOOR)
         variance = np.maximum(variance, VARIANCE_FLOOR)
         entropy = 0.5 * np.log(2 * np.pi * np.e * variance)
@@ -260,20 +253,13 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
             Channel and band; channels are "ch0", "ch1", ... after a fit on arrays.
         """
         check_is_fitted(self)
-        names = self.ch_names_ or [f"ch{i}" for i in range(self.n_channels_)]
-        return np.array(
-            [f"{name}_{band}" for name, band in product(names, self.bands_)],
-            dtype=object,
-        )
+        pairs = product(self._names(), self.bands_)
+        return np.array([f"{name}_{band}" for name, band in pairs], dtype=object)
 
-    def __sklearn_tags__(self):
-        """Say that X is 3-D (or `EEGWindows`)."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
-        return tags
+    def _names(self):
+        return self.ch_names_ or [f"ch{i}" for i in range(self.n_channels_)]
 
-    def _check_X(self, X):
+    def _check_X(self, X, bands):
         """Return X as EEGWindows or a 3-D array, fit for these bands."""
         if not is_array(X):
             X = as_windows(X)
@@ -286,7 +272,7 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
                         f"sfreq={given} Hz was given, but X holds windows at "
                         f"{found} Hz. Leave sfreq=None for EEGWindows."
                     )
-                _check_measurable(self.bands_, source.sfreq, n_times.min())
+                _check_measurable(bands, source.sfreq, n_times.min())
         else:
             X = check_window_array(X)
             if self.sfreq is None:
@@ -294,53 +280,38 @@ class DifferentialEntropy(VersionedPickle, TransformerMixin, BaseEstimator):
                     "sfreq is unknown: give DifferentialEntropy(sfreq=...) the "
                     "sampling rate of the array in hertz, or pass EEGWindows."
                 )
-            _check_measurable(self.bands_, check_sfreq(self.sfreq), X.shape[2])
+            _check_measurable(bands, check_sfreq(self.sfreq), X.shape[2])
         return X
-
-    def _channel_matrix(self, source):
-        """Return the map of a recording's channels to those of the features."""
-        if self._channels is not None:
-            return self._channels.matrix(source)
-        if source.n_channels != self.n_channels_:
-            raise ValueError(
-                f"X has {source.n_channels} channels, but DifferentialEntropy was "
-                f"fitted with {self.n_channels_}."
-            )
-        return None
 
     def _warn_floor(self, below):
         """Name the channels whose variance is replaced by the floor."""
         flat = below.any(axis=(0, 2))
-        if not flat.any():
-            return
-        names = self.ch_names_ or [f"ch{i}" for i in range(self.n_channels_)]
-        listed = list_some(
-            name for name, is_flat in zip(names, flat, strict=True) if is_flat
-        )
-        n_windows = below.any(axis=(1, 2)).sum()
-        warn(
-            f"Next to no signal in channels {listed} ({n_windows} of {len(below)} "
-            f"windows): their variance is set to {VARIANCE_FLOOR:g} V^2."
-        )
+        if flat.any():
+            names = list_some(np.array(self._names())[flat])
+            n_windows = below.any(axis=(1, 2)).sum()
+            warn(
+                f"Next to no signal in channels {names} ({n_windows} of {len(below)} "
+                f"windows): their variance is set to {VARIANCE_FLOOR:g} V^2."
+            )
 
 
 def _warn_of_units(X, variance):
-    """Warn where recordings differ in amplitude as they do in different units."""
+    """Warn if amplitudes of recordings differ as much as volts and microvolts."""
     sizes, first = [], []
     for _, rows, _, _ in X.blocks():
-        # Some windows of each tell its unit.
+        # A few windows of each are enough.
         some = variance[rows[:: 1 + len(rows) // 16]]
         known = some[(some >= VARIANCE_FLOOR).all(axis=2)]
         if len(known):
-            # The band that has most: filters may have taken others away.
+            # The strongest band, since filters may have removed others.
             sizes.append(np.sqrt(np.median(known, axis=0).max()))
             first.append(rows[0])
     if not sizes or max(sizes) <= UNITS_FACTOR * min(sizes):
         return
     order = np.argsort(sizes)
     border = 1 + np.argmax(np.diff(np.log(np.take(sizes, order))))
-    whose = X.metadata.iloc[np.take(first, order)]
-    sides = whose.iloc[:border], whose.iloc[border:]
+    recordings = X.metadata.iloc[np.take(first, order)]
+    sides = recordings.iloc[:border], recordings.iloc[border:]
     low, high = _name_sides(*(side.sort_index() for side in sides))
     factor = np.median(np.take(sizes, order[border:])) / np.median(
         np.take(sizes, order[:border])
@@ -353,7 +324,7 @@ def _warn_of_units(X, variance):
 
 
 def _name_sides(*tables):
-    """Name recordings by their datasets where these tell the tables apart."""
+    """Name recordings by their datasets if no dataset is in both tables."""
     datasets = [set(table["dataset"]) for table in tables]
     by = ["dataset"]
     if set.intersection(*datasets):
@@ -414,18 +385,10 @@ def _source_variances(source, starts, n_times, matrix, bands):
     if not source.is_continuous:
         windows = source.windows(starts, source.n_times)
         return _window_variances(windows, source.sfreq, bands, matrix)
-    key = (
-        "band variances",
-        bands,
-        None if matrix is None else matrix.tobytes(),
-        starts.tobytes(),
-        n_times.tobytes(),
-    )
-    return cache.get(
-        source,
-        key,
-        lambda: _recording_variances(source, starts, n_times, matrix, bands),
-    )
+    compute = partial(_recording_variances, source, starts, n_times, matrix, bands)
+    mapping = None if matrix is None else matrix.tobytes()
+    key = "band variances", bands, mapping, starts.tobytes(), n_times.tobytes()
+    return cache.get(source, key, compute)
 
 
 def _recording_variances(source, starts, n_times, matrix, bands):
@@ -452,8 +415,7 @@ def _piece_variances(signal, starts, n_times, matrix, bands, sfreq, gaps):
     n_fast = next_fast_len(signal.shape[1], real=True)
     gains = [np.sqrt(_power_gain(n_fast, sfreq, *band)) for band in bands]
     step = max(1, _RECORDING_SAMPLES // signal.shape[1])
-    for first in range(0, n_channels, step):
-        some = slice(first, first + step)
+    for some in gen_batches(n_channels, step):
         if matrix is None:
             x = bridge_gaps(np.array(signal[some], dtype=float), gaps)
         else:
@@ -470,8 +432,8 @@ def _piece_variances(signal, starts, n_times, matrix, bands, sfreq, gaps):
 
 def _cut_variances(x, starts, n_times):
     """Return the variance of each line (n_lines, n_windows) in each of some windows."""
-    # Sums from one border to the next, of which every other is that of a window; in
-    # order of time, those between add up to no more than the signal.
+    # reduceat sums from each border to the next; every other sum is that of a window.
+    # In the order of time, the sums in between cost no more than one more pass.
     order = np.argsort(starts, kind="stable")
     borders = np.column_stack([starts, starts + n_times])[order].ravel()
     x = np.pad(x, [(0, 0), (0, 1)])  # a window may end where the signal does
@@ -492,8 +454,7 @@ def _window_variances(X, sfreq, bands, matrix=None):
     gains = np.stack(gains, axis=1)  # (n_times, n_bands)
     variance = np.empty((len(X), n_channels, len(bands)))
     step = max(1, _BLOCK_SAMPLES // (n_channels * n_times))
-    for first in range(0, len(X), step):
-        some = slice(first, first + step)
+    for some in gen_batches(len(X), step):
         x = np.asarray(X[some], dtype=float)
         if matrix is not None:
             x = mix_channels(matrix, x)

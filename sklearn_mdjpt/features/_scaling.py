@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 VARIANCE_OFFSET = 1e-10
 """What `RunningNormalizer` adds to each variance, in squared units of the feature."""
 
-# A feature whose SD is a smaller share than this of its largest value is constant: what
-# is left is the rounding of sums of some hundred numbers.
+# A feature is constant if its SD, as a share of its largest value, is smaller: sums of
+# some hundred numbers have rounding errors of this size.
 _RESOLUTION = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 1e-6}
 
 
@@ -199,18 +199,18 @@ class SubjectScaler(FeatureStep):
         check_option(self.unseen, ("transductive", "pooled", "error"), "unseen")
 
     def _warn_single(self, by_subject):
-        """Name the subjects whose only window loses all that it tells."""
+        """Warn of subjects whose only window becomes zero."""
         single = [name for name, rows in by_subject.items() if len(rows) == 1]
         if single and self.with_mean:
-            whose = "X, one subject" if None in single else list_some(single)
+            names = "X, one subject" if None in single else list_some(single)
             warn(
-                f"A single window is all there is of {whose}. Less its own mean, it is "
+                f"A single window is all there is of {names}. Less its own mean, it is "
                 "zero. Give more windows of a subject at once, or use unseen='pooled' "
                 "for subjects that are not in fit."
             )
 
     def _raise_unseen(self, unseen):
-        """Say which subjects are unseen, and what to do."""
+        """Raise an error that names the unseen subjects."""
         if None in unseen:
             raise ValueError(
                 "transform got no subjects, but fit had some, and unseen='error'. Pass "

@@ -1,4 +1,4 @@
-"""What the steps behind an extractor share: keywords, and runs in the order of time."""
+"""Base classes of the steps behind an extractor: metadata, and the order of time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMED = ("subjects", "sessions", "trials", "onsets")
 class FeatureStep(
     VersionedPickle, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
 ):
-    """What the three transformers share: keywords in fit_transform, float32 kept."""
+    """Base of the three steps: fit_transform with metadata, and float32 is kept."""
 
     def fit_transform(
         self, X: ArrayLike, y: object = None, **metadata: Any
@@ -138,37 +138,50 @@ default=None
 
 
 def _sequences(n_rows, *, onsets, apart, warn_user=False, **ids):
-    """Return all rows, sequence by sequence in the order of time, and their numbers.
+    """Sort rows by sequence and time; check the metadata.
 
-    Their onsets come third, None if they are not known.  Raises on bad metadata.
-    ``apart`` names the ids that tell sequences apart; ``warn_user`` tells the user of
-    ids that are missing.
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows.
+    onsets : array-like of shape (n_rows,) or None
+        Seconds from the trial's start.
+    apart : sequence of str
+        The ids by which sequences differ.
+    warn_user : bool, default=False
+        Whether to warn of trials that are missing and of windows that are repeated.
+    **ids : array-like of shape (n_rows,) or None
+        Ids by keyword.
+
+    Returns
+    -------
+    order, lengths : ndarray of int
+        Rows, sequence by sequence; number of rows of each sequence.
+    onsets : ndarray of shape (n_rows,) or None
+        Their onsets, in this order; None if one is unknown.
     """
     ids = {name: check_groups(value, n_rows, name) for name, value in ids.items()}
     groups = combine_groups(n_rows, *(ids[name] for name in apart))
     order = time_order(groups, trials=ids.get("trials"), onsets=onsets)
     lengths = np.bincount(groups)
-    if (
-        warn_user
-        and "trials" in apart
-        and ids["trials"] is None
-        and len(lengths) < n_rows
-    ):
+    no_trials = "trials" in apart and ids["trials"] is None
+    if warn_user and no_trials and len(lengths) < n_rows:
         warn(
             "No trials were given: all windows of a subject and session, as far as "
             "known, are smoothed as one trial, across clips and their labels. Pass "
             "trials=..., or use WindowFeatures on EEGWindows."
         )
-    if warn_user and onsets is not None:
-        onsets = check_onsets(onsets, n_rows, "onsets")
+    if onsets is None:
+        return order, lengths, None
+    onsets = check_onsets(onsets, n_rows, "onsets")
+    if np.isnan(onsets).any():
+        return order, lengths, None
+    if warn_user:
         n_distinct = combine_groups(n_rows, *ids.values(), onsets).max() + 1
-        if n_distinct < n_rows and not np.isnan(onsets).any():
+        if n_distinct < n_rows:
             warn(
                 f"{n_rows - n_distinct} of {n_rows} windows repeat the subject, "
                 "session, trial and onset of another, as far as these are given. Is "
                 "one missing? Such windows are taken in the order of the rows."
             )
-    if onsets is not None:
-        times = check_onsets(onsets, n_rows, "onsets")[order]
-        onsets = None if np.isnan(times).any() else times
-    return order, lengths, onsets
+    return order, lengths, onsets[order]

@@ -5,6 +5,7 @@ With `EEGWindows` they read from X whose windows they are, so that ``groups`` ca
 left out, as inside a nested search, which scikit-learn hands no groups.
 """
 
+from ._contexts import CrossContext
 from ._leakage import LeakageWarning, assert_disjoint
 from ._splitters import (
     FewShotSubjects,
@@ -14,6 +15,7 @@ from ._splitters import (
 )
 
 __all__ = [
+    "CrossContext",
     "FewShotSubjects",
     "LeakageWarning",
     "LeaveOneDatasetOut",

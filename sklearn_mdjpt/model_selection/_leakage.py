@@ -102,7 +102,7 @@ def find_overlap(train, test, levels, on_overlap):
             "train and test must both be EEGWindows or both be arrays, got "
             f"{type(train).__name__} and {type(test).__name__}."
         )
-    found, unsure, texts, doubts = [], [], [], []
+    found, unsure = {}, {}  # a text for each level
     for level in levels:
         if not all(windows):
             text, doubt = _shared(_names(train, level), _names(test, level), level), ""
@@ -110,19 +110,17 @@ def find_overlap(train, test, levels, on_overlap):
             check_option(level, _LEVELS, "by")
             text, doubt = _shared_windows(train, test, level)
         if text:
-            found.append(level)
-            texts.append(text)
+            found[level] = text
         if doubt:
-            unsure.append(level)
-            doubts.append(doubt)
-    if doubts:
-        warn(" ".join(doubts), LeakageWarning)
-    if texts:
-        message = f"{'; '.join(texts)}."
+            unsure[level] = doubt
+    if unsure:
+        warn(" ".join(unsure.values()), LeakageWarning)
+    if found:
+        message = f"{'; '.join(found.values())}."
         if on_overlap == "raise":
             raise ValueError(message)
         warn(message, LeakageWarning)
-    return found, unsure
+    return list(found), list(unsure)
 
 
 def _names(values, level):
@@ -133,13 +131,13 @@ def _names(values, level):
 
 
 def _shared_windows(train, test, level):
-    """Say what two sets of windows share, and what they may share; "" if nothing."""
+    """Describe what two sets of windows share, and what they may share, or ""."""
     if level == "window":
         n = _n_overlapping(train, test)
         text = f"{n} training windows share samples with test windows" if n else ""
         return text, ""
-    unnamed = level == "session"  # who has a subject has a session
-    needed = "subject" if unnamed else level
+    # A subject without session names has one session.
+    needed = "subject" if level == "session" else level
     for part, name in ((train, "training"), (test, "test")):
         missing = part.metadata[needed].isna().sum()
         if missing:
@@ -170,12 +168,12 @@ def _n_overlapping(train, test):
         if id(source) not in tested:
             continue
         others, lengths = tested[id(source)]
-        if not source.is_continuous:  # windows by their place in a stack
+        if not source.is_continuous:  # starts are positions in a stack
             count += int(np.isin(starts, others).sum())
             continue
         order = np.argsort(others)
-        # The test windows that begin before a training window ends: does the one of
-        # them that ends last end after it begins?
+        # A training window overlaps if, of the test windows that begin before its end,
+        # the one that ends last ends after its beginning.
         stops = np.maximum.accumulate((others + lengths)[order])
         before = np.searchsorted(others[order], starts + n_times, side="left")
         latest = np.where(before > 0, stops[np.maximum(before - 1, 0)], -1)

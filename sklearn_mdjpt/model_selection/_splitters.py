@@ -32,16 +32,75 @@ if TYPE_CHECKING:
 
     from .._typing import RandomState
 
-# Up to this many ways to choose training subjects are listed and drawn from; of more,
-# some are drawn until they fit.
+# Up to this number, all sets of training subjects are listed, and splits drawn from the
+# list.  If there are more, sets are drawn at random until enough of them fit.
 _MOST_LISTED = 10_000
 
 
 class _WindowSplitter(BaseCrossValidator):
-    """A splitter that reads groups from EEGWindows where none are given."""
+    """Base of the splitters: reads groups from EEGWindows unless they are given."""
 
-    # As scikit-learn's splitters by group have it, for metadata routing.
+    # For metadata routing, like scikit-learn's splitters by group.
     __metadata_request__split = {"groups": True}
+
+    def split(
+        self,
+        X: EEGWindows | ArrayLike,
+        y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield training and test positions.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like of shape (n_windows, ...)
+            The windows.
+        y : array-like of shape (n_windows,), default=None
+            Labels: training subjects of `FewShotSubjects` then have all classes, and
+            `LeaveSubjectsAndStimuliOut` spreads the classes over the folds of stimuli.
+            The other splitters ignore them.
+        groups : array-like of shape (n_windows,) or (n_windows, 2), default=None
+            Subjects; for `LeaveOneDatasetOut` datasets, for
+            `LeaveSubjectsAndStimuliOut` two columns, subjects and stimuli.  None reads
+            them from `EEGWindows`.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Positions; what is left out is not in both.
+
+        Raises
+        ------
+        ValueError
+            If groups are unknown or too few, a parameter is out of range, or a set of a
+            split would have no windows, or training windows of one class only.
+        """
+        yield from self._split(X, y, groups)
+
+    def get_n_splits(
+        self,
+        X: EEGWindows | ArrayLike | None = None,
+        y: object = None,
+        groups: ArrayLike | None = None,
+    ) -> int:
+        """Return the number of splits.
+
+        Parameters
+        ----------
+        X : EEGWindows, default=None
+            Needed if every subject or dataset is left out by itself, unless there are
+            groups.
+        y : ignored
+            Not needed.
+        groups : array-like of shape (n_windows,) or (n_windows, 2), default=None
+            As for `split`.
+
+        Returns
+        -------
+        int
+            Number of pairs that `split` yields.
+        """
+        return self._n_splits(X, groups)
 
 
 class LeaveSubjectsOut(_WindowSplitter):
@@ -86,59 +145,15 @@ class LeaveSubjectsOut(_WindowSplitter):
         self.n_splits = n_splits
         self.random_state = random_state
 
-    def split(
-        self,
-        X: EEGWindows | ArrayLike,
-        y: object = None,
-        groups: ArrayLike | None = None,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield training and test positions.
-
-        Parameters
-        ----------
-        X : EEGWindows or array-like of shape (n_windows, ...)
-            The windows.
-        y : ignored
-            Labels play no part.
-        groups : array-like of shape (n_windows,), default=None
-            Subjects; None reads them from `EEGWindows`.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Positions; no subject is in both.
-        """
+    def _split(self, X, y, groups):
         subjects = _groups(X, groups, "subject")
         _warn_of_hidden(X, groups, "subject")
         rng = check_random_state(self.random_state)
         for fold in _folds(np.unique(subjects), self.n_splits, rng, "n_splits"):
             yield _positions(np.isin(subjects, fold))
 
-    def get_n_splits(
-        self,
-        X: EEGWindows | ArrayLike | None = None,
-        y: object = None,
-        groups: ArrayLike | None = None,
-    ) -> int:
-        """Return the number of splits.
-
-        Parameters
-        ----------
-        X : EEGWindows, default=None
-            Needed with ``n_splits=None``, unless there are groups.
-        y : ignored
-            Labels play no part.
-        groups : array-like of shape (n_windows,), default=None
-            As for `split`.
-
-        Returns
-        -------
-        int
-            One for each fold.
-        """
-        if self.n_splits is not None:
-            return self.n_splits
-        return len(np.unique(_groups(X, groups, "subject")))
+    def _n_splits(self, X, groups):
+        return self.n_splits or len(np.unique(_groups(X, groups, "subject")))
 
 
 class LeaveOneDatasetOut(_WindowSplitter):
@@ -161,61 +176,16 @@ class LeaveOneDatasetOut(_WindowSplitter):
     SimC
     """
 
-    def split(
-        self,
-        X: EEGWindows | ArrayLike,
-        y: object = None,
-        groups: ArrayLike | None = None,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield training and test positions.
-
-        Parameters
-        ----------
-        X : EEGWindows or array-like of shape (n_windows, ...)
-            Windows of at least two datasets.
-        y : ignored
-            Labels play no part.
-        groups : array-like of shape (n_windows,), default=None
-            Datasets; None reads them from `EEGWindows`.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Positions.
-        """
+    def _split(self, X, y, groups):
         datasets = _groups(X, groups, "dataset")
         names = np.unique(datasets)
         if len(names) < 2:
-            raise ValueError(
-                "Leaving one dataset out needs at least two; there is only "
-                f"{str(names[0])!r}."
-            )
+            raise ValueError(f"X must have at least two; there is only '{names[0]}'.")
         _warn_of_hidden(X, groups, "subject")
         for name in names:
             yield _positions(datasets == name)
 
-    def get_n_splits(
-        self,
-        X: EEGWindows | ArrayLike | None = None,
-        y: object = None,
-        groups: ArrayLike | None = None,
-    ) -> int:
-        """Return the number of datasets.
-
-        Parameters
-        ----------
-        X : EEGWindows, default=None
-            Needed unless there are groups.
-        y : ignored
-            Labels play no part.
-        groups : array-like of shape (n_windows,), default=None
-            As for `split`.
-
-        Returns
-        -------
-        int
-            One split for each.
-        """
+    def _n_splits(self, X, groups):
         return len(np.unique(_groups(X, groups, "dataset")))
 
 
@@ -266,34 +236,7 @@ class FewShotSubjects(_WindowSplitter):
         self.n_splits = n_splits
         self.random_state = random_state
 
-    def split(
-        self,
-        X: EEGWindows | ArrayLike,
-        y: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield training and test positions.
-
-        Parameters
-        ----------
-        X : EEGWindows or array-like of shape (n_windows, ...)
-            The windows.
-        y : array-like of shape (n_windows,), default=None
-            Labels, of which the training subjects must have all classes.
-        groups : array-like of shape (n_windows,), default=None
-            Subjects; None reads them from `EEGWindows`.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Positions; no subject is in both.
-
-        Raises
-        ------
-        ValueError
-            If there are fewer such splits than asked for, or the parameters or the
-            groups cannot be used.
-        """
+    def _split(self, X, y, groups):
         check_number(self.n_splits, "n_splits", whole=True, least=1)
         subjects = _groups(X, groups, "subject")
         _warn_of_hidden(X, groups, "subject")
@@ -310,25 +253,7 @@ class FewShotSubjects(_WindowSplitter):
             train = np.isin(codes, chosen)
             yield _positions(~train)
 
-    def get_n_splits(
-        self, X: object = None, y: object = None, groups: object = None
-    ) -> int:
-        """Return the number of splits.
-
-        Parameters
-        ----------
-        X : ignored
-            Not needed.
-        y : ignored
-            Not needed.
-        groups : ignored
-            Not needed.
-
-        Returns
-        -------
-        int
-            ``n_splits``.
-        """
+    def _n_splits(self, X, groups):
         return self.n_splits
 
     def _train_size(self, n_subjects):
@@ -338,12 +263,8 @@ class FewShotSubjects(_WindowSplitter):
                 "Few-shot splits need at least two subjects of a dataset, got "
                 f"{n_subjects}."
             )
-        if isinstance(size, Integral) and not isinstance(size, bool):
-            if not 0 < size < n_subjects:
-                raise ValueError(
-                    f"train_size={size} subjects, but there are {n_subjects}; at least "
-                    "one must be left to train on, and one to test on."
-                )
+        if isinstance(size, Integral):
+            check_number(size, "train_size", whole=True, least=1, most=n_subjects - 1)
             return int(size)
         check_number(size, "train_size, unless an int,", above=0, below=1)
         return min(max(1, math.floor(size * n_subjects + 0.5)), n_subjects - 1)
@@ -397,34 +318,7 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
         self.n_stimulus_splits = n_stimulus_splits
         self.random_state = random_state
 
-    def split(
-        self,
-        X: EEGWindows | ArrayLike,
-        y: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield training and test positions.
-
-        Parameters
-        ----------
-        X : EEGWindows or array-like of shape (n_windows, ...)
-            The windows.
-        y : array-like of shape (n_windows,), default=None
-            Labels, so that each fold of stimuli has all classes as far as possible.
-        groups : array-like of shape (n_windows, 2), default=None
-            Subjects and stimuli; None reads them from `EEGWindows`.
-
-        Yields
-        ------
-        train, test : ndarray of int
-            Positions; no subject and no stimulus is in both.
-
-        Raises
-        ------
-        ValueError
-            If subjects or stimuli are not known, there are fewer than folds, a split
-            has no test windows, or its training windows are all of one class.
-        """
+    def _split(self, X, y, groups):
         subjects, stimuli = self._columns(X, groups)
         _warn_of_hidden(X, groups, "subject", "stimulus")
         names, codes = np.unique(stimuli, return_inverse=True)
@@ -442,12 +336,16 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
             np.unique(subjects), self.n_subject_splits, rng, "n_subject_splits"
         )
         for held_out, clips in product(subject_folds, stimulus_folds):
-            theirs, shown = np.isin(subjects, held_out), np.isin(stimuli, clips)
-            train, test = np.flatnonzero(~theirs & ~shown), theirs & shown
-            if not test.any() or not len(train):
+            in_subjects, in_stimuli = (
+                np.isin(subjects, held_out),
+                np.isin(stimuli, clips),
+            )
+            train = np.flatnonzero(~in_subjects & ~in_stimuli)
+            test = np.flatnonzero(in_subjects & in_stimuli)
+            if not len(test) or not len(train):
                 raise ValueError(
                     f"A split of subjects {list_some(held_out, 3)} and stimuli "
-                    f"{list_some(clips, 3)} has {test.sum()} test and {len(train)} "
+                    f"{list_some(clips, 3)} has {len(test)} test and {len(train)} "
                     "training windows; choose fewer folds."
                 )
             if classes is not None and len(np.unique(classes[train])) < 2:
@@ -455,30 +353,9 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
                     "The training windows of a split are all of one class; choose "
                     "another n_stimulus_splits or random_state."
                 )
-            yield train, np.flatnonzero(test)
+            yield train, test
 
-    def get_n_splits(
-        self,
-        X: EEGWindows | ArrayLike | None = None,
-        y: object = None,
-        groups: ArrayLike | None = None,
-    ) -> int:
-        """Return the number of splits.
-
-        Parameters
-        ----------
-        X : EEGWindows, default=None
-            Needed with ``n_subject_splits=None``, unless there are groups.
-        y : ignored
-            Not needed.
-        groups : array-like of shape (n_windows, 2), default=None
-            As for `split`.
-
-        Returns
-        -------
-        int
-            Folds of subjects times folds of stimuli.
-        """
+    def _n_splits(self, X, groups):
         n_subjects = self.n_subject_splits
         if n_subjects is None:
             n_subjects = len(np.unique(self._columns(X, groups)[0]))
@@ -493,36 +370,30 @@ class LeaveSubjectsAndStimuliOut(_WindowSplitter):
                 "groups must have two columns, subjects and stimuli: shape (n_windows, "
                 f"2), got {groups.shape}."
             )
-        return tuple(
-            _groups(X, groups[:, k], name)
-            for k, name in enumerate(("subject", "stimulus"))
-        )
+        return _groups(X, groups[:, 0], "subject"), _groups(X, groups[:, 1], "stimulus")
 
     def _deal_stimuli(self, names, strata, rng):
         """Deal the stimuli out to folds, class by class."""
-        check_number(self.n_stimulus_splits, "n_stimulus_splits", whole=True, least=2)
-        if len(names) < self.n_stimulus_splits:
+        n_folds = self.n_stimulus_splits
+        check_number(n_folds, "n_stimulus_splits", whole=True, least=2)
+        if len(names) < n_folds:
             raise ValueError(
-                f"n_stimulus_splits={self.n_stimulus_splits}, but there are "
-                f"{len(names)} stimuli."
+                f"n_stimulus_splits={n_folds}, but there are {len(names)} stimuli."
             )
         order = rng.permutation(len(names))
         order = order[np.argsort(strata[order], kind="stable")]
-        return [
-            names[np.sort(order[k :: self.n_stimulus_splits])]
-            for k in range(self.n_stimulus_splits)
-        ]
+        return [names[np.sort(order[k::n_folds])] for k in range(n_folds)]
 
 
 def _draw_subjects(pools, sizes, has, n_splits, rng):
     """Draw sets of training subjects that differ, and that have all classes."""
-    n_sets = math.prod(math.comb(len(p), k) for p, k in zip(pools, sizes, strict=True))
+    drawn = list(zip(pools, sizes, strict=True))  # subjects and number of each dataset
 
     def fits(chosen):
         return has is None or has[chosen].any(axis=0).all()
 
-    if n_sets <= _MOST_LISTED:
-        parts = [combinations(p, k) for p, k in zip(pools, sizes, strict=True)]
+    if math.prod(math.comb(len(p), k) for p, k in drawn) <= _MOST_LISTED:
+        parts = [combinations(p, k) for p, k in drawn]
         every = [np.concatenate(chosen) for chosen in product(*parts)]
         fitting = [chosen for chosen in every if fits(chosen)]
         if len(fitting) < n_splits:
@@ -536,12 +407,8 @@ def _draw_subjects(pools, sizes, has, n_splits, rng):
         return [fitting[i] for i in rng.permutation(len(fitting))[:n_splits]]
     found = {}
     for _ in range(1000 * n_splits):
-        chosen = np.concatenate(
-            [
-                np.sort(rng.choice(p, k, replace=False))
-                for p, k in zip(pools, sizes, strict=True)
-            ]
-        )
+        parts = [np.sort(rng.choice(p, k, replace=False)) for p, k in drawn]
+        chosen = np.concatenate(parts)
         if fits(chosen):
             found.setdefault(chosen.tobytes(), chosen)
         if len(found) == n_splits:
@@ -553,7 +420,7 @@ def _draw_subjects(pools, sizes, has, n_splits, rng):
 
 
 def _classes_of(codes, n_subjects, y):
-    """Say which subject has windows of which class; None without classes."""
+    """Return (n_subjects, n_classes), which subject has which; None without y."""
     classes = _class_codes(y, len(codes))
     if classes is None:
         return None
@@ -615,12 +482,11 @@ def _groups(X, groups, level):
 
 
 def _warn_of_hidden(X, groups, *levels):
-    """Warn where X itself says whose windows they are, and cannot know all of it."""
-    if groups is not None:
-        return
-    texts = [say_what_is_hidden(X.metadata, level) for level in levels]
-    if any(texts):
-        warn(" ".join(filter(None, texts)), LeakageWarning)
+    """Warn if groups of X that count as different may be the same."""
+    if groups is None:
+        texts = [say_what_is_hidden(X.metadata, level) for level in levels]
+        if any(texts):
+            warn(" ".join(filter(None, texts)), LeakageWarning)
 
 
 def _positions(test):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
-import warnings
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import torch
@@ -12,9 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from .channel_encoder import ChannelEncoder
+from .checks import check_option, check_sizes
 from .chunks import map_rows
+from .classifier import ClassifierParts, count_channels, match_times
 from .dynamics import DILATIONS, Projector, SpatiotemporalDynamics
-from .head import MLPHead
 from .norm import KEEP_STATISTICS, NormStatistics, SubjectNorm, group_rows
 from .precision import as_single, single_precision
 
@@ -27,9 +26,6 @@ VARIANTS = ("paper", "released", "transformer")
 SUBJECT_NORMS = ("subject", "train", None)
 FEATURES = ("mean", "de")
 _RELEASED_VIRTUAL_CHANNELS = 64
-_N_CHANS, _N_TIMES, _SFREQ = 60, 625, 125.0
-# What the biases add to a patch is about 0.1: below this SD a window hardly counts.
-_SMALLEST_SD = 0.01
 
 
 class EncoderOutput(NamedTuple):
@@ -57,7 +53,7 @@ class EncoderOutput(NamedTuple):
     projection: torch.Tensor | None
 
 
-class HybridEncoder(nn.Module):
+class HybridEncoder(ClassifierParts):
     r"""Encoder of mdJPT [1]_, and with ``n_outputs`` a classifier of windows.
 
     Each channel alone is encoded by linear attention over overlapping patches; a
@@ -217,18 +213,18 @@ class HybridEncoder(nn.Module):
         chunk_size: int | None = 16,
     ) -> None:
         super().__init__()
-        n_chans = _count_channels(n_chans, chs_info)
-        n_times, sfreq = _match_times(n_times, sfreq, input_window_seconds)
-        _check_option("variant", variant, VARIANTS)
-        _check_option("spatial_activation", spatial_activation, ("auto", "relu", None))
-        _check_option("feature", feature, FEATURES)
-        _check_option("subject_norm", subject_norm, ("auto", *SUBJECT_NORMS, "running"))
+        n_chans = count_channels(n_chans, chs_info)
+        n_times, sfreq = match_times(n_times, sfreq, input_window_seconds)
+        check_option("variant", variant, VARIANTS)
+        check_option("spatial_activation", spatial_activation, ("auto", "relu", None))
+        check_option("feature", feature, FEATURES)
+        check_option("subject_norm", subject_norm, ("auto", *SUBJECT_NORMS, "running"))
         if subject_norm == "auto":
             subject_norm = "subject" if n_outputs is None else "running"
         released = variant == "released"
         if n_virtual_channels is None:
             n_virtual_channels = _RELEASED_VIRTUAL_CHANNELS if released else n_chans
-        _check_sizes(
+        check_sizes(
             n_chans=n_chans,
             n_times=n_times,
             hidden_dim=hidden_dim,
@@ -241,7 +237,7 @@ class HybridEncoder(nn.Module):
             n_virtual_channels=n_virtual_channels,
         )
         if chunk_size is not None:
-            _check_sizes(chunk_size=chunk_size)
+            check_sizes(chunk_size=chunk_size)
         # numpy's integers, as parameter grids hold them, are not JSON's.
         n_chans, hidden_dim, latent_dim = int(n_chans), int(hidden_dim), int(latent_dim)
         depth, n_heads, n_filters = int(depth), int(n_heads), int(n_filters)
@@ -310,66 +306,7 @@ class HybridEncoder(nn.Module):
             self.channel_encoder.read_out.bias.requires_grad_(False)
             self.spatial.bias.requires_grad_(spatial_activation == "relu")
 
-        self.n_outputs: int | None = None
-        self.final_layer: MLPHead | None = None
-        self._checked_amplitude = False
-        if n_outputs is not None:
-            self.reset_head(n_outputs)
-
-    @property
-    def input_window_seconds(self) -> float:
-        """Length in seconds of the windows meant for this network."""
-        return self.n_times / self.sfreq
-
-    def forward(
-        self,
-        x: torch.Tensor,
-        subjects: ArrayLike | None = None,
-        *,
-        project: bool = True,
-        return_features: bool = False,
-    ) -> EncoderOutput | torch.Tensor | dict[str, torch.Tensor | None]:
-        """Encode a batch, and classify it if there is a head.
-
-        Parameters
-        ----------
-        x : Tensor of shape (B, n_chans, n_times)
-            Windows, amplitudes of about 1; at 125 Hz for weights of mdJPT.
-        subjects : array-like of int, shape (B,), default=None
-            Subject of each window.  None: one subject.  Only "subject" and the
-            projector ask for it.
-        project : bool, default=True
-            As for `encode`; a head needs no projection.
-        return_features : bool, default=False
-            Whether to return features in place of what follows, as braindecode's
-            networks do.
-
-        Returns
-        -------
-        EncoderOutput, Tensor or dict
-            Without a head, what `encode` returns.  With one, logits (B, n_outputs).
-            With ``return_features``, a dict with the features (B, n_features) under
-            "features" and None under "cls_token".
-
-        Raises
-        ------
-        ValueError
-            As in `encode`.
-
-        Warns
-        -----
-        UserWarning
-            Once, if there is a head and the windows' SD is below 0.01.
-        """
-        if return_features:
-            features = self.encode(x, subjects, project=False).features
-            return {"features": features, "cls_token": None}
-        if self.final_layer is None:
-            return self.encode(x, subjects, project=project)
-        features = self.encode(x, subjects, project=False).features
-        if not self._checked_amplitude:
-            self._check_amplitude(x)
-        return self.final_layer(features)
+        self._init_head(n_outputs)
 
     def encode(
         self,
@@ -420,74 +357,6 @@ class HybridEncoder(nn.Module):
             features=self._summarize(dynamics),
             projection=self.projector(dynamics, *groups) if project else None,
         )
-
-    def reset_head(self, n_outputs: int) -> Self:
-        """Put a new head on the encoder, in place of the old one if there is one.
-
-        Parameters
-        ----------
-        n_outputs : int
-            Number of classes.
-
-        Returns
-        -------
-        HybridEncoder
-            The network itself; ``subject_norm`` and the encoder stay as they are.
-
-        Raises
-        ------
-        ValueError
-            If ``n_outputs`` is no positive integer.
-        """
-        _check_sizes(n_outputs=n_outputs)
-        head = MLPHead(self.n_features, int(n_outputs))
-        self.n_outputs = int(n_outputs)
-        self.final_layer = head.to(self.spatial.weight).train(self.training)
-        return self
-
-    @torch.no_grad()
-    def load_encoder(self, encoder: HybridEncoder) -> Self:
-        """Take over the weights of another network's encoder; the head stays.
-
-        Parameters
-        ----------
-        encoder : HybridEncoder
-            Of the same architecture, such as ``module_`` of a fitted
-            `sklearn_mdjpt.MDJPTEncoder`; with or without a head.
-
-        Returns
-        -------
-        HybridEncoder
-            The network itself.  Statistics come along where both networks keep them.
-
-        Raises
-        ------
-        ValueError
-            If the architectures differ.
-
-        Notes
-        -----
-        ``load_state_dict(..., strict=False)`` would pass over what does not match, and
-        shapes do not tell of ``n_heads``, ``patch_stride`` and ``spatial_activation``.
-        """
-        wrong = [
-            f"{name} is {encoder.config[name]!r}, expected {value!r}"
-            for name, value in self.config.items()
-            if encoder.config[name] != value
-        ]
-        if wrong:
-            raise ValueError(
-                f"The encoder has another architecture: {'; '.join(wrong)}. "
-                "HybridEncoder(**encoder.config, n_outputs=...) makes a network for it."
-            )
-        found = dict(encoder.named_parameters())
-        for name, parameter in self.named_parameters():
-            if not name.startswith("final_layer."):
-                parameter.copy_(found[name])
-        keep = {self.subject_norm, encoder.subject_norm} <= set(KEEP_STATISTICS)
-        if keep and encoder._has_statistics():
-            self.set_statistics(encoder.get_statistics())
-        return self
 
     def empty_output(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Make what `forward` gives, for a batch without windows.
@@ -772,20 +641,6 @@ class HybridEncoder(nn.Module):
             "[encode_channels(x)])); or use another subject_norm than 'running'."
         )
 
-    @torch.no_grad()
-    def _check_amplitude(self, x):
-        """Warn, once, of windows next to whose numbers the biases are large."""
-        sd = float(x.float().std(-1).mean())
-        if sd == 0:
-            return  # tools try networks with zeros
-        self._checked_amplitude = True
-        if sd < _SMALLEST_SD:
-            warnings.warn(
-                f"Windows have an SD of {sd:.2g}, and the network expects about 1: it "
-                "hardly sees them. Scale them first; volts times 1e5 are of about 1.",
-                stacklevel=3,
-            )
-
     def _check_windows(self, x):
         if x.ndim != 3 or x.shape[1] != self.n_chans:
             raise ValueError(
@@ -799,46 +654,3 @@ class HybridEncoder(nn.Module):
                 f"Windows are too short: got {x.shape[-1]} time steps, expected at "
                 f"least {self.channel_encoder.patch_size} (one patch)."
             )
-
-
-def _check_option(name, value, options):
-    if value not in options:
-        raise ValueError(f"{name} must be one of {options}, got {value!r}.")
-
-
-def _count_channels(n_chans, chs_info):
-    """Return the number of channels; None and no ``chs_info`` is the paper's."""
-    if chs_info is None:
-        return _N_CHANS if n_chans is None else n_chans
-    if n_chans not in (None, len(chs_info)):
-        raise ValueError(
-            f"n_chans={n_chans!r}, but chs_info has {len(chs_info)} channels."
-        )
-    return len(chs_info)
-
-
-def _match_times(n_times, sfreq, seconds):
-    """Return ``n_times`` and ``sfreq``, worked out where they are None."""
-    for name, value in (("sfreq", sfreq), ("input_window_seconds", seconds)):
-        if value is not None and not value > 0:
-            unit = "hertz" if name == "sfreq" else "seconds"
-            raise ValueError(f"{name} must be positive ({unit}), got {value!r}.")
-    if seconds is None:
-        n_times = _N_TIMES if n_times is None else n_times
-        return n_times, _SFREQ if sfreq is None else sfreq
-    if sfreq is None:
-        sfreq = _SFREQ if n_times is None else n_times / seconds
-    expected = round(seconds * sfreq)
-    if n_times not in (None, expected):
-        raise ValueError(
-            f"n_times={n_times!r}, but input_window_seconds={seconds!r} at "
-            f"sfreq={sfreq!r} are {expected} time steps."
-        )
-    return expected, sfreq
-
-
-def _check_sizes(**sizes):
-    for name, size in sizes.items():
-        whole = isinstance(size, numbers.Integral) and not isinstance(size, bool)
-        if not whole or size < 1:
-            raise ValueError(f"{name} must be a positive integer, got {size!r}.")

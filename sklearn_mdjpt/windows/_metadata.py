@@ -31,6 +31,17 @@ class ReadsWindows:
     """Marks transformers that read the metadata from the windows themselves."""
 
 
+class TakesWindows:
+    """Base of estimators whose X is 3-D (or `EEGWindows`), for scikit-learn's tags."""
+
+    def __sklearn_tags__(self):
+        """Say that X is 3-D."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+
 def takes_metadata(*names):
     """Let a method that has ``**metadata`` take these keywords, and no others.
 

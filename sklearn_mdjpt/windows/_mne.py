@@ -1,5 +1,7 @@
 """Recordings to MNE's Raw and back; channels, electrodes and trials of a Raw."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -16,6 +18,9 @@ from ._marks import (
     text_to_label,
 )
 
+_EARS = re.compile(r"(?i)[AM][12]")
+_NO_SCALP = re.compile(r"(?i)[HVLR]?EO[GLRUD][LRUDHV12]?|E[CMK]G.*")
+
 
 def read_raw(raw, trials, description):
     """Return arguments of `Recording` for a Raw; see `Recording.from_raw`."""
@@ -28,6 +33,7 @@ def read_raw(raw, trials, description):
     picks = pick_good_eeg(raw)
     trials = read_trials(raw, trials, description)
     marks = annotation_marks(raw)
+    warn_of_no_scalp([raw.ch_names[pick] for pick in picks])
     good = raw.copy().pick(picks).load_data(verbose="error")
     good.apply_proj(verbose="error")
     return {
@@ -167,6 +173,32 @@ def head_montage(ch_names, positions=None):
     if not known:
         return None
     return mne.channels.make_dig_montage(known, coord_frame="head")
+
+
+def warn_of_no_scalp(ch_names, of=""):
+    """Warn of channels that are typed EEG, and are none of the scalp by their names.
+
+    Parameters
+    ----------
+    ch_names : sequence of str
+        Channels of the type EEG.
+    of : str, default=""
+        What has them, for the message.
+    """
+    names = [re.sub(r"(?i)^(EEG|POL)[ _-]+|-REF$", "", name) for name in ch_names]
+    # Of BioSemi's A1 to A32 all lie on the scalp.
+    ears = sum(bool(re.fullmatch(r"A\d+", name)) for name in names) <= 2
+    found = [
+        name
+        for name, bare in zip(ch_names, names, strict=True)
+        if _NO_SCALP.fullmatch(bare) or (ears and _EARS.fullmatch(bare))
+    ]
+    if found:
+        warn(
+            f"Channels {list_some(found)}{of} are typed EEG, and by their names lie at "
+            "the ears, the eyes, muscles or the heart. Baselines take them for EEG: "
+            "type them MISC or EOG, or mark them bad."
+        )
 
 
 def info_positions(info):

@@ -558,7 +558,10 @@ class EEGWindows:
 
     def _with_column(self, name, values):
         """Return the same windows with one more column of metadata."""
-        metadata = self._metadata.assign(**{name: values})
+        return self._with_metadata(self._metadata.assign(**{name: values}))
+
+    def _with_metadata(self, metadata):
+        """Return the same windows with another table of metadata, a row for each."""
         return type(self)(
             self._sources, self._source_index, self._starts, self._n_times, metadata
         )
