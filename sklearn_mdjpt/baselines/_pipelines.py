@@ -83,7 +83,7 @@ def differential_entropy(
     scaling = [SubjectScaler()] if scale == "subject" else []
     steps = scaling + ([LDSSmoother()] if smoothing == "lds" else [])
     extractor = DifferentialEntropy(bands, sfreq=sfreq, channels=channels)
-    return _pipeline(WindowFeatures(extractor, steps), C, class_weight)
+    return linear_pipeline(WindowFeatures(extractor, steps), C, class_weight)
 
 
 def tangent_space(
@@ -155,7 +155,7 @@ def tangent_space(
         alignment = CovarianceAlignment(cast(Any, metric), target="identity")
         steps.insert(0, alignment)
     extractor = WindowCovariances(estimator, channels=channels)
-    return _pipeline(WindowFeatures(extractor, steps), C, class_weight)
+    return linear_pipeline(WindowFeatures(extractor, steps), C, class_weight)
 
 
 def make_baselines(
@@ -244,7 +244,8 @@ def make_baselines(
     return found
 
 
-def _pipeline(features, C, class_weight):
+def linear_pipeline(features, C, class_weight):
+    """Return a pipeline of features, their standardisation and a linear classifier."""
     classifier = LogisticRegression(C=C, class_weight=class_weight, max_iter=2000)
     steps = [("features", features), ("scaler", StandardScaler())]
     return Pipeline([*steps, ("classifier", classifier)])
