@@ -109,76 +109,70 @@ def make_sampler(
         If nothing can be paired; the message says what to pass.
     """
     datasets = _split_by_length(columns["dataset"], lengths, sfreq)
-    stimuli = columns["stimulus"].to_numpy(dtype=object)
-    subjects = columns["subject"].to_numpy(dtype=object)
-    known_subjects = pd.notna(subjects).any()
-    by_stimulus = pairing in ("stimulus", "stimulus-any-onset")
-    if by_stimulus and pd.notna(stimuli).any():
-        if not known_subjects:
-            raise ValueError(
-                "Pairs by stimulus need to know whose window is whose: pass subjects= "
-                "to fit, or EEGWindows with subjects (Recording(..., subject=))."
-            )
-        aligned = pairing == "stimulus"
-        moments, counted = columns["onset"], None
-        if _ORIGIN in columns:
-            datasets = _split(columns["dataset"], datasets, columns[_ORIGIN])
-        if aligned:
-            moments, counted = find_moments(columns, datasets)
-        sampler = StimulusPairSampler(
-            datasets, subjects, columns["session"], stimuli, moments,
-            counted=counted, aligned=aligned, n_subjects=n_subjects, rng=rng,
-        )  # fmt: skip
-        why = "no two subjects share two stimuli"
-        advice = "Check stimuli and onsets, or set pairing='label' (supervised)."
-        if aligned:
-            why = "no two subjects share a stimulus at two onsets, or two stimuli"
-            if counted.any() and not counted.all():
-                advice = f"Onsets are known for some windows only. {advice}"
-        _report_left_out(
-            sampler,
-            columns,
-            why,
-            "Pre-training needs at least two subjects who share stimuli",
-            advice,
-        )
-        return sampler, datasets, False
+    if not uses_labels(columns, pairing):
+        return _pair_by_stimulus(columns, datasets, pairing, n_subjects, rng)
+    labels = _labels_of_pairs(y, known_labels, pairing, len(columns))
+    return _pair_by_label(columns, datasets, labels, pairing, n_subjects, rng)
 
-    if pairing == "label" and y is None:
-        y = known_labels
-    if y is None:
-        if known_labels is not None:
-            raise ValueError(
-                "No stimuli are known to pair windows by. X carries labels: set "
-                "pairing='label' to pair by these (supervised), or name the stimuli "
-                "(trials with a stimulus, from_raw(..., description='stimulus'))."
-            )
+
+def _pair_by_stimulus(columns, datasets, pairing, n_subjects, rng):
+    """Return what `make_sampler` returns, for pairs who saw the same stimulus."""
+    if columns["subject"].isna().all():
         raise ValueError(
-            "Nothing to pair windows by: pass subjects= and stimuli= to fit, or "
-            "EEGWindows that carry them"
-            + ("; pairing='label' needs y." if pairing == "label" else ", or y.")
+            "Pairs by stimulus need to know whose window is whose: pass subjects= "
+            "to fit, or EEGWindows with subjects (Recording(..., subject=))."
         )
-    labels = _check_labels(y, len(columns))
+    aligned = pairing == "stimulus"
+    moments, counted = columns["onset"], None
+    if _ORIGIN in columns:
+        datasets = _split(columns["dataset"], datasets, columns[_ORIGIN])
+    if aligned:
+        moments, counted = find_moments(columns, datasets)
+    sampler = StimulusPairSampler(
+        datasets,
+        columns["subject"].to_numpy(dtype=object),
+        columns["session"],
+        columns["stimulus"].to_numpy(dtype=object),
+        moments,
+        counted=counted,
+        aligned=aligned,
+        n_subjects=n_subjects,
+        rng=rng,
+    )
+    why = "no two subjects share two stimuli"
+    advice = "Check stimuli and onsets, or set pairing='label' (supervised)."
+    if aligned:
+        why = "no two subjects share a stimulus at two onsets, or two stimuli"
+        if counted.any() and not counted.all():
+            advice = f"Onsets are known for some windows only. {advice}"
+    _report_left_out(
+        sampler,
+        columns,
+        why,
+        "Pre-training needs at least two subjects who share stimuli",
+        advice,
+    )
+    return sampler, datasets, False
+
+
+def _pair_by_label(columns, datasets, labels, pairing, n_subjects, rng):
+    """Return what `make_sampler` returns, for pairs that have the same label."""
+    subjects = columns["subject"].to_numpy(dtype=object)
+    one_subject = columns["subject"].isna().all()
     notes = []
-    if by_stimulus:
+    if pairing != "label":
         notes.append(
             "No stimuli are known: windows are paired by label instead "
             "(pairing='label'), which makes the pre-training supervised."
         )
-    if not known_subjects:
+    if one_subject:
         notes.append(
             "No subjects are known: pairs by label come from all of X, so nothing is "
             "aligned between subjects. Pass subjects= or EEGWindows."
         )
-        # Two random halves stand in for two subjects, each label in both of them.
-        order = rng.permutation(len(labels))
-        halves = pd.Series(order).groupby(pd.factorize(labels[order])[0]).cumcount() % 2
-        subjects = np.empty(len(labels), dtype=object)
-        subjects[order] = [f"half {half}" for half in halves]
+        subjects, n_subjects = _random_halves(labels, rng), 2
     if notes:
         warn(" ".join(notes))
-    if not known_subjects:
-        n_subjects = 2  # the two halves
     sampler = LabelPairSampler(
         datasets, subjects, labels, n_subjects=n_subjects, rng=rng
     )
@@ -189,7 +183,38 @@ def make_sampler(
         "Pairing by label needs at least two subjects who have two labels in common",
         "Check y and subjects.",
     )
-    return sampler, datasets, not known_subjects
+    return sampler, datasets, one_subject
+
+
+def _labels_of_pairs(y, known_labels, pairing, n_windows):
+    """Return the checked labels to pair by: those of fit, or those of the windows."""
+    if pairing == "label" and y is None:
+        y = known_labels
+    if y is None and known_labels is not None:
+        raise ValueError(
+            "No stimuli are known to pair windows by. X carries labels: set "
+            "pairing='label' to pair by these (supervised), or name the stimuli "
+            "(trials with a stimulus, from_raw(..., description='stimulus'))."
+        )
+    if y is None:
+        raise ValueError(
+            "Nothing to pair windows by: pass subjects= and stimuli= to fit, or "
+            "EEGWindows that carry them"
+            + ("; pairing='label' needs y." if pairing == "label" else ", or y.")
+        )
+    return _check_labels(y, n_windows)
+
+
+def _random_halves(labels, rng):
+    """Return names of two random halves of the windows, with each label in both.
+
+    They stand in for two subjects where none is known.
+    """
+    order = rng.permutation(len(labels))
+    halves = pd.Series(order).groupby(pd.factorize(labels[order])[0]).cumcount() % 2
+    names = np.empty(len(labels), dtype=object)
+    names[order] = [f"half {half}" for half in halves]
+    return names
 
 
 def _split_by_length(datasets, lengths, sfreq):
@@ -249,10 +274,7 @@ def _report_left_out(sampler, columns, why, needed, advice):
         )
     if not sampler.datasets:
         raise ValueError(f"{needed}; {why} in {list_some(sampler.left_out)}. {advice}")
-    if sampler.left_out:
-        warn(
-            f"Left out of pre-training, as {why}: {list_some(sampler.left_out)}.",
-        )
+    warn(f"Left out of pre-training, as {why}: {list_some(sampler.left_out)}.")
 
 
 class PairDataset(torch.utils.data.IterableDataset):
