@@ -36,8 +36,8 @@ class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):
         with self.accelerator.autocast():
             outputs = self.infer(x)
         loss = self.get_loss(outputs, y, X=x, training=True)
-        # Gradients are averaged over processes where they are to be added up.
+        # Accelerate averages gradients over processes; the loss needs their sum.
         self.accelerator.backward(loss * self.processes.num_processes)
-        # Callbacks that clip the gradient are to see its true size.
+        # Callbacks that clip the gradient need its true size.
         self.accelerator.unscale_gradients()
         return {"loss": loss, "y_pred": outputs}

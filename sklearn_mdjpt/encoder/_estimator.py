@@ -144,8 +144,8 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
         than rounding does.  For a training batch see
         ``subjects_per_batch``.
     chunk_size : int, default=16
-        Most windows of a training batch whose activations are held at once; the others
-        are computed again for the gradient.  Training a batch of 78 windows then grows
+        Most windows of a training batch with activations held at once; the others are
+        computed again for the gradient.  Training a batch of 78 windows then grows
         memory by 0.7 GB; None holds all activations, 12 GB, and saves a quarter of the
         arithmetic.  The gradient is the same.
     compile : bool, default=False
@@ -507,9 +507,9 @@ list of mne.Epochs or braindecode dataset
         return self._standardized(features)
 
     def _fit(self, X, y, *, encode, **metadata):
-        """Fit, and return the features of X if anyone needs them.
+        """Fit, and return the features of X if ``encode`` or the scale needs them.
 
-        Attributes are set in the end, all at once: an error leaves what was there.
+        All attributes are set at the end: an error leaves the earlier ones.
         """
         check_parameters(self)
         processes = join_processes(self.accelerate)
@@ -520,7 +520,7 @@ list of mne.Epochs or braindecode dataset
             plain_torch(),
             torch_threads(self.torch_threads),
             forked_torch(device),
-            # Closed when the encoder is stored beside its checkpoints.
+            # It is closed when the encoder is stored beside its checkpoints.
             contextlib.ExitStack() as lock,
         ):
             with seeded_torch(seeds[0]):
@@ -544,7 +544,7 @@ list of mne.Epochs or braindecode dataset
                 module, reader, windows.metadata, made.stored, encode, device, processes
             )
 
-            # transform goes by what was fitted, whatever set_params has changed since.
+            # transform uses these, even if set_params changes parameters later.
             self._fitted_parameters = parameters
             self.module_, self.net_, self.history_ = module, made.net, made.history
             self.mean_, self.scale_ = mean, scale
@@ -567,8 +567,8 @@ list of mne.Epochs or braindecode dataset
     ):
         """Give the network its statistics; return features, their mean and scale.
 
-        What an earlier fit stored is taken, not learned again.  Features that nobody
-        needs are None, and so are mean and scale without ``standardize``.
+        An earlier fit may have stored these (``stored``).  Features are None if nothing
+        needs them, mean and scale are None without ``standardize``.
         """
         features = mean = scale = None
         common = {"batch_size": self.batch_size, "device": device}
@@ -595,7 +595,7 @@ list of mne.Epochs or braindecode dataset
         reader = CanonicalReader(
             windows,
             window_norm=parameters["window_norm"],
-            # Then each window stands alone, unless it is part of a recording.
+            # Then each window stands alone, unless it was cut from a recording.
             per_window=parameters["subject_norm"] == "train",
             unknown_channels=parameters["unknown_channels"],
             missing_channels=parameters["missing_channels"],

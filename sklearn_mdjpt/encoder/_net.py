@@ -1,4 +1,4 @@
-"""The private skorch net behind MDJPTEncoder: it can be stopped and gone on with."""
+"""The private skorch net behind MDJPTEncoder: a training can stop and resume."""
 
 import contextlib
 import inspect
@@ -16,7 +16,7 @@ from ._callbacks import LeavesLoggersOut
 from ._checkpoints import can_hold
 from ._processes import SingleProcess
 
-# However seldom checkpoints are asked for, no more work than this is lost.
+# A kill loses no more work than this, even if checkpoints are rare.
 _CHECKPOINT_SECONDS = 300.0
 
 
@@ -46,7 +46,7 @@ class RemembersInterruption:
 
 
 class PretrainingNet(LeavesLoggersOut, NeuralNet):
-    """skorch net whose batches are pairs of subjects, and that can be resumed.
+    """skorch net that trains on a `PairDataset` and can be resumed.
 
     Parameters
     ----------
@@ -134,8 +134,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
         """
         self._last_checkpoint = time.monotonic()
         if self._resume_from is not None:
-            # Callbacks have begun as in a new training, and are now brought to where
-            # they were.
+            # Callbacks have begun as in a new training; now they get back their state.
             self.load_state(self._resume_from, X)
         row = self.history[-1] if self.history else {}
         is_open = bool(row) and "train_batch_count" not in row
@@ -154,7 +153,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
                     prefix="train",
                     step_fn=self.train_step,
                 )
-                # skorch has counted those of this process only.
+                # skorch counts the batches of this process only.
                 n_batches = len(self.history[-1]["batches"])
                 self.history.record("train_batch_count", n_batches)
                 self.notify("on_epoch_end", **about)
@@ -163,7 +162,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
     def _rest_of_epoch(self, batches, signals):
         n_left = len(batches) - len(self.history[-1]["batches"])
         for batch, y in itertools.islice(batches, n_left):
-            # Once: the network and the loss both need it there.
+            # The network and the loss both need the batch there.
             yield batch.to(self.compute_device), y
             # Here the loop and all callbacks are done with the batch, and the next
             # one has not been drawn.
@@ -200,7 +199,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
             if self.processes.skips_bad_steps:
                 return
             self._stop("The gradient of the pre-training loss is not finite", batch[0])
-        # The weights that are now to be changed gave a finite loss and gradient.
+        # The present weights gave a finite loss and gradient; the step changes them.
         with torch.no_grad():
             if self._good is None:
                 self._good = [p.detach().clone() for p in parameters]
@@ -238,7 +237,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
     # Checkpoints ------------------------------------------------------------------
 
     def state(self, batches):
-        """Return all that the rest of the training depends on.
+        """Return the state that the rest of the training depends on.
 
         Parameters
         ----------
@@ -343,7 +342,7 @@ def _callback_state(callback):
 
 
 def _load_callback_state(callback, state, name):
-    """Bring a callback to where it was; return the names of what could not be kept."""
+    """Restore a callback; return the names of attributes that are lost."""
     # Not get_params: skorch takes every public attribute for a parameter.
     parameters = inspect.signature(type(callback)).parameters
     kept = set()

@@ -27,14 +27,14 @@ from ._weights import WeightsFile
 
 
 class Pretrained(NamedTuple):
-    """What a training has made, beside the weights.
+    """The results of a training beside the weights.
 
     Attributes
     ----------
     history : DataFrame
         One row for each epoch.
     seen : Seen
-        Whom the weights were trained on.
+        The datasets and subjects that the weights were trained on.
     net : PretrainingNet or None
         The net; None if there was no training.
     run : Run or None
@@ -54,7 +54,7 @@ class Pretrained(NamedTuple):
 
     @classmethod
     def from_file(cls, file):
-        """Return what is known of weights before a training; None are initial ones."""
+        """Return what a weights file knows of its training; None knows of none."""
         if file is None:
             return cls(no_history(), NOTHING_SEEN)
         return cls(file.history, file.seen)
@@ -73,7 +73,7 @@ def pretrain(
     module : HybridEncoder
         The network, on ``device``.
     file : WeightsFile or None
-        Where the network's weights come from; None are initial ones.
+        The file of the network's weights; None for initial weights.
     reader : CanonicalReader
         Reads the windows.
     windows : EEGWindows
@@ -94,7 +94,7 @@ def pretrain(
     Returns
     -------
     Pretrained
-        What is known of the weights now.
+        The results of this training, or without one of an earlier training.
     """
     before = Pretrained.from_file(file)
     if encoder.max_epochs == 0 or (file is not None and not encoder.finetune):
@@ -123,8 +123,8 @@ def _say_waiting(encoder):
 def _train(
     encoder, module, reader, windows, columns, y, *, seed, device, run, processes
 ):  # fmt: skip
-    """Train from the last checkpoint of a run on, if there is one."""
-    # Too short for the projector: not only in the first batch.
+    """Train a network in place; go on from the last checkpoint if the run has one."""
+    # All windows are checked: a short one need not be in the first batch.
     module.check_projectable(int(reader.n_times.min()))
     state, finished = None, False
     if run is not None:
@@ -132,7 +132,7 @@ def _train(
         state, finished = processes.broadcast(found)
     if state is not None:
         seed = state["seed"]
-    # What is finished is only read again, by each process for itself.
+    # Each process reads a finished training again for itself.
     trainers = SingleProcess() if finished else processes
     batches = PairDataset.of_windows(
         reader, windows, columns, y, pairing=encoder.pairing,
@@ -173,7 +173,7 @@ def _make_net(encoder, module, *, device, run, seed, processes):
         # Accelerate is an extra, and slow to import.
         from ._accelerated import AcceleratedPretrainingNet as Net
 
-        # Its log stays, as it insists on setting the log's sink; print is silent here.
+        # skorch's mixin sets the log's sink, so the log stays; print is silent here.
         engine = {
             "accelerator": processes.accelerator,
             "callbacks__print_log__sink": print,
@@ -218,13 +218,13 @@ def _make_net(encoder, module, *, device, run, seed, processes):
 
 
 def _find_run(encoder, module, file, windows, columns, y, seeds, processes):
-    """Return where checkpoints of this training go; None if nowhere."""
+    """Return the `Run` of this training; None without ``checkpoint_dir``."""
     if encoder.checkpoint_dir is None and processes.num_processes == 1:
         return None
     parameters = {name: getattr(encoder, name) for name in parameters_of("training")}
     parameters |= module.config | {
         "checkpoint_format": CHECKPOINT_FORMAT,
-        # More than rounding, unlike the number of processes.
+        # It changes more than rounding, unlike the number of processes.
         "mixed_precision": processes.mixed_precision,
         "seeds": None if encoder.random_state is None else seeds,
     }
@@ -247,14 +247,14 @@ def _find_run(encoder, module, file, windows, columns, y, seeds, processes):
 
 
 def _with_callbacks(encoder, name, processes):
-    """Return what tells a training from others that differ in callbacks only."""
+    """Return a fingerprint that adds the callbacks to that of a training."""
     callbacks = SimpleNamespace(callbacks=without_loggers(encoder.callbacks))
     whole = reason = None
     try:
         whole = fingerprint(name, callbacks)
     except NotKnown as error:
         reason = str(error)
-    # In each process a callback may do another thing.
+    # The callbacks may differ between processes: the main process decides.
     whole, reason = processes.broadcast((whole, reason))
     if whole is None:
         raise ValueError(

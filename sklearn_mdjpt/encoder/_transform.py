@@ -27,7 +27,7 @@ def extract_features(
     reader : CanonicalReader
         The windows.
     metadata : DataFrame of shape (n_windows, n_columns)
-        Says whose window is whose, and their order.
+        Subject and order of each window.
     batch_size : int
         Windows encoded at once.
     device : torch.device
@@ -129,7 +129,7 @@ def batches_with_statistics(encoder, reader, metadata, *, batch_size, device):
     reader : CanonicalReader
         The windows.
     metadata : DataFrame of shape (n_windows, n_columns)
-        Says whose window is whose.
+        Subject of each window.
     batch_size : int
         Windows at once.
     device : torch.device
@@ -185,7 +185,7 @@ def _encode(encoder, reader, metadata, rows, device):
 
 
 def _far_windows(features, rows):
-    """Return those few of a subject's windows that most of its variance comes from."""
+    """Return the few windows of a subject that make up most of its variance."""
     values = features[rows]
     values = values - np.median(values, axis=0)
     distance = np.linalg.norm(values, axis=1)
@@ -228,8 +228,8 @@ def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):
 
 def _rows_by_subject(metadata):
     """List the rows of each subject of each dataset, by first appearance."""
-    whose = metadata[["dataset", "subject"]].fillna("").astype(str)
-    codes = combine_groups(len(whose), whose["dataset"], whose["subject"])
+    ids = metadata[["dataset", "subject"]].fillna("").astype(str)
+    codes = combine_groups(len(ids), ids["dataset"], ids["subject"])
     return rows_of_groups(codes)
 
 
