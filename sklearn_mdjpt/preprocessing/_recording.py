@@ -310,8 +310,14 @@ class _Cleaning:
     # Channels -----------------------------------------------------------------------
 
     def find(self, data, step, *, spare):
-        """Return the bad channels of each trial, and note why they are."""
-        p, bads = self.parameters, []
+        """Find the bad channels of each trial, and note why they are bad.
+
+        Returns
+        -------
+        list of dict of str to list of str
+            For each trial the good channels that each bad one is to be made of.
+        """
+        p, sources = self.parameters, []
         for name, (start, stop) in zip(self.names, self.bounds, strict=True):
             x = data.get_data(start=start, stop=stop)[:, ~self.bad[start:stop]]
             names = self.ch_names
@@ -337,11 +343,11 @@ class _Cleaning:
                     f"{len(rows)} of {len(self.ch_names)} channels are bad in trial "
                     f"{name!r}, {step}."
                 )
-            bads.append([row["channel"] for row in rows])
             made_of = nearest_channels(
-                bads[-1], self.ch_names, positions=self.positions,
-                n_neighbours=p["n_neighbours"],
+                [row["channel"] for row in rows], self.ch_names,
+                positions=self.positions, n_neighbours=p["n_neighbours"],
             )  # fmt: skip
+            sources.append(made_of)
             for row in rows:
                 given = row["rule"] == "marked bad"
                 self.rows.append(
@@ -349,14 +355,11 @@ class _Cleaning:
                     | {"step": "given" if given else step, "rule": row["rule"]}
                     | {"value": row["value"], "made_of": made_of[row["channel"]]}
                 )
-        return bads
+        return sources
 
-    def interpolate(self, data, bads):
-        for (start, stop), some in zip(self.spans, bads, strict=True):
-            made_of = nearest_channels(
-                some, self.ch_names, positions=self.positions,
-                n_neighbours=self.parameters["n_neighbours"],
-            )  # fmt: skip
+    def interpolate(self, data, sources):
+        """Make each bad channel the mean of its sources, in place."""
+        for (start, stop), made_of in zip(self.spans, sources, strict=True):
             for bad, neighbours in made_of.items():
                 picks = [self.ch_names.index(n) for n in neighbours]
                 mean = data[picks, start:stop][0].mean(axis=0)
