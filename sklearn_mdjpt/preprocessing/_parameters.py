@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._validation import check_installed, check_number, check_option
-from ._bad_channels import check_rules
+from ._bad_channels import check_rules, check_texts
 from ._components import LABELS
 
 _NEEDED_BY = "Cleaning with ICA (ica=None does without)"
@@ -38,9 +38,7 @@ def check_parameters(parameters):
     for name in ("n_neighbours", "max_ica_samples", "max_ica_iter"):
         check_number(p[name], name, whole=True, least=1)
     for name in ("spare", "remove"):
-        if isinstance(p[name], str):
-            raise ValueError(f"{name} must be a sequence of str, got {p[name]!r}.")
-        p[name] = [str(value) for value in p[name]]
+        p[name] = check_texts(p[name], name)
     for label in p["remove"]:
         check_option(label, LABELS, "An entry of remove")
     check_option(p["ica"], ("infomax", "picard", None), "ica")
