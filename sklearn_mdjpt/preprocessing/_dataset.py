@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import shutil
 import time
@@ -22,7 +23,8 @@ from ..windows._recording import Recording
 from ..windows._resampling import resampled_length
 from ..windows._store import read_store, write_store
 from ..windows._windows import EEGWindows
-from ._recording import check_parameters, clean_recording
+from ._parameters import check_parameters
+from ._recording import clean_recording
 from ._report import CleaningReport
 
 if TYPE_CHECKING:
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
 # To be raised when the same recording and parameters begin to give another result.
 _METHOD_VERSION = 1
 _REPORT = ".json"
+# What can be set for all recordings; the signature alone lists it.
+_DEFAULTS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(clean_recording).parameters.items()
+    if name not in ("raw", "trials")
+}
 
 
 def clean_dataset(
@@ -118,7 +126,7 @@ def clean_dataset(
     from joblib import Parallel, delayed
 
     check_option(on_error, ("raise", "skip"), "on_error")
-    parameters = check_parameters(**parameters)
+    parameters = check_parameters(_with_defaults(parameters))
     X = _check_windows(X)
     folder = check_path(cache_dir, "cache_dir")
     # Absolute, since workers may have other working folders.
@@ -189,6 +197,17 @@ def read_reports(X: EEGWindows) -> list[CleaningReport]:
             )
         reports.append(CleaningReport.from_json(path.read_bytes()))
     return reports
+
+
+def _with_defaults(parameters):
+    """Return all parameters of `clean_recording`; raise TypeError on unknown ones."""
+    unknown = [name for name in parameters if name not in _DEFAULTS]
+    if unknown:
+        raise TypeError(
+            f"clean_recording has no parameters {list_some(unknown)} to set here; it "
+            f"has {list_some(_DEFAULTS, 20)}."
+        )
+    return _DEFAULTS | parameters
 
 
 # One recording ----------------------------------------------------------------------
