@@ -29,6 +29,7 @@ CURVE = {"max_epochs": 2, "batches_per_epoch": 6, "lr": 1e-4, "checkpoint_every"
 TRAININGS = {
     "curve": {},
     "train_norm": {"subject_norm": "train", "max_epochs": 1, "batches_per_epoch": 3},
+    "group": {"subjects_per_batch": 3, "max_epochs": 1, "batches_per_epoch": 3},
     "label": {"pairing": "label", "max_epochs": 1, "batches_per_epoch": 3},
     "clipped": {
         "callbacks": [GradientNormClipping(0.1)], "max_epochs": 1,

@@ -106,10 +106,11 @@ def stop_and_resume(X, folder, at, **overrides):
 # Going on ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("at", [3, 6])
-def test_a_stopped_training_goes_on_to_the_same_weights(X, tmp_path, at):
-    whole = small().fit(X)
-    assert_same(stop_and_resume(X, tmp_path, at), whole)
+@pytest.mark.parametrize(("at", "n_subjects"), [(3, 3), (6, 2)])
+def test_a_stopped_training_goes_on_to_the_same_weights(X, tmp_path, at, n_subjects):
+    options = {"subjects_per_batch": n_subjects}
+    whole = small(**options).fit(X)
+    assert_same(stop_and_resume(X, tmp_path, at, **options), whole)
 
 
 def test_a_checkpoint_at_the_end_of_an_epoch(X, tmp_path):

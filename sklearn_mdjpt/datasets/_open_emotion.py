@@ -51,8 +51,8 @@ def fetch_open_emotion(
     download : bool, default=True
         Fetch what is missing, 46 GB in all.  False: datasets and subjects that are
         absent are left out, datasets with a warning.
-    datasets : sequence of {"FACED", "EmoEEG-MC", "DENS"}, default=all three
-        Which ones, in this order.
+    datasets : sequence of str, default=("FACED", "EmoEEG-MC", "DENS")
+        Which of the three, in this order.
     subjects : dict of str to sequence of int or str, default=None
         Subjects of each dataset, as its own function takes them; a dataset that is not
         named has all of its subjects.
