@@ -29,7 +29,7 @@ _DATASET = PUBLIC_DATASETS["DENS"]
 # Numbers of the files in one order; there is a subject "mitb2017007".
 _SUBJECTS = tuple(
     dict.fromkeys(
-        re.match(r"sub-(\w+)/", path)[1]
+        path.split("/")[0].removeprefix("sub-")
         for path in sorted(_DATASET.manifest)
         if path.endswith("_events.tsv")
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,14 +17,18 @@ from ._faced import SCORES
 from ._faced_bids import fetch_faced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from .._typing import PathLike
     from ..windows._windows import EEGWindows
 
 # Scales differ: 0 to 7, and 1 to 9 or 5.
 _RATINGS = {*SCORES, *DENS_RATINGS}  # those of EmoEEG-MC are among FACED's
-_FETCH = {"FACED": fetch_faced, "EmoEEG-MC": fetch_emoeeg_mc, "DENS": fetch_dens}
+_FETCH: dict[str, Callable[..., EEGWindows]] = {
+    "FACED": fetch_faced,
+    "EmoEEG-MC": fetch_emoeeg_mc,
+    "DENS": fetch_dens,
+}
 
 
 def fetch_open_emotion(
@@ -128,7 +132,10 @@ def fetch_open_emotion(
             f"Datasets, and keys of subjects, must be among {list_some(_FETCH)}; got "
             f"{list_some(map(repr, unknown)) or 'none'}."
         )
-    own = {"FACED": {"part": part}, "EmoEEG-MC": {"context": context}}
+    own: dict[str, dict[str, Any]] = {
+        "FACED": {"part": part},
+        "EmoEEG-MC": {"context": context},
+    }
     parts, absent = [], []
     for name in dict.fromkeys(names):
         try:
