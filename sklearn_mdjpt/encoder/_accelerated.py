@@ -3,8 +3,8 @@
 from skorch.dataset import unpack_data
 from skorch.hf import AccelerateMixin
 
-from ._net import PretrainingNet
 from ._processes import SingleProcess
+from ._training import PretrainingNet
 
 
 class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):

@@ -25,8 +25,8 @@ from ..windows._inputs import as_windows, is_array
 from ..windows._reader import CanonicalReader
 from ._callbacks import SharesLoggers
 from ._files import load_encoder, make_module, save_encoder, store_encoder
+from ._held_out import mean_losses
 from ._hub import download, push
-from ._losses import mean_losses
 from ._pairs import PairDataset, pair_columns
 from ._parameters import check_parameters, parameters_of
 from ._pretrain import pretrain, without_loggers
@@ -66,7 +66,7 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
     that the covariances of all subjects of all datasets agree (cross-dataset
     covariance alignment, CDA):
 
-    .. math:: L = \sum_m L_{ISA}^{(m)} + \lambda L_{CDA}
+    .. math:: L = w_{ISA} \sum_m L_{ISA}^{(m)} + \lambda L_{CDA}
 
     ``fit`` pre-trains on X (or loads ``weights``), ``transform`` gives one row of
     features for each window.  All defaults are the paper's; they take days on a CPU,
@@ -237,8 +237,9 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
     ``checkpoint_dir`` the same ``fit`` goes on from there later.
 
     A training is known again by all parameters but those of speed and of the features
-    (``batch_size``, ``chunk_size``, ``compile``, ``accelerate``, ``device``,
-    ``torch_threads``, ``verbose``, ``feature``, ``standardize``), by its signals, and
+    (``batch_size``, ``chunk_size``, ``compile``, ``checkpoint_dir``,
+    ``checkpoint_every``, ``accelerate``, ``device``, ``torch_threads``, ``verbose``,
+    ``feature``, ``standardize``), by its signals, and
     by who saw what when; mixed precision counts too.  With ``random_state=None`` a
     training that was begun is gone on with, and one that was finished is returned.
     Weights are equal to the last bit on one machine with equal settings of speed.
@@ -315,7 +316,7 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
         lr: float = 5e-4,
         weight_decay: float = 1e-4,
         batch_size: int = 64,
-        chunk_size: int = 16,
+        chunk_size: int | None = 16,
         compile: bool = False,
         checkpoint_dir: PathLike | None = None,
         checkpoint_every: int = 200,
@@ -869,7 +870,9 @@ list of mne.Epochs or braindecode dataset
         Returns
         -------
         dict of str to float
-            ``isa`` and ``cda`` as in training, and ``centroid_distance``: the mean
+            ``isa`` and ``cda`` of batches of two subjects a dataset, so that numbers
+            of any ``subjects_per_batch`` can be compared, and
+            ``centroid_distance``: the mean
             Frobenius distance between the datasets' mean channel covariances after
             the spatial mixing, each divided by its own trace (nan for one dataset).
         """

@@ -1,6 +1,9 @@
 """The parameters of MDJPTEncoder: their checks, and what depends on each.
 
-A new parameter is one entry here, beside the constructor and its docstring.
+A new parameter is one entry here, beside the constructor and its docstring; checks,
+fingerprints and what a file stores follow.  What it does is elsewhere: the loss and the
+optimiser are set up in `_pretrain`, the network in `nn.HybridEncoder` (whose sizes
+`_weights` checks), batches in `_pairs`.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._validation import check_number, check_option, check_path, home_hint
 from ._callbacks import copy_callbacks
-from ._weights import PARAMETERS as STORED
+from ._weights import STORED_PARAMETERS as STORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,12 +17,12 @@ from ._callbacks import copy_callbacks
 from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
 from ._checkpoints import Run
 from ._files import read_stored
-from ._net import PretrainingNet
 from ._pairs import PairDataset, pair_columns, uses_labels
 from ._parameters import parameters_of
 from ._processes import AcceleratedProcesses, SingleProcess
 from ._progress import Progress, Seconds, SpatialNorm
 from ._saved import NOTHING_SEEN, Seen, merge_seen, no_history, seen_in
+from ._training import PretrainingNet
 from ._weights import WeightsFile
 
 

@@ -48,7 +48,7 @@ _OPTIONS = {
     "variant": VARIANTS,
     "spatial_activation": ("relu", None),
 }
-PARAMETERS = {
+STORED_PARAMETERS = {
     "unknown_channels": ("drop", "position", "error"),
     "missing_channels": ("nearest", "error"),
     "window_norm": ("robust", None),
@@ -337,8 +337,8 @@ def _metadata_problems(metadata):
             f"an int of at least {known}, or null",
         ),
     }
-    wrong = _key_problems(parameters, PARAMETERS, "parameters")
-    wrong += wrong or _option_problems(parameters, PARAMETERS, "parameters")
+    wrong = _key_problems(parameters, STORED_PARAMETERS, "parameters")
+    wrong += wrong or _option_problems(parameters, STORED_PARAMETERS, "parameters")
     wrong += [
         f"{name} is {reprlib.repr(metadata[name])}, expected {what}"
         for name, (is_good, what) in forms.items()

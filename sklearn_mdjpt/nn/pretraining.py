@@ -90,6 +90,9 @@ class JointPretraining(nn.Module):
 class JointLoss(nn.Module):
     r"""ISA summed over datasets, plus CDA over all subjects of the batch.
 
+    CDA is `cda_loss`, taken apart: centroids of each dataset, whose windows may differ
+    in length, and then their dispersion.
+
     .. math:: L = w_{ISA} \sum_m L_{ISA}^{(m)} + \lambda L_{CDA}
 
     Parameters
