@@ -388,6 +388,8 @@ def _read_subject(path, subject, *, tables, lost):
         whole = whole_clips(trials, n_times)
         if len(whole) < len(trials):
             lost[subject] = len(trials) - len(whole), len(trials)
+        if not whole:
+            return None
         end = n_times / _SFREQ
         marks = annotation_marks(raw)
         names = [raw.ch_names[k] for k in picks]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from ._faced import SCORES
 from ._faced_bids import fetch_faced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from .._typing import PathLike
     from ..windows._windows import EEGWindows
@@ -119,11 +120,16 @@ def fetch_open_emotion(
     >>> MDJPTEncoder.small(unknown_channels="position").fit(X)  # doctest: +SKIP
     """
     names = [datasets] if isinstance(datasets, str) else list(datasets)
+    if subjects is not None and not isinstance(subjects, Mapping):
+        raise TypeError(
+            "subjects must be a dict of subjects by dataset, such as "
+            f"{{'FACED': [4, 5]}}; got {subjects!r}."
+        )
     subjects = dict(subjects or {})
     unknown = [name for name in (*names, *subjects) if name not in _FETCH]
     if unknown or not names:
         raise ValueError(
-            f"datasets must be among {list_some(_FETCH)}; got "
+            f"Datasets, and keys of subjects, must be among {list_some(_FETCH)}; got "
             f"{list_some(map(repr, unknown)) or 'none'}."
         )
     own: dict[str, dict[str, Any]] = {

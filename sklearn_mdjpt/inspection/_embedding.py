@@ -152,6 +152,7 @@ def embed(
 
 
 def _silhouette(Z, names):
+    """Return the silhouette of named groups; NaN for one group or groups of one."""
     known = names.notna().to_numpy()
     codes = pd.factorize(names[known])[0]
     n_groups = codes.max(initial=-1) + 1

@@ -28,6 +28,7 @@ SPARED = ("Fp1", "Fp2", "F7", "F8")
 """Channels that carry blinks: large before ICA, but not bad."""
 
 N_NEIGHBOURS = 3
+"""How many good channels a bad one is made of."""
 
 
 def find_bad_channels(
@@ -369,7 +370,7 @@ class BadChannelInterpolator(VersionedPickle, TransformerMixin, BaseEstimator):
 
 
 def check_rules(rules):
-    """Return pairs of factor and share as floats; raise on what are none."""
+    """Return pairs of factor and share as floats; raise on anything else."""
     rules = list(rules)
     for rule in rules:
         if np.shape(rule) != (2,) or not (rule[0] > 0 and 0 <= rule[1] <= 1):

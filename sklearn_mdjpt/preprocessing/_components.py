@@ -48,7 +48,7 @@ def remove_components(data, wide, inside, parameters):
     )
     decim = -(-fitted.n_times // p["max_ica_samples"])
     with warnings.catch_warnings():
-        # Of a band other than 1 to 100 Hz; `clean_recording` has warned of it.
+        # ICLabel warns of bands other than its own; `clean_recording` has done so.
         warnings.simplefilter("ignore")
         ica.fit(fitted, decim=decim)
         probabilities = _label(fitted, ica)
@@ -85,6 +85,6 @@ def _label(raw, ica):
 
     from .._torch import plain_torch, torch_threads
 
-    # torch is installed wherever this package is.
+    # Always the same backend, for the same result; torch comes with this package.
     with plain_torch(), torch_threads(1):
         return iclabel_label_components(raw, ica, inplace=False, backend="torch")

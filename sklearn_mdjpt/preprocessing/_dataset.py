@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from .._typing import PathLike
 
-# To be raised when the same recording and parameters begin to give another result.
+# Part of the fingerprint.  Raise it when the same recording and parameters give another
+# result, so that results of older versions are not used again.
 _METHOD_VERSION = 1
 _REPORT = ".json"
 # What can be set for all recordings; the signature alone lists it.
@@ -256,7 +257,7 @@ def _clean_one(k, source, whose, folder, parameters, on_error):
 def _make_result(source, target, parameters):
     """Clean a recording and write the result and its report."""
     with warnings.catch_warnings():
-        # The report has them: workers cannot warn the user.
+        # Workers cannot warn the user; `clean_dataset` does, with those of the report.
         warnings.simplefilter("ignore")
         raw, report = clean_recording(
             source.to_raw(),
@@ -273,14 +274,14 @@ def _make_result(source, target, parameters):
     )
     write_file(_report_path(target), report.to_json().encode())
     place = (np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1, np.int64))
-    # A worker whose run was killed may have been faster.
+    # A worker that outlived its killed run may have written the same result.
     with contextlib.suppress(FileExistsError):
         write_store(target, [clean], place, pd.DataFrame({"onset": [0.0]}))
     return report
 
 
 def _read_result(target, messages):
-    """Return the report of a result; None where there is none that is whole."""
+    """Return the report of a result; None if the result is missing or damaged."""
     path = _report_path(target)
     if not target.exists():
         return None
@@ -391,7 +392,7 @@ def _only_one(folder):
         try:
             yield
         except BaseException:
-            # Of the other workers, which an error has ended.
+            # The error has ended the other workers in the middle of their files.
             _remove_unfinished(folder)
             raise
 

@@ -199,13 +199,29 @@ def clean_recording(
     if not len(trials):
         raise ValueError("trials is empty; None takes the recording as one trial.")
     picks, left_out = _choose_channels(raw)
-    # Sums in another order would make other components.
+    # Several threads add up in another order, and rounding would then change the ICA.
     with threadpool_limits(limits=1), mne.utils.use_log_level("error"):
         return _Cleaning(raw, picks, left_out, trials, parameters).run()
 
 
 class _Cleaning:
-    """The steps, on one recording."""
+    """The steps of `clean_recording` on one recording; `run` has their order.
+
+    Attributes
+    ----------
+    pieces : ndarray of int, shape (n_pieces + 1,)
+        The samples at which pieces between cuts begin, and the end.
+    bad : ndarray of bool, shape (n_times,)
+        Which samples lie in bad spans.
+    given : list of str
+        Channels that were marked as bad before.
+    bounds, spans : list of (int, int)
+        First sample and end of each trial, and of what goes with it.
+    rows : list of dict
+        ``channels`` of the report.
+    ica : dict
+        ``components``, ``rank`` and ``n_iterations`` of the report.
+    """
 
     def __init__(self, raw, picks, left_out, trials, parameters):
         self.raw, self.picks, self.trials = raw, picks, trials
@@ -219,7 +235,8 @@ class _Cleaning:
             self.bad[first:end] = True
         self.ch_names = [raw.ch_names[k] for k in picks]
         with warnings.catch_warnings(record=True) as said:
-            # Warned of when the channels were chosen; the report is to have them too.
+            # The user saw these warnings when the channels were chosen; the report
+            # keeps them too.
             warnings.simplefilter("always")
             self.positions = electrode_positions(
                 self.ch_names, info_positions(raw.info)[picks]
@@ -236,6 +253,7 @@ class _Cleaning:
         self.ica = {"components": []}
 
     def run(self):
+        """Return the cleaned recording and the report."""
         p = self.parameters
         if self.left_out:
             self.warn(
@@ -258,6 +276,7 @@ class _Cleaning:
         return data, self.report(data)
 
     def warn(self, message):
+        """Warn the user, and keep the message for the report."""
         self.warnings.append(message)
         warn(message)
 
@@ -272,10 +291,11 @@ class _Cleaning:
         data = self.raw.copy().pick(self.picks).load_data()
         if len(self.given) == len(self.ch_names):
             raise ValueError(f"All {len(self.given)} EEG channels are marked as bad.")
-        # Channels marked as bad tell nothing; NaN in them is to spread nowhere.
+        # Channels marked as bad have no effect: NaN in them must not spread.
         for name in self.given:
             data[name] = 0.0
-        # They are interpolated: they are not to be left out any more.
+        # MNE's average reference and ICA leave out marked channels; these channels are
+        # interpolated instead.
         data.info["bads"] = []
         good = ~self.bad
         lines = (data[k][0][0] for k in range(len(self.picks)))
@@ -285,7 +305,7 @@ class _Cleaning:
         bridge_bad_spans(data, self.bad, self.pieces)
         if data.info["projs"]:
             data.apply_proj()
-        # Where some are unknown, or cannot be true.
+        # Some positions were unknown, or cannot be true: take those found above.
         if not np.array_equal(info_positions(data.info), self.positions):
             data.set_montage(head_montage(self.ch_names, self.positions))
         edges, messages = find_edges(self.raw, self.pieces, p["l_freq"], p["h_freq"])
@@ -301,13 +321,11 @@ class _Cleaning:
                     "Labels, of muscles above all, are less certain; ica=None does "
                     "without."
                 )
-            # A rate of 200 Hz ends at 100 Hz by itself.
+            # A recording of 200 Hz or less has nothing above the band.
             high = high if high < self.sfreq / 2 else None
             wide = filter_pieces(data.copy(), low, high, edges)
         filter_pieces(data, p["l_freq"], p["h_freq"], edges)
         return data, wide
-
-    # Channels -----------------------------------------------------------------------
 
     def find(self, data, step, *, spare):
         """Find the bad channels of each trial, and note why they are bad.
@@ -376,6 +394,7 @@ class _Cleaning:
         return inside
 
     def report(self, data):
+        """Return what was done, for cleaned data."""
         import mne
 
         versions = {"sklearn_mdjpt": __version__, "mne": mne.__version__}
@@ -422,9 +441,10 @@ def _choose_channels(raw):
 
 
 def _places(trials, sfreq, n_times):
-    """Return the samples of each trial, and those that go with it: up to the middle.
+    """Return the samples of each trial, and those that go with it.
 
-    Between two trials, or of their overlap, and to the ends of the recording.
+    What goes with a trial reaches to the middle of the break (or of the overlap)
+    between it and the next trial, and to the ends of the recording.
     """
     starts = np.round(trials["start"].to_numpy(float) * sfreq).astype(int)
     stops = np.round(trials["stop"].to_numpy(float) * sfreq).astype(int)
