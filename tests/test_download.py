@@ -203,6 +203,18 @@ def test_no_room_is_said_before_it_begins(dataset, server, tmp_path, monkeypatch
     assert not server.requests
 
 
+@pytest.mark.parametrize("kind", ["file", "forbidden"])
+def test_folders_that_take_no_files(dataset, server, tmp_path, kind, capsys):
+    if kind == "file":
+        (tmp_path / "x").write_text("a file")
+        folder = tmp_path / "x" / "ds000000"
+    else:
+        folder = Path("/proc/nowhere")
+    with pytest.raises(OSError, match="Nothing can be downloaded to this folder"):
+        download_files(dataset, ["sub-01/b.tsv"], folder)
+    assert not server.requests and not capsys.readouterr().err
+
+
 def test_a_disk_that_fills_up(dataset, server, tmp_path, monkeypatch):
     path = "sub-01/eeg/a.bdf"
     written = []

@@ -319,6 +319,9 @@ def test_embedding_draws_windows_and_knows_one_group(X):
     for wrong, message in ((Z[:5], "one row for each"), (Z * np.nan, "NaN")):
         with pytest.raises(ValueError, match=message):
             embed(wrong, X)
+    for wrong in (2, 2.5, "all"):
+        with pytest.raises(ValueError, match=f"max_windows must be .*got {wrong!r}"):
+            embed(Z, X, max_windows=wrong)
 
 
 # Losses and confusions --------------------------------------------------------

@@ -75,7 +75,8 @@ def test_imports_go_down():
 
 # Most lines of code, without docstrings, comments and blank lines.
 LIMITS = {"file": 400, "function": 60, "class": 350}
-# One generative model of EEG, told from its beginning to its end.
+LIMIT_OF_ALL = 16_000
+# Still to be divided.
 LONG_FILES = {"datasets/_simulated.py"}
 NO_CODE = (
     tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
@@ -116,7 +117,6 @@ def _sizes(path):
         yield kind, f"{name}: {node.name}", len(within)
 
 
-@pytest.mark.xfail(strict=False, reason="some are still to be divided")
 @pytest.mark.parametrize("kind", LIMITS)
 def test_nothing_is_too_long(kind):
     sizes = [size for path in PACKAGE.rglob("*.py") for size in _sizes(path)]
@@ -126,3 +126,14 @@ def test_nothing_is_too_long(kind):
         if this == kind and size > LIMITS[kind]
     ]
     assert not too_long
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="about 20,500 lines: the aim is to have less to read, without losing the "
+    "handling of faults of real recordings and files, and no such way is found yet",
+)
+def test_all_is_not_too_long():
+    sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
+    n_lines = sum(len(_lines_of_code(text, ast.parse(text))) for text in sources)
+    assert n_lines <= LIMIT_OF_ALL

@@ -211,7 +211,7 @@ def test_gaps_are_bridged_the_same_way_in_parts_of_a_signal():
     gaps[400:700] = gaps[:20] = gaps[1990:] = True
     starts = np.arange(0, 2200, 90)
     whole = resampling.resample(x, 100.0, 125.0, gaps)
-    cuts = resampling.resample_cuts(
+    cuts = resampling.resample_windows(
         x, starts, 250, 100.0, 125.0, np.array([0, 1, 2]), gaps
     )
     for start, cut in zip(starts, cuts, strict=True):

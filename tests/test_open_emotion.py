@@ -447,6 +447,18 @@ def test_dens_signals(dens):
     assert mine["label"].isin([*EMOTIONS, None]).all()
 
 
+def test_dens_people_without_a_whole_clip_are_left_out(dens, tmp_path):
+    """As seven are of whom only seconds were published."""
+    dens_subject(DATA, tmp_path, "mit054", n_whole=0)
+    folder = tmp_path / "ds003751" / "sub-mit003"
+    folder.symlink_to(dens[0] / "ds003751" / "sub-mit003")
+    with pytest.warns(UserWarning, match=r"mit003 \(6 of 11\), mit054 \(11 of 11\)"):
+        X = fetch_dens(tmp_path, **LOCAL)
+    assert set(X.metadata["subject"]) == {"mit003"}
+    with pytest.raises(ValueError, match="None of 1 files .* holds a whole trial"):
+        fetch_dens(tmp_path, "mit054", **LOCAL)
+
+
 def test_dens_people_without_signals(dens):
     with pytest.raises(ValueError, match="No signals of mit081 were published"):
         fetch_dens(dens[0], "mit081", **LOCAL)
@@ -494,7 +506,9 @@ def test_open_emotion_without_some(faced, tmp_path):
     assert set(X.groups("subject")) == {"FACED/004"}
     with pytest.raises(FileNotFoundError, match="FACED .*EmoEEG-MC .*DENS"):
         fetch_open_emotion(tmp_path, **LOCAL)
-    with pytest.raises(ValueError, match="datasets must be among FACED, .*'SEED'"):
+    with pytest.raises(TypeError, match="subjects must be a dict .*got .4"):
+        fetch_open_emotion(faced[0], subjects=[4], **LOCAL)
+    with pytest.raises(ValueError, match="Datasets.* must be among FACED, .*'SEED'"):
         fetch_open_emotion(tmp_path, datasets=["SEED"], **LOCAL)
 
 

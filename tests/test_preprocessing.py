@@ -155,6 +155,7 @@ def test_spared_channels_may_be_large_but_not_dead():
         ({"amplitude_rules": [(3, 2)]}, r"pairs .*\(3, 2\)"),
         ({"amplitude_rules": [3]}, "pairs .*got 3"),
         ({"flat": -1}, "flat must be .* got -1"),
+        ({"spare": "Fp1"}, "spare must be a sequence of str, got 'Fp1'"),
         ({"ch_names": ["Fz", "Cz"]}, "2 names, but the signal has 3"),
     ],
 )
@@ -187,6 +188,7 @@ def test_interpolation_takes_the_nearest_good_channels():
     "bads, names, message",
     [
         (["Cz"], ["Fz", "Pz"], "bads has Cz"),
+        ("Fz", ["Fz", "Pz"], "bads must be a sequence of str, got 'Fz'"),
         (["mine"], ["mine", "Pz"], "'mine' is bad, and its position is unknown"),
         (["Fz", "Pz"], ["Fz", "Pz"], "No good channel is left"),
     ],
@@ -213,6 +215,8 @@ def test_interpolator_treats_each_trial_by_itself():
         interpolator.transform(X[:, :5])
     with pytest.raises(ValueError, match=r"got \(6, 500\)"):
         interpolator.fit(X[0])
+    with pytest.raises(ValueError, match="spare must be a sequence .*got 'Fp1'"):
+        interpolator.set_params(spare="Fp1").fit(X)
 
 
 # Recordings --------------------------------------------------------------------------
@@ -492,6 +496,7 @@ def _short(raw):
         (None, {"l_freq": 0}, ValueError, "l_freq must be .* > 0, got 0"),
         (None, {"threshold": 80}, ValueError, "threshold must be .*got 80"),
         (None, {"remove": "eye"}, ValueError, "remove must be a sequence"),
+        (None, {"spare": "Fp1"}, ValueError, "spare must be a sequence .*got 'Fp1'"),
         (None, {"remove": ["eyes"]}, ValueError, "one of 'brain'.*got 'eyes'"),
         (None, {"random_state": None}, ValueError, "random_state .*got None"),
         (None, {"n_neighbours": 0}, ValueError, "n_neighbours must be"),

@@ -8,7 +8,7 @@ import pytest
 
 from sklearn_mdjpt import EEGWindows, Recording
 from sklearn_mdjpt._io._cache import BoundedCache
-from sklearn_mdjpt.windows._resampling import cache, resample, resample_cuts
+from sklearn_mdjpt.windows._resampling import cache, resample, resample_windows
 
 
 def test_trials_table():
@@ -233,7 +233,7 @@ def test_windows_resampled_alone_are_those_of_the_whole_recording(sfreq, gaps):
     last = whole.shape[1] - 250
     starts = np.r_[0:9, 700, 1001, n // 2 * 125 // int(sfreq) - 50, last - 8 : last + 1]
     picks = np.array([3, 0, 1])
-    found = resample_cuts(x, starts, 250, sfreq, 125.0, picks)
+    found = resample_windows(x, starts, 250, sfreq, 125.0, picks)
     expected = np.stack([whole[picks, start : start + 250] for start in starts])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
 

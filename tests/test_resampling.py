@@ -7,7 +7,7 @@ from sklearn_mdjpt import EEGWindows, Recording
 from sklearn_mdjpt._io._cache import BoundedCache
 from sklearn_mdjpt.windows import _recording, _stack
 from sklearn_mdjpt.windows._reader import CanonicalReader
-from sklearn_mdjpt.windows._resampling import resample, resample_cuts
+from sklearn_mdjpt.windows._resampling import resample, resample_windows
 
 CAP = ("Fp1", "Fz", "C3", "Cz", "C4", "Pz", "O1", "O2")
 
@@ -62,7 +62,7 @@ def _assert_cuts_are_those_of_the_whole(x, sfreq):
     rng = np.random.default_rng(1)
     last = n_all - n_times
     starts = np.r_[0, 1, 7, last // 2, last - 1, last, rng.integers(0, last, 10)]
-    found = resample_cuts(x, starts, n_times, sfreq, 125.0, picks)
+    found = resample_windows(x, starts, n_times, sfreq, 125.0, picks)
     expected = np.stack([whole[picks, s : s + n_times] for s in starts])
     np.testing.assert_array_equal(found, expected)
 

@@ -7,7 +7,7 @@ from skorch import NeuralNetClassifier
 
 from .._validation import check_number
 from ..encoder._callbacks import LeavesLoggersOut, copy_callbacks
-from ..encoder._net import RemembersInterruption
+from ..encoder._training import RemembersInterruption
 
 
 class ClassifierNet(LeavesLoggersOut, RemembersInterruption, NeuralNetClassifier):

@@ -29,7 +29,7 @@ _DATASET = PUBLIC_DATASETS["DENS"]
 # Numbers of the files in one order; there is a subject "mitb2017007".
 _SUBJECTS = tuple(
     dict.fromkeys(
-        re.match(r"sub-(\w+)/", path)[1]
+        path.split("/")[0].removeprefix("sub-")
         for path in sorted(_DATASET.manifest)
         if path.endswith("_events.tsv")
     )
@@ -388,6 +388,8 @@ def _read_subject(path, subject, *, tables, lost):
         whole = whole_clips(trials, n_times)
         if len(whole) < len(trials):
             lost[subject] = len(trials) - len(whole), len(trials)
+        if not whole:
+            return None
         end = n_times / _SFREQ
         marks = annotation_marks(raw)
         names = [raw.ch_names[k] for k in picks]

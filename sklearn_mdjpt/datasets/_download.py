@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class PublicDataset:
             inner = [*root.glob(f"*{self.key}*"), *root.glob(f"*/*{self.key}*")]
             own = [root] if self.key in root.name else []
             found += own + sorted(path for path in inner if path.is_dir())
-        return [*found, self.target(data_home)]
+        return list(dict.fromkeys([*found, self.target(data_home)]))
 
     def target(self, data_home):
         """Return the folder that files are downloaded to."""
@@ -187,7 +188,8 @@ def fetch_files(
             f"{who} {dataset.name} {'lack a file' if required else 'has all files'}: "
             f"looked for {first} and the like in {list_some(map(str, places))}. Use "
             f"download=True to fetch them, or set data_home or {DATA_VARIABLE} to the "
-            f"folder that holds {dataset.key!r}."
+            f"folder that holds {dataset.key!r}. Complete: "
+            f"{list_some(complete) or 'none of those asked for'}."
         )
     _check_sizes(dataset, complete)
     return complete
@@ -203,17 +205,21 @@ def _find(paths, places):
 
 def _check_sizes(dataset, found):
     """Warn of files that cannot be the published ones; they are used as they are."""
-    other = [
-        path
+    sizes = {
+        path: (file.stat().st_size, dataset.manifest[path].n_bytes)
         for paths in found.values()
         for path, file in paths.items()
-        if file.stat().st_size != dataset.manifest[path].n_bytes
+    }
+    other = [
+        f"{path} ({_spell(found)}, published {_spell(published)})"
+        for path, (found, published) in sizes.items()
+        if found != published
     ]
     if other:
         warn(
             f"{len(other)} files of {dataset.name} differ in size from the published "
-            f"ones and are used as they are: {list_some(other, 3)}. Remove them to "
-            "have them downloaded again."
+            f"ones and are used as they are: {list_some(other, 3)}. A smaller one may "
+            "be a copy that was cut short; remove it to have it downloaded again."
         )
 
 
@@ -253,7 +259,7 @@ def download_files(dataset, paths, folder, *, base_url=None, progress=True):
 
     paths = list(dict.fromkeys(paths))
     address = (base_url or dataset.base_url).rstrip("/") + "/"
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     sizes = {path: dataset.manifest[path].n_bytes for path in paths}
     there = sum(min(_size(_unfinished(folder / p)), sizes[p]) for p in paths)
     total = sum(sizes.values())
@@ -414,6 +420,21 @@ def _unfinished(file):
 
 def _size(file):
     return file.stat().st_size if file.exists() else 0
+
+
+def _make_folder(folder):
+    """Make a folder; raise if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"Nothing can be downloaded to this folder ({error.strerror}); choose "
+            "another data_home",
+            str(folder),
+        ) from error
 
 
 def _check_room(folder, n_bytes):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,14 +17,18 @@ from ._faced import SCORES
 from ._faced_bids import fetch_faced
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from .._typing import PathLike
     from ..windows._windows import EEGWindows
 
 # Scales differ: 0 to 7, and 1 to 9 or 5.
 _RATINGS = {*SCORES, *DENS_RATINGS}  # those of EmoEEG-MC are among FACED's
-_FETCH = {"FACED": fetch_faced, "EmoEEG-MC": fetch_emoeeg_mc, "DENS": fetch_dens}
+_FETCH: dict[str, Callable[..., EEGWindows]] = {
+    "FACED": fetch_faced,
+    "EmoEEG-MC": fetch_emoeeg_mc,
+    "DENS": fetch_dens,
+}
 
 
 def fetch_open_emotion(
@@ -115,14 +120,22 @@ def fetch_open_emotion(
     >>> MDJPTEncoder.small(unknown_channels="position").fit(X)  # doctest: +SKIP
     """
     names = [datasets] if isinstance(datasets, str) else list(datasets)
+    if subjects is not None and not isinstance(subjects, Mapping):
+        raise TypeError(
+            "subjects must be a dict of subjects by dataset, such as "
+            f"{{'FACED': [4, 5]}}; got {subjects!r}."
+        )
     subjects = dict(subjects or {})
     unknown = [name for name in (*names, *subjects) if name not in _FETCH]
     if unknown or not names:
         raise ValueError(
-            f"datasets must be among {list_some(_FETCH)}; got "
+            f"Datasets, and keys of subjects, must be among {list_some(_FETCH)}; got "
             f"{list_some(map(repr, unknown)) or 'none'}."
         )
-    own = {"FACED": {"part": part}, "EmoEEG-MC": {"context": context}}
+    own: dict[str, dict[str, Any]] = {
+        "FACED": {"part": part},
+        "EmoEEG-MC": {"context": context},
+    }
     parts, absent = [], []
     for name in dict.fromkeys(names):
         try:

@@ -41,9 +41,11 @@ def check_subjects(subjects, known, dataset):
     ]
     wrong = [s for s, name in zip(subjects, names, strict=True) if name not in known]
     if wrong or not names:
+        numbered = all(name.isdecimal() for name in known)
+        there = f"{known[0]} to {known[-1]}" if numbered else ", ".join(known)
         raise ValueError(
-            f"subjects must be among those of {dataset}, {known[0]!r} to "
-            f"{known[-1]!r}; got {list_some(map(repr, wrong)) or 'none'}."
+            f"subjects must be among those of {dataset}; got "
+            f"{list_some(map(repr, wrong)) or 'none'}, expected {there}."
         )
     return list(dict.fromkeys(names))
 

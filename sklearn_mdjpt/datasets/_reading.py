@@ -307,7 +307,8 @@ def read_all(files, read, on_error, window_seconds, stride_seconds, problems=())
     files : dict of tuple to path-like
         The file of each recording, by what it is: subject and session first.
     read : callable
-        Takes the path and what the recording is, and returns a `Recording`.
+        Takes the path and what the recording is, and returns a `Recording`, or None
+        to leave it out without a word.
     on_error : {"raise", "skip"}
         What a file that cannot be read does.  With "skip" each one is read to its end
         now, and left out with a warning; with "raise" damage beyond the header shows
@@ -331,6 +332,8 @@ def read_all(files, read, on_error, window_seconds, stride_seconds, problems=())
         try:
             with naming(path):
                 recording = read(path, *key)
+            if recording is None:
+                continue
             if on_error == "skip":
                 recording.signal  # noqa: B018 - decodes the file
             recordings.append(recording)
@@ -344,7 +347,9 @@ def read_all(files, read, on_error, window_seconds, stride_seconds, problems=())
             f"{' '.join(dict.fromkeys(problems))}"
         )
     if not recordings:
-        raise ValueError(f"None of {n_files} {what} can be read.")
+        raise ValueError(
+            f"None of {n_files} {what} can be read, or holds a whole trial."
+        )
     return EEGWindows.from_recordings(
         recordings, window_seconds=window_seconds, stride_seconds=stride_seconds
     )

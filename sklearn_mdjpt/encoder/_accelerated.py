@@ -3,8 +3,8 @@
 from skorch.dataset import unpack_data
 from skorch.hf import AccelerateMixin
 
-from ._net import PretrainingNet
 from ._processes import SingleProcess
+from ._training import PretrainingNet
 
 
 class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):
@@ -26,8 +26,8 @@ class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):
         """Be a net like any other, which can be pickled, once the training is over."""
         self._unwrap_accelerator()
         self.optimizer_ = self.optimizer_.optimizer
-        self.device = str(self.peers.device)
-        self.peers, self.accelerator = SingleProcess(), None
+        self.device = str(self.processes.device)
+        self.processes, self.accelerator = SingleProcess(), None
 
     def train_step_single(self, batch, **fit_params):
         """Compute the loss of all processes, and the gradient."""
@@ -36,8 +36,8 @@ class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):
         with self.accelerator.autocast():
             outputs = self.infer(x)
         loss = self.get_loss(outputs, y, X=x, training=True)
-        # Gradients are averaged over processes where they are to be added up.
-        self.accelerator.backward(loss * self.peers.num_processes)
-        # Callbacks that clip the gradient are to see its true size.
+        # Accelerate averages gradients over processes; the loss needs their sum.
+        self.accelerator.backward(loss * self.processes.num_processes)
+        # Callbacks that clip the gradient need its true size.
         self.accelerator.unscale_gradients()
         return {"loss": loss, "y_pred": outputs}

@@ -1,4 +1,4 @@
-"""Callbacks as a parameter: copied for each training, but for what cannot be copied.
+"""Callbacks as a parameter: each training gets copies as far as they can be made.
 
 Callbacks have a state (patience, counts), which must not go from one training into the
 next: each clone and each fit has copies.  Loggers hold what cannot be copied, such as
@@ -17,7 +17,7 @@ from .._validation import warn
 
 
 def copy_callbacks(callbacks):
-    """Return copies for a training; raise if there is one that is no callback.
+    """Return copies for a training; raise if one of them is no callback.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def copy_callbacks(callbacks):
 
 
 class SharesLoggers(VersionedPickle):
-    """Estimator whose parameter ``callbacks`` may hold what cannot be copied."""
+    """Estimator that may have callbacks that cannot be copied."""
 
     def __sklearn_clone__(self):
         # scikit-learn copies parameters as a whole, or fails.
@@ -76,10 +76,10 @@ class SharesLoggers(VersionedPickle):
 
 
 class LeavesLoggersOut:
-    """skorch net whose pickles leave out callbacks that cannot be pickled."""
+    """skorch net that leaves out of its pickles callbacks that cannot be pickled."""
 
     def __getstate__(self):
-        # The estimator that owns the net says so.
+        # The estimator that owns the net warns of them.
         state = super().__getstate__()
         for name in ("callbacks", "callbacks_"):
             lost = _unpicklable(state.get(name))
@@ -94,7 +94,7 @@ def _bare(callback):
 
 
 def _copied(value, memo):
-    """Return a copy; of what has uncopyable parts a copy that shares these.
+    """Return a copy that shares the parts that cannot be copied.
 
     Lists, tuples and callbacks are taken apart.  ``memo`` holds what was copied, as in
     `copy.deepcopy`: what two callbacks share, their copies share.
@@ -131,7 +131,7 @@ def _unpicklable(callbacks):
     found = {}
     for k, callback in enumerate(callbacks if isinstance(callbacks, list) else ()):
         try:
-            # As joblib does it, which sends functions, too, that pickle does not.
+            # joblib sends functions, too, that pickle does not.
             pickle.dumps(wrap_non_picklable_objects(callback))
         except Exception as error:
             found[k] = f"{type(_bare(callback)).__name__} ({error})"

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: one folder for each run, the last good one to go on from.
+"""Checkpoints of a training: each run has a folder and goes on from the last good one.
 
 A checkpoint is what `torch.save` writes of plain values, tensors and arrays, and is
 read without running anything in it.  It takes its place in one step.  A run is named by
@@ -28,7 +28,7 @@ _PLAIN = (type(None), bool, int, float, str, torch.Tensor, torch.nn.Parameter)
 _CONTAINERS = (list, tuple, set)
 _MAPPINGS = (dict, collections.OrderedDict, collections.Counter)
 _NUMBERS = "biuf"
-# What pickles of numpy's arrays and numbers name, beyond what torch reads anyway.
+# Names in pickles of numpy's arrays and numbers that torch does not read by itself.
 _OF_NUMPY = [
     np.ndarray,
     np.dtype,
@@ -107,7 +107,7 @@ class Run:
         return None, False
 
     def write(self, state, n_batches, *, finished=False):
-        """Write a checkpoint; those that are not needed any more are removed after.
+        """Write a checkpoint, then remove those that are not needed any more.
 
         Parameters
         ----------

@@ -11,8 +11,8 @@ from ._weights import read_weights, write_weights
 if TYPE_CHECKING:
     from .._typing import PathLike
 
-# What a released checkpoint was trained with, as `MDJPTEncoder` names it.  It holds no
-# scale of the features.
+# A released checkpoint was trained with these parameters of `MDJPTEncoder`.  It holds
+# no scale of the features.
 _PARAMETERS = {
     "unknown_channels": "drop",
     "missing_channels": "nearest",

@@ -10,7 +10,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .. import __version__
 from .._io._files import file_digest
 from .._torch import (
     compile_blocks,
@@ -26,11 +25,11 @@ from ..windows._inputs import as_windows, is_array
 from ..windows._reader import CanonicalReader
 from ._callbacks import SharesLoggers
 from ._files import load_encoder, make_module, save_encoder, store_encoder
+from ._held_out import mean_losses
 from ._hub import download, push
-from ._losses import mean_losses
 from ._pairs import PairDataset, pair_columns
 from ._parameters import check_parameters, parameters_of
-from ._pretrain import Pretrained, find_run, pretrain, without_loggers
+from ._pretrain import pretrain, without_loggers
 from ._processes import join_processes
 from ._saved import Seen
 from ._transform import extract_features, pooled_statistics
@@ -67,7 +66,7 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
     that the covariances of all subjects of all datasets agree (cross-dataset
     covariance alignment, CDA):
 
-    .. math:: L = \sum_m L_{ISA}^{(m)} + \lambda L_{CDA}
+    .. math:: L = w_{ISA} \sum_m L_{ISA}^{(m)} + \lambda L_{CDA}
 
     ``fit`` pre-trains on X (or loads ``weights``), ``transform`` gives one row of
     features for each window.  All defaults are the paper's; they take days on a CPU,
@@ -145,8 +144,8 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
         than rounding does.  For a training batch see
         ``subjects_per_batch``.
     chunk_size : int, default=16
-        Most windows of a training batch whose activations are held at once; the others
-        are computed again for the gradient.  Training a batch of 78 windows then grows
+        Most windows of a training batch with activations held at once; the others are
+        computed again for the gradient.  Training a batch of 78 windows then grows
         memory by 0.7 GB; None holds all activations, 12 GB, and saves a quarter of the
         arithmetic.  The gradient is the same.
     compile : bool, default=False
@@ -238,8 +237,9 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
     ``checkpoint_dir`` the same ``fit`` goes on from there later.
 
     A training is known again by all parameters but those of speed and of the features
-    (``batch_size``, ``chunk_size``, ``compile``, ``accelerate``, ``device``,
-    ``torch_threads``, ``verbose``, ``feature``, ``standardize``), by its signals, and
+    (``batch_size``, ``chunk_size``, ``compile``, ``checkpoint_dir``,
+    ``checkpoint_every``, ``accelerate``, ``device``, ``torch_threads``, ``verbose``,
+    ``feature``, ``standardize``), by its signals, and
     by who saw what when; mixed precision counts too.  With ``random_state=None`` a
     training that was begun is gone on with, and one that was finished is returned.
     Weights are equal to the last bit on one machine with equal settings of speed.
@@ -316,7 +316,7 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
         lr: float = 5e-4,
         weight_decay: float = 1e-4,
         batch_size: int = 64,
-        chunk_size: int = 16,
+        chunk_size: int | None = 16,
         compile: bool = False,
         checkpoint_dir: PathLike | None = None,
         checkpoint_every: int = 200,
@@ -441,7 +441,10 @@ list of mne.Epochs or braindecode dataset
             If the loss or its gradient becomes infinite or NaN; the message names the
             batch.  The encoder then holds the last good weights, if there are any.
         """
-        self._fit(X, y, subjects, datasets, sessions, stimuli, onsets, encode=False)
+        self._fit(
+            X, y, encode=False, subjects=subjects, datasets=datasets,
+            sessions=sessions, stimuli=stimuli, onsets=onsets,
+        )  # fmt: skip
         return self
 
     def fit_transform(
@@ -472,8 +475,9 @@ list of mne.Epochs or braindecode dataset
             Float32.
         """
         features = self._fit(
-            X, y, subjects, datasets, sessions, stimuli, onsets, encode=True
-        )
+            X, y, encode=True, subjects=subjects, datasets=datasets,
+            sessions=sessions, stimuli=stimuli, onsets=onsets,
+        )  # fmt: skip
         return self._standardized(features)
 
     def transform(self, X: Windows) -> np.ndarray:
@@ -503,21 +507,22 @@ list of mne.Epochs or braindecode dataset
             )
         return self._standardized(features)
 
-    def _fit(self, X, y, subjects, datasets, sessions, stimuli, onsets, encode):
-        """Fit, and return the features of X if anyone needs them.
+    def _fit(self, X, y, *, encode, **metadata):
+        """Fit, and return the features of X if ``encode`` or the scale needs them.
 
-        Attributes are set in the end, all at once: an error leaves what was there.
+        All attributes are set at the end: an error leaves the earlier ones.
         """
         check_parameters(self)
-        peers = join_processes(self.accelerate)
-        device = peers.device or resolve_device(self.device)
+        processes = join_processes(self.accelerate)
+        device = processes.device or resolve_device(self.device)
         seeds = seed_sequence(self.random_state).generate_state(2).tolist()
-        seeds = peers.broadcast(seeds)
+        seeds = processes.broadcast(seeds)
         with (
             plain_torch(),
             torch_threads(self.torch_threads),
             forked_torch(device),
-            contextlib.ExitStack() as held,
+            # It is closed when the encoder is stored beside its checkpoints.
+            contextlib.ExitStack() as lock,
         ):
             with seeded_torch(seeds[0]):
                 module, file = make_module(self)
@@ -531,45 +536,16 @@ list of mne.Epochs or braindecode dataset
             module.to(device)
             if self.compile:
                 compile_blocks(module)
-            made = Pretrained.from_file(file)
-            if (self.weights is None or self.finetune) and self.max_epochs > 0:
-                columns = pair_columns(
-                    windows, subjects=subjects, datasets=datasets, sessions=sessions,
-                    stimuli=stimuli, onsets=onsets,
-                )  # fmt: skip
-                run = find_run(self, module, file, windows, columns, y, seeds, peers)
-                if run is not None and peers.is_main_process:
-                    # Until the encoder is stored beside its checkpoints.
-                    held.enter_context(run.locked(self._say_waiting))
-                    run.describe(
-                        package_version=__version__,
-                        parameters=self.get_params(deep=False),
-                        X=repr(windows),
-                    )
-                made = pretrain(
-                    self, module, reader, windows, columns, y,
-                    seed=seeds[1], device=device, run=run, peers=peers, before=made,
-                )  # fmt: skip
-            stored = made.stored
+            made = pretrain(
+                self, module, file, reader, windows, y, metadata,
+                seeds=seeds, device=device, processes=processes, lock=lock,
+            )  # fmt: skip
             module.eval()
-            features = mean = scale = None
-            common = {"batch_size": self.batch_size, "device": device}
-            if stored is not None:
-                mean, scale = stored.standardization()
-                if self.subject_norm == "train":
-                    module.set_statistics(stored.statistics())
-            elif self.subject_norm == "train":
-                module.set_statistics(
-                    pooled_statistics(module, reader, windows.metadata, **common)
-                )
-            if encode or (self.standardize and stored is None):
-                features = extract_features(
-                    module, reader, windows.metadata, peers=peers, **common
-                )
-            if self.standardize and stored is None:
-                mean, scale = feature_statistics(features)
+            features, mean, scale = self._learn_statistics(
+                module, reader, windows.metadata, made.stored, encode, device, processes
+            )
 
-            # transform goes by what was fitted, whatever set_params has changed since.
+            # transform uses these, even if set_params changes parameters later.
             self._fitted_parameters = parameters
             self.module_, self.net_, self.history_ = module, made.net, made.history
             self.mean_, self.scale_ = mean, scale
@@ -580,11 +556,39 @@ list of mne.Epochs or braindecode dataset
             self.__dict__.pop("n_features_in_", None)
             if is_array(X):
                 self.n_features_in_ = np.shape(X)[1]
-            if made.run is not None and stored is None and peers.is_main_process:
-                store_encoder(self, made.run, made.error)
+            if made.run is not None and made.stored is None:
+                if processes.is_main_process:
+                    store_encoder(self, made.run, made.error)
         if made.error is not None:
             raise made.error
         return features
+
+    def _learn_statistics(
+        self, module, reader, metadata, stored, encode, device, processes
+    ):
+        """Give the network its statistics; return features, their mean and scale.
+
+        An earlier fit may have stored these (``stored``).  Features are None if nothing
+        needs them, mean and scale are None without ``standardize``.
+        """
+        features = mean = scale = None
+        common = {"batch_size": self.batch_size, "device": device}
+        if stored is not None:
+            mean, scale = stored.standardization()
+        if self.subject_norm == "train":
+            module.set_statistics(
+                pooled_statistics(module, reader, metadata, **common)
+                if stored is None
+                else stored.statistics()
+            )
+        learns_scale = self.standardize and stored is None
+        if encode or learns_scale:
+            features = extract_features(
+                module, reader, metadata, processes=processes, **common
+            )
+        if learns_scale:
+            mean, scale = feature_statistics(features)
+        return features, mean, scale
 
     def _read(self, X, module, parameters):
         """Return X as windows and a checked reader of them."""
@@ -592,7 +596,7 @@ list of mne.Epochs or braindecode dataset
         reader = CanonicalReader(
             windows,
             window_norm=parameters["window_norm"],
-            # Then each window stands alone, unless it is part of a recording.
+            # Then each window stands alone, unless it was cut from a recording.
             per_window=parameters["subject_norm"] == "train",
             unknown_channels=parameters["unknown_channels"],
             missing_channels=parameters["missing_channels"],
@@ -604,10 +608,6 @@ list of mne.Epochs or braindecode dataset
     def _set_seen(self, seen):
         self.training_datasets_, self.training_subjects_ = seen.datasets, seen.subjects
         self.n_training_subjects_ = seen.n_subjects
-
-    def _say_waiting(self):
-        if self.verbose:
-            print("Pre-training: another process does the same; waiting for its end.")
 
     def _fingerprint_parts(self):
         """Return all that features depend on, for a fingerprint."""
@@ -870,7 +870,9 @@ list of mne.Epochs or braindecode dataset
         Returns
         -------
         dict of str to float
-            ``isa`` and ``cda`` as in training, and ``centroid_distance``: the mean
+            ``isa`` and ``cda`` of batches of two subjects a dataset, so that numbers
+            of any ``subjects_per_batch`` can be compared, and
+            ``centroid_distance``: the mean
             Frobenius distance between the datasets' mean channel covariances after
             the spatial mixing, each divided by its own trace (nan for one dataset).
         """

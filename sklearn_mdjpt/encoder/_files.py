@@ -29,11 +29,11 @@ def make_module(encoder, file=None):
             f"variant={encoder.variant!r}, but {str(encoder.weights)!r} holds weights "
             f"of variant {file.config['variant']!r}; leave variant=None."
         )
-    # Its initial weights are replaced at once: they are no reason to draw from
-    # torch's global generator.
+    # The file replaces the initial weights: torch's global generator need not
+    # change for them.
     with torch.random.fork_rng(devices=[]):
         module = HybridEncoder(**file.config | behaviour)
-    # Not strict: the statistics of a subject are no parameters.
+    # Not strict: the file holds parameters, and statistics are buffers.
     module.load_state_dict(file.state_dict, strict=False)
     for name in ("window_norm", "subject_norm"):
         stored = file.parameters.get(name, getattr(encoder, name))

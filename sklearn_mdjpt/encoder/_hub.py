@@ -49,12 +49,12 @@ def push(
 ):
     """Upload a fitted encoder and its card as one commit; return the commit's address.
 
-    Parameters are those of `MDJPTEncoder.push_to_hub`, and whom the encoder has seen.
+    `MDJPTEncoder.push_to_hub` describes the parameters; ``seen`` is a `Seen`.
     """
     hub = _import_hub()
     api = _connect(hub, token)
     with tempfile.TemporaryDirectory() as folder:
-        # Whatever is wrong with the encoder comes up before anything is created.
+        # If the encoder cannot be saved, the error comes before the repository.
         encoder.save(Path(folder) / _WEIGHTS, anonymous=anonymous)
         data = hub.ModelCardData(
             library_name="sklearn_mdjpt",
@@ -84,7 +84,7 @@ def push(
 def download(repo_id, *, revision, token, cache_dir):
     """Return the path of the weights of a repository, in the Hub's cache.
 
-    Parameters are those of `MDJPTEncoder.from_hub`.
+    `MDJPTEncoder.from_hub` describes the parameters.
     """
     hub = _import_hub()
     try:

@@ -1,4 +1,4 @@
-"""When windows were: in seconds from the trial's start, or by their order in it.
+"""Moments of windows: seconds from the trial's start, or their order in the trial.
 
 Seconds and counts are never compared.  Where onsets are known for some people only, the
 order of the others' windows tells when these were if they have as many; else they are
@@ -13,7 +13,7 @@ from .._validation import join_ids, list_some, warn
 
 
 def number_windows(windows, columns):
-    """Give numbers, in the order of time, to windows of those without onsets.
+    """Count the windows without onsets in the order of time.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def number_windows(windows, columns):
 
 
 def find_moments(columns, datasets):
-    """Return the moment of each window, and warn where it is not what it seems.
+    """Return the moment of each window, and warn of doubtful moments.
 
     Parameters
     ----------
@@ -81,10 +81,10 @@ def find_moments(columns, datasets):
 
 
 def _borrow_onsets(table):
-    """Give runs without onsets those of others who have as many windows of a stimulus.
+    """Give runs without onsets the onsets of runs with as many windows of a stimulus.
 
-    Only where one with onsets has all moments that are known of the stimulus: then the
-    n-th window of as many can be taken for the n-th moment.
+    This needs one run that has all known moments of the stimulus: then the n-th of as
+    many windows is taken for the n-th moment.
     """
     borrowed = pd.Series(np.nan, table.index)
     timed = table["onset"].notna()
@@ -101,7 +101,7 @@ def _borrow_onsets(table):
 
 
 def _warn_of_mixed(table, borrowed):
-    """Say who is paired by order, or with nobody, as seconds are no counts."""
+    """Warn of subjects that are paired by order, or not at all."""
     by_stimulus = table.groupby("shown")
     several = by_stimulus["subject"].transform("nunique") > 1
     mixed = several & (by_stimulus["counted"].transform("nunique") > 1)
@@ -135,7 +135,7 @@ def _warn_of_mixed(table, borrowed):
 
 
 def _warn_of_uneven(table):
-    """Say where numbers of order may not be of the same moments."""
+    """Warn where numbers of order may stand for different moments."""
     sizes = 1 + table.groupby(["shown", "who", "run"], sort=False)["order"].max()
     sizes = sizes.reset_index(name="n")
     several = sizes.groupby("shown")["n"].nunique() > 1
@@ -154,7 +154,7 @@ def _warn_of_uneven(table):
 
 
 def _warn_of_other_units(table):
-    """Name people whose onsets are nobody else's: milliseconds or samples, perhaps."""
+    """Warn of onsets that no other subject has: perhaps milliseconds or samples."""
     people = table.groupby("shown")["subject"].transform("nunique")
     table = table[(people > 1) & (table["onset"] != 0)]
     ms = (table["onset"] * 1000).round()

@@ -13,7 +13,7 @@ from ..nn.pretraining import DatasetPart
 from ._moments import find_moments, number_windows
 from ._processes import balance_load
 
-# Normalised EEG is of the order of 1; what is this large comes of a broken recording.
+# Normalised EEG is about 1; so large a value comes from a broken recording.
 _ODD_AMPLITUDE = 1e6
 _KEYWORDS = {
     "subjects": "subject",
@@ -24,17 +24,17 @@ _KEYWORDS = {
 }
 
 
-# What onsets count from; windows that differ in it are of other moments.
+# Column with the moment that onsets count from; windows that differ in it never pair.
 _ORIGIN = "onset_from"
 
 
 def pair_columns(windows, **keywords):
-    """Who saw what when: metadata of windows, filled up from fit's keywords.
+    """Return the metadata of windows, filled up from the keywords of fit.
 
     Parameters
     ----------
     windows : EEGWindows
-        What they know themselves comes first.
+        Their own metadata come first.
     **keywords : array-like of shape (n_windows,) or None
         ``subjects``, ``datasets``, ``sessions``, ``stimuli``, ``onsets``.
 
@@ -67,14 +67,14 @@ def pair_columns(windows, **keywords):
 
 
 def uses_labels(columns, pairing):
-    """Whether pairs go by labels: if that was asked for, or no stimulus is known."""
+    """Return whether labels make the pairs: on request, or if no stimulus is known."""
     return pairing == "label" or columns["stimulus"].isna().all()
 
 
 def make_sampler(
     columns, lengths, y, *, pairing, known_labels, sfreq, rng, n_subjects=2
 ):
-    """Decide how windows are paired, and say so where it is not what was asked for.
+    """Decide how windows are paired; warn if it is not as ``pairing`` says.
 
     Parameters
     ----------
@@ -109,76 +109,70 @@ def make_sampler(
         If nothing can be paired; the message says what to pass.
     """
     datasets = _split_by_length(columns["dataset"], lengths, sfreq)
-    stimuli = columns["stimulus"].to_numpy(dtype=object)
-    subjects = columns["subject"].to_numpy(dtype=object)
-    known_subjects = pd.notna(subjects).any()
-    by_stimulus = pairing in ("stimulus", "stimulus-any-onset")
-    if by_stimulus and pd.notna(stimuli).any():
-        if not known_subjects:
-            raise ValueError(
-                "Pairs by stimulus need to know whose window is whose: pass subjects= "
-                "to fit, or EEGWindows with subjects (Recording(..., subject=))."
-            )
-        aligned = pairing == "stimulus"
-        moments, counted = columns["onset"], None
-        if _ORIGIN in columns:
-            datasets = _split(columns["dataset"], datasets, columns[_ORIGIN])
-        if aligned:
-            moments, counted = find_moments(columns, datasets)
-        sampler = StimulusPairSampler(
-            datasets, subjects, columns["session"], stimuli, moments,
-            counted=counted, aligned=aligned, n_subjects=n_subjects, rng=rng,
-        )  # fmt: skip
-        why = "no two subjects share two stimuli"
-        advice = "Check stimuli and onsets, or set pairing='label' (supervised)."
-        if aligned:
-            why = "no two subjects share a stimulus at two onsets, or two stimuli"
-            if counted.any() and not counted.all():
-                advice = f"Onsets are known for some windows only. {advice}"
-        _report_left_out(
-            sampler,
-            columns,
-            why,
-            "Pre-training needs at least two subjects who share stimuli",
-            advice,
-        )
-        return sampler, datasets, False
+    if not uses_labels(columns, pairing):
+        return _pair_by_stimulus(columns, datasets, pairing, n_subjects, rng)
+    labels = _labels_of_pairs(y, known_labels, pairing, len(columns))
+    return _pair_by_label(columns, datasets, labels, pairing, n_subjects, rng)
 
-    if pairing == "label" and y is None:
-        y = known_labels
-    if y is None:
-        if known_labels is not None:
-            raise ValueError(
-                "No stimuli are known to pair windows by. X carries labels: set "
-                "pairing='label' to pair by these (supervised), or name the stimuli "
-                "(trials with a stimulus, from_raw(..., description='stimulus'))."
-            )
+
+def _pair_by_stimulus(columns, datasets, pairing, n_subjects, rng):
+    """Return what `make_sampler` returns, for windows of the same stimulus."""
+    if columns["subject"].isna().all():
         raise ValueError(
-            "Nothing to pair windows by: pass subjects= and stimuli= to fit, or "
-            "EEGWindows that carry them"
-            + ("; pairing='label' needs y." if pairing == "label" else ", or y.")
+            "Pairs by stimulus need to know whose window is whose: pass subjects= "
+            "to fit, or EEGWindows with subjects (Recording(..., subject=))."
         )
-    labels = _check_labels(y, len(columns))
+    aligned = pairing == "stimulus"
+    moments, counted = columns["onset"], None
+    if _ORIGIN in columns:
+        datasets = _split(columns["dataset"], datasets, columns[_ORIGIN])
+    if aligned:
+        moments, counted = find_moments(columns, datasets)
+    sampler = StimulusPairSampler(
+        datasets,
+        columns["subject"].to_numpy(dtype=object),
+        columns["session"],
+        columns["stimulus"].to_numpy(dtype=object),
+        moments,
+        counted=counted,
+        aligned=aligned,
+        n_subjects=n_subjects,
+        rng=rng,
+    )
+    why = "no two subjects share two stimuli"
+    advice = "Check stimuli and onsets, or set pairing='label' (supervised)."
+    if aligned:
+        why = "no two subjects share a stimulus at two onsets, or two stimuli"
+        if counted.any() and not counted.all():
+            advice = f"Onsets are known for some windows only. {advice}"
+    _report_left_out(
+        sampler,
+        columns,
+        why,
+        "Pre-training needs at least two subjects who share stimuli",
+        advice,
+    )
+    return sampler, datasets, False
+
+
+def _pair_by_label(columns, datasets, labels, pairing, n_subjects, rng):
+    """Return what `make_sampler` returns, for windows of the same label."""
+    subjects = columns["subject"].to_numpy(dtype=object)
+    one_subject = columns["subject"].isna().all()
     notes = []
-    if by_stimulus:
+    if pairing != "label":
         notes.append(
             "No stimuli are known: windows are paired by label instead "
             "(pairing='label'), which makes the pre-training supervised."
         )
-    if not known_subjects:
+    if one_subject:
         notes.append(
             "No subjects are known: pairs by label come from all of X, so nothing is "
             "aligned between subjects. Pass subjects= or EEGWindows."
         )
-        # Two random halves stand in for two subjects, each label in both of them.
-        order = rng.permutation(len(labels))
-        halves = pd.Series(order).groupby(pd.factorize(labels[order])[0]).cumcount() % 2
-        subjects = np.empty(len(labels), dtype=object)
-        subjects[order] = [f"half {half}" for half in halves]
+        subjects, n_subjects = _random_halves(labels, rng), 2
     if notes:
         warn(" ".join(notes))
-    if not known_subjects:
-        n_subjects = 2  # the two halves
     sampler = LabelPairSampler(
         datasets, subjects, labels, n_subjects=n_subjects, rng=rng
     )
@@ -189,17 +183,48 @@ def make_sampler(
         "Pairing by label needs at least two subjects who have two labels in common",
         "Check y and subjects.",
     )
-    return sampler, datasets, not known_subjects
+    return sampler, datasets, one_subject
+
+
+def _labels_of_pairs(y, known_labels, pairing, n_windows):
+    """Return the checked labels to pair by: those of fit, or those of the windows."""
+    if pairing == "label" and y is None:
+        y = known_labels
+    if y is None and known_labels is not None:
+        raise ValueError(
+            "No stimuli are known to pair windows by. X carries labels: set "
+            "pairing='label' to pair by these (supervised), or name the stimuli "
+            "(trials with a stimulus, from_raw(..., description='stimulus'))."
+        )
+    if y is None:
+        raise ValueError(
+            "Nothing to pair windows by: pass subjects= and stimuli= to fit, or "
+            "EEGWindows that carry them"
+            + ("; pairing='label' needs y." if pairing == "label" else ", or y.")
+        )
+    return _check_labels(y, n_windows)
+
+
+def _random_halves(labels, rng):
+    """Return names of two random halves of the windows, with each label in both.
+
+    They stand in for two subjects where none is known.
+    """
+    order = rng.permutation(len(labels))
+    halves = pd.Series(order).groupby(pd.factorize(labels[order])[0]).cumcount() % 2
+    names = np.empty(len(labels), dtype=object)
+    names[order] = [f"half {half}" for half in halves]
+    return names
 
 
 def _split_by_length(datasets, lengths, sfreq):
-    """Name the datasets, those with several window lengths once for each length."""
+    """Name the datasets; one with several window lengths gets a name for each."""
     seconds = [f"{length / sfreq:g} s" for length in lengths]
     return _split(datasets, datasets, seconds)
 
 
 def _split(datasets, names, kinds):
-    """Put the kind of each window behind its name, where its dataset has several."""
+    """Append the kind of each window to its name if its dataset has several kinds."""
     frame = pd.DataFrame(
         {"dataset": np.asarray(datasets), "kind": np.asarray(kinds, dtype=object)}
     )
@@ -249,23 +274,20 @@ def _report_left_out(sampler, columns, why, needed, advice):
         )
     if not sampler.datasets:
         raise ValueError(f"{needed}; {why} in {list_some(sampler.left_out)}. {advice}")
-    if sampler.left_out:
-        warn(
-            f"Left out of pre-training, as {why}: {list_some(sampler.left_out)}.",
-        )
+    warn(f"Left out of pre-training, as {why}: {list_some(sampler.left_out)}.")
 
 
 class PairDataset(torch.utils.data.IterableDataset):
-    """Batches of pairs, read as they are drawn.
+    """The batches of an epoch: a sampler draws rows, each `Batch` holds their windows.
 
     Parameters
     ----------
     reader : CanonicalReader
-        Where windows are read from.
+        Reads the windows.
     sampler : StimulusPairSampler or LabelPairSampler
-        Which windows make a batch.
+        Draws the rows of a batch: a `PairBatch` or `GroupBatch` for each dataset.
     columns : DataFrame
-        As `pair_columns` returns it: whose windows these are.
+        As `pair_columns` returns it: subject and stimulus of each window.
     datasets : ndarray of str, shape (n_windows,)
         The sampler's name of each window's dataset.
     n_batches : int
@@ -289,7 +311,7 @@ class PairDataset(torch.utils.data.IterableDataset):
     def of_windows(
         cls, reader, windows, columns, y, *, pairing, rng, n_batches, n_subjects=2
     ):
-        """Make batches of what `make_sampler` finds to be paired in windows."""
+        """Make batches of windows with the sampler of `make_sampler`."""
         sampler, datasets, one_subject = make_sampler(
             columns,
             reader.n_times,
@@ -310,9 +332,8 @@ class PairDataset(torch.utils.data.IterableDataset):
         process, n_processes : int
             Which of how many.
         by_subject : bool
-            Whether the subjects of a dataset may go to several processes.  Statistics
-            are those of a subject's windows; where they are those of all subjects, a
-            dataset stays together.
+            Whether the subjects of a dataset may go to several processes: they may if
+            each subject has its own statistics.
 
         Raises
         ------
@@ -332,16 +353,16 @@ class PairDataset(torch.utils.data.IterableDataset):
         self._process, self._n_processes = process, n_processes
 
     def state(self):
-        """Return where the drawing of pairs stands."""
+        """Return the state of the sampler."""
         state = self.sampler.state_dict()
         for deck in state["decks"]:
-            # Pairs grow with the square of the subjects: too many for a text.
+            # The pairs grow with the square of the subjects; an array is small.
             deck["order"] = np.asarray(deck["order"], np.int64)
         return state
 
     def load_state(self, state):
-        """Go on drawing where other batches of the same data stood."""
-        # Names made up for datasets without one are others each time; the order is not.
+        """Restore the state of another sampler of the same data."""
+        # Made-up names of datasets differ each time; their order does not.
         decks = [
             deck | {"dataset": str(name)}
             for deck, name in zip(state["decks"], self.sampler.datasets, strict=True)
@@ -359,11 +380,11 @@ class PairDataset(torch.utils.data.IterableDataset):
             yield Batch(parts, self, pairs), None
 
     def _mine(self, pairs):
-        """Rows, of those of each pair, that this process encodes."""
+        """Return the places in each pair of the rows that this process encodes."""
         pieces, costs = [], []
         for k, pair in enumerate(pairs):
             rows = np.arange(len(pair.rows))
-            # Windows lie subject by subject.
+            # The windows are ordered by subject.
             cuts = (
                 np.flatnonzero(np.diff(pair.subjects)) + 1 if self._by_subject else []
             )
@@ -396,16 +417,18 @@ class PairDataset(torch.utils.data.IterableDataset):
 
 
 class Batch:
-    """The parts of a batch, one for each dataset; its length counts windows.
+    """A batch with its windows: one `DatasetPart` for each `PairBatch` or `GroupBatch`.
+
+    Its length counts windows.
 
     Parameters
     ----------
     parts : iterable of DatasetPart
-        What is encoded.
+        The windows of each dataset.
     batches : PairDataset
-        Where it comes from.
+        Made the batch.
     pairs : list of PairBatch or GroupBatch
-        What was drawn.
+        The rows that the sampler drew, one entry for each part.
     """
 
     def __init__(self, parts, batches, pairs):
@@ -421,7 +444,7 @@ class Batch:
         return Batch(parts, self._batches, self._pairs)
 
     def origin(self):
-        """Say in words whose windows these are, and which of them look broken."""
+        """Return a sentence that names the subjects, and windows that look broken."""
         columns, texts = self._batches.columns, []
         for pair, part in zip(self._pairs, self.parts, strict=True):
             rows = pair.rows
@@ -434,14 +457,14 @@ class Batch:
             largest = part.windows.abs().flatten(1).amax(1).cpu().numpy()
             odd = mine[~(largest < _ODD_AMPLITUDE)]
             if len(odd):
-                whose = columns.iloc[odd][["subject", "session"]].drop_duplicates()
-                whose = [
+                ids = columns.iloc[odd][["subject", "session"]].drop_duplicates()
+                names = [
                     " session ".join(str(x) for x in row if pd.notna(x))
-                    for row in whose.itertuples(index=False)
+                    for row in ids.itertuples(index=False)
                 ]
                 text += (
                     f" (values up to {np.max(largest):.3g} in windows of subject "
-                    f"{list_some(whose)}, where amplitudes are about 1)"
+                    f"{list_some(names)}, where amplitudes are about 1)"
                 )
             texts.append(text)
         return f"The batch: {'; '.join(texts)}."

@@ -1,6 +1,9 @@
-"""The parameters of MDJPTEncoder: what each must be, and what depends on it.
+"""The parameters of MDJPTEncoder: their checks, and what depends on each.
 
-A new parameter is one entry here, beside the constructor and its docstring.
+A new parameter is one entry here, beside the constructor and its docstring; checks,
+fingerprints and what a file stores follow.  What it does is elsewhere: the loss and the
+optimiser are set up in `_pretrain`, the network in `nn.HybridEncoder` (whose sizes
+`_weights` checks), batches in `_pairs`.
 """
 
 from __future__ import annotations
@@ -10,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._validation import check_number, check_option, check_path, home_hint
 from ._callbacks import copy_callbacks
-from ._weights import PARAMETERS as STORED
+from ._weights import STORED_PARAMETERS as STORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 class Parameter(NamedTuple):
-    """What is known of a parameter.
+    """The check of a parameter, and the groups that it belongs to.
 
     Attributes
     ----------
@@ -84,13 +87,13 @@ _PAIRINGS = ("stimulus", "stimulus-any-onset", "label")
 
 
 def _parameter(name, check, groups):
-    """Return what the table says; a weights file knows the values of what it keeps."""
+    """Return an entry; a weights file defines the values of what it keeps."""
     if name in STORED:
         return Parameter(_option(*STORED[name]), ("stored", *groups.split()))
     return Parameter(check, tuple(groups.split()))
 
 
-# In the order of the constructor, by which the fingerprint of a training goes too.
+# In the order of the constructor, which is also that of a training's fingerprint.
 PARAMETERS = {
     name: _parameter(name, check, groups)
     for name, check, groups in (
@@ -127,14 +130,14 @@ PARAMETERS = {
         ("compile", _FLAG, "speed"),
         ("checkpoint_dir", _check_folder, "speed"),
         ("checkpoint_every", _COUNT, "speed"),
-        # Mixed precision is part of it, and makes other weights.
+        # It includes mixed precision, which makes other weights.
         ("accelerate", _check_accelerate, ""),
         ("device", None, "speed"),
         ("torch_threads", _COUNT_OR_NONE, "speed"),
-        # Which trainings differ in them is told apart by the code of the callbacks.
+        # The fingerprint of a training reads the code of the callbacks instead.
         ("callbacks", _check_callbacks, ""),
         ("released_activation", _option("relu", None), "transform"),
-        # The seeds that are drawn from it count.
+        # The fingerprint of a training has the seeds that are drawn from it.
         ("random_state", None, ""),
         ("verbose", None, "speed"),
     )

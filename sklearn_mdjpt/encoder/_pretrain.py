@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from skorch.callbacks import PassthroughScoring
 
+from .. import __version__
 from .._io._fingerprint import NotKnown, fingerprint
 from .._validation import warn
 from ..nn.pretraining import JointLoss, JointPretraining
@@ -16,24 +17,24 @@ from ._callbacks import copy_callbacks
 from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
 from ._checkpoints import Run
 from ._files import read_stored
-from ._net import PretrainingNet
-from ._pairs import PairDataset, uses_labels
+from ._pairs import PairDataset, pair_columns, uses_labels
 from ._parameters import parameters_of
 from ._processes import AcceleratedProcesses, SingleProcess
 from ._progress import Progress, Seconds, SpatialNorm
 from ._saved import NOTHING_SEEN, Seen, merge_seen, no_history, seen_in
+from ._training import PretrainingNet
 from ._weights import WeightsFile
 
 
 class Pretrained(NamedTuple):
-    """What a training has made, beside the weights.
+    """The results of a training beside the weights.
 
     Attributes
     ----------
     history : DataFrame
         One row for each epoch.
     seen : Seen
-        Whom the weights were trained on.
+        The datasets and subjects that the weights were trained on.
     net : PretrainingNet or None
         The net; None if there was no training.
     run : Run or None
@@ -53,16 +54,17 @@ class Pretrained(NamedTuple):
 
     @classmethod
     def from_file(cls, file):
-        """Return what is known of weights before a training; None are initial ones."""
+        """Return what a weights file knows of its training; None knows of none."""
         if file is None:
             return cls(no_history(), NOTHING_SEEN)
         return cls(file.history, file.seen)
 
 
 def pretrain(
-    encoder, module, reader, windows, columns, y, *, seed, device, run, peers, before
+    encoder, module, file, reader, windows, y, metadata, *,
+    seeds, device, processes, lock,
 ):  # fmt: skip
-    """Train a network in place, from the last checkpoint on if there is one.
+    """Train a network in place, if the encoder's parameters ask for a training.
 
     Parameters
     ----------
@@ -70,52 +72,81 @@ def pretrain(
         Holds the parameters of the training; it is not changed.
     module : HybridEncoder
         The network, on ``device``.
+    file : WeightsFile or None
+        The file of the network's weights; None for initial weights.
     reader : CanonicalReader
         Reads the windows.
     windows : EEGWindows
         The windows.
-    columns : DataFrame
-        As `pair_columns` returns it.
     y : ndarray or None
         Labels given to fit.
-    seed : int
-        Of the pairs.
+    metadata : dict
+        Keywords of `pair_columns`, as they were given to fit.
+    seeds : list of int
+        The second one seeds the pairs.
     device : torch.device
         Where to compute.
-    run : Run or None
-        Where checkpoints are.
-    peers : SingleProcess or AcceleratedProcesses
+    processes : SingleProcess or AcceleratedProcesses
         The processes that train together.
-    before : Pretrained
-        What was known of the weights before.
+    lock : contextlib.ExitStack
+        Keeps other processes out of the folder of checkpoints until it is closed.
 
     Returns
     -------
     Pretrained
-        What the training has made.
+        The results of this training, or without one of an earlier training.
     """
-    # Too short for the projector: not only in the first batch.
+    before = Pretrained.from_file(file)
+    if encoder.max_epochs == 0 or (file is not None and not encoder.finetune):
+        return before
+    columns = pair_columns(windows, **metadata)
+    run = _find_run(encoder, module, file, windows, columns, y, seeds, processes)
+    if run is not None and processes.is_main_process:
+        lock.enter_context(run.locked(lambda: _say_waiting(encoder)))
+        run.describe(
+            package_version=__version__,
+            parameters=encoder.get_params(deep=False),
+            X=repr(windows),
+        )
+    made = _train(
+        encoder, module, reader, windows, columns, y,
+        seed=seeds[1], device=device, run=run, processes=processes,
+    )  # fmt: skip
+    return made._replace(seen=merge_seen(before.seen, made.seen))
+
+
+def _say_waiting(encoder):
+    if encoder.verbose:
+        print("Pre-training: another process does the same; waiting for its end.")
+
+
+def _train(
+    encoder, module, reader, windows, columns, y, *, seed, device, run, processes
+):  # fmt: skip
+    """Train a network in place; go on from the last checkpoint if the run has one."""
+    # All windows are checked: a short one need not be in the first batch.
     module.check_projectable(int(reader.n_times.min()))
-    everyone = peers
     state, finished = None, False
     if run is not None:
-        found = run.latest() if peers.is_main_process else None
-        state, finished = peers.broadcast(found)
+        found = run.latest() if processes.is_main_process else None
+        state, finished = processes.broadcast(found)
     if state is not None:
         seed = state["seed"]
-    if finished:
-        peers = SingleProcess()
+    # Each process reads a finished training again for itself.
+    trainers = SingleProcess() if finished else processes
     batches = PairDataset.of_windows(
         reader, windows, columns, y, pairing=encoder.pairing,
         rng=np.random.default_rng(seed), n_batches=encoder.batches_per_epoch,
         n_subjects=encoder.subjects_per_batch,
     )  # fmt: skip
     batches.shard(
-        peers.process_index,
-        peers.num_processes,
+        trainers.process_index,
+        trainers.num_processes,
         by_subject=module.subject_norm != "train",
     )
-    net = _make_net(encoder, module, device=device, run=run, seed=seed, peers=peers)
+    net = _make_net(
+        encoder, module, device=device, run=run, seed=seed, processes=trainers
+    )
     error = None
     if finished:
         net.restore_finished(state)
@@ -131,22 +162,22 @@ def pretrain(
     used = columns[np.isin(batches.datasets, batches.sampler.datasets)]
     stored = None
     if run is not None and not net.interrupted_:
-        found = read_stored(encoder, run) if everyone.is_main_process else None
-        stored = everyone.broadcast(found)
-    return Pretrained(
-        history_table(net), merge_seen(before.seen, seen_in(used)), net, run, error,
-        stored,
-    )  # fmt: skip
+        found = read_stored(encoder, run) if processes.is_main_process else None
+        stored = processes.broadcast(found)
+    return Pretrained(history_table(net), seen_in(used), net, run, error, stored)
 
 
-def _make_net(encoder, module, *, device, run, seed, peers):
+def _make_net(encoder, module, *, device, run, seed, processes):
     """Return the net that trains ``module`` with Adam under the joint loss."""
-    if isinstance(peers, AcceleratedProcesses):
+    if isinstance(processes, AcceleratedProcesses):
         # Accelerate is an extra, and slow to import.
         from ._accelerated import AcceleratedPretrainingNet as Net
 
-        # Its log stays, as it insists on setting the log's sink; print is silent here.
-        engine = {"accelerator": peers.accelerator, "callbacks__print_log__sink": print}
+        # skorch's mixin sets the log's sink, so the log stays; print is silent here.
+        engine = {
+            "accelerator": processes.accelerator,
+            "callbacks__print_log__sink": print,
+        }
     else:
         Net = PretrainingNet
         name = device.type if device.index is None else str(device)
@@ -172,7 +203,7 @@ def _make_net(encoder, module, *, device, run, seed, peers):
             ("mdjpt_seconds", Seconds()),
             (
                 "mdjpt_progress",
-                Progress(encoder.verbose if peers.is_main_process else 0),
+                Progress(encoder.verbose if processes.is_main_process else 0),
             ),
             *copy_callbacks(encoder.callbacks),
         ],
@@ -181,20 +212,20 @@ def _make_net(encoder, module, *, device, run, seed, peers):
         run=run,
         checkpoint_every=encoder.checkpoint_every,
         seed=seed,
-        peers=peers,
+        processes=processes,
         **engine,
     )
 
 
-def find_run(encoder, module, file, windows, columns, y, seeds, peers):
-    """Return where checkpoints of this training go; None if nowhere."""
-    if encoder.checkpoint_dir is None and peers.num_processes == 1:
+def _find_run(encoder, module, file, windows, columns, y, seeds, processes):
+    """Return the `Run` of this training; None without ``checkpoint_dir``."""
+    if encoder.checkpoint_dir is None and processes.num_processes == 1:
         return None
     parameters = {name: getattr(encoder, name) for name in parameters_of("training")}
     parameters |= module.config | {
         "checkpoint_format": CHECKPOINT_FORMAT,
-        # More than rounding, unlike the number of processes.
-        "mixed_precision": peers.mixed_precision,
+        # It changes more than rounding, unlike the number of processes.
+        "mixed_precision": processes.mixed_precision,
         "seeds": None if encoder.random_state is None else seeds,
     }
     if file is not None:
@@ -205,26 +236,26 @@ def find_run(encoder, module, file, windows, columns, y, seeds, peers):
     name = fingerprint(
         parameters, without_made_up_names(columns), labels, signals(windows)
     )
-    if peers.any_process(name != peers.broadcast(name)):
+    if processes.any_process(name != processes.broadcast(name)):
         raise ValueError(
             "The processes have other parameters or data than the first one: each "
             "has to call fit with the same."
         )
     if encoder.checkpoint_dir is None:
         return None
-    return Run(encoder.checkpoint_dir, _with_callbacks(encoder, name, peers))
+    return Run(encoder.checkpoint_dir, _with_callbacks(encoder, name, processes))
 
 
-def _with_callbacks(encoder, name, peers):
-    """Return what tells a training from others that differ in callbacks only."""
+def _with_callbacks(encoder, name, processes):
+    """Return a fingerprint that adds the callbacks to that of a training."""
     callbacks = SimpleNamespace(callbacks=without_loggers(encoder.callbacks))
     whole = reason = None
     try:
         whole = fingerprint(name, callbacks)
     except NotKnown as error:
         reason = str(error)
-    # In each process a callback may do another thing.
-    whole, reason = peers.broadcast((whole, reason))
+    # The callbacks may differ between processes: the main process decides.
+    whole, reason = processes.broadcast((whole, reason))
     if whole is None:
         raise ValueError(
             f"checkpoint_dir={str(encoder.checkpoint_dir)!r} cannot be used: "

@@ -2,8 +2,8 @@
 
 Every process calls ``fit`` with the same X.  Of each batch a process encodes the
 windows of some subjects; losses are computed on what all of them made of theirs, and
-gradients are added up.  What must be one for all (seeds, the checkpoint to go on from)
-is what the first process says.
+gradients are added up.  The first process broadcasts what must be the same in all: the
+seeds, and the checkpoint to go on from.
 """
 
 import os
@@ -43,11 +43,11 @@ class SingleProcess:
         return module
 
     def state(self):
-        """Return what the engine has to remember, for checkpoints."""
+        """Return the state of the engine, for checkpoints."""
         return {}
 
     def load_state(self, state):
-        """Bring the engine to where it was."""
+        """Restore the state of the engine."""
 
 
 class AcceleratedProcesses(SingleProcess):
@@ -82,7 +82,7 @@ class AcceleratedProcesses(SingleProcess):
         self.mixed_precision = str(self.accelerator.mixed_precision)
         self.device = self.accelerator.device
         if self.device.type == "cpu":
-            # Not "cpu:0", a place from which torch cannot unpickle.
+            # torch cannot unpickle from "cpu:0".
             self.device = torch.device("cpu")
         self.skips_bad_steps = self.accelerator.scaler is not None
 
@@ -161,8 +161,15 @@ def balance_load(costs, n_processes):
     """
     owners = np.zeros(len(costs), int)
     load = np.zeros(n_processes)
-    # The largest piece first, each to who has least; all processes decide alike.
+    # The largest piece goes first, each to the smallest load: all processes agree.
     for piece in np.argsort(-np.asarray(costs), kind="stable"):
         owners[piece] = np.argmin(load)
         load[owners[piece]] += costs[piece]
     return owners
+
+
+def __getattr__(name):
+    """Return what pickles of earlier versions name; the encoder then refuses them."""
+    if name in ("Alone", "Together"):
+        return SingleProcess
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -59,7 +59,7 @@ def file_metadata(parameters, seen, history):
 def seen_in(columns):
     """Names of the datasets and subjects in a table."""
     table = columns[["dataset", "subject"]].drop_duplicates()
-    # Who is in two sets, one of them without a name, may be one or two.
+    # A subject of a dataset without a name may be one of another dataset, or not.
     countable = table["subject"].notna().all() and not say_what_is_hidden(
         table, "subject"
     )

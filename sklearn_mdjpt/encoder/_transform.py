@@ -16,7 +16,7 @@ _ARTEFACT_FACTOR = 10
 
 @torch.inference_mode()
 def extract_features(
-    encoder, reader, metadata, *, batch_size, device, statistics=None, peers=None
+    encoder, reader, metadata, *, batch_size, device, statistics=None, processes=None
 ):
     """Encode all windows of a reader.
 
@@ -27,7 +27,7 @@ def extract_features(
     reader : CanonicalReader
         The windows.
     metadata : DataFrame of shape (n_windows, n_columns)
-        Says whose window is whose, and their order.
+        Subject and order of each window.
     batch_size : int
         Windows encoded at once.
     device : torch.device
@@ -35,7 +35,7 @@ def extract_features(
     statistics : NormStatistics, default=None
         Fixed statistics, with which each window stands alone; None takes those of
         each subject if the encoder normalises by subject.
-    peers : AcceleratedProcesses, default=None
+    processes : AcceleratedProcesses, default=None
         Processes that share the work; all of them get all features.
 
     Returns
@@ -49,7 +49,7 @@ def extract_features(
         If the encoding of some, or their features, is not finite, or too large to
         take variances of; the message names them.
     """
-    peers = peers or SingleProcess()
+    processes = processes or SingleProcess()
     features = np.zeros((len(metadata), encoder.n_features), np.float32)
 
     def encode(rows):
@@ -68,16 +68,18 @@ def extract_features(
 
     by_subject = encoder.subject_norm == "subject" and statistics is None
     if not by_subject:
-        mine = np.array_split(np.arange(len(metadata)), peers.num_processes)[
-            peers.process_index
+        mine = np.array_split(np.arange(len(metadata)), processes.num_processes)[
+            processes.process_index
         ]
         for batch, z in encode(mine):
             finish(batch, z, statistics)
-        return peers.reduce(features)
+        return processes.reduce(features)
     subjects = _rows_by_subject(metadata)
-    owners = balance_load([len(rows) for rows in subjects], peers.num_processes)
+    owners = balance_load([len(rows) for rows in subjects], processes.num_processes)
     far = []
-    for rows in (subjects[k] for k in np.flatnonzero(owners == peers.process_index)):
+    for rows in (
+        subjects[k] for k in np.flatnonzero(owners == processes.process_index)
+    ):
         chosen = statistics_rows(reader, metadata, rows)
         encoded = list(encode(chosen))
         of_subject = encoder.norm_statistics([z for _, z in encoded])
@@ -94,7 +96,7 @@ def extract_features(
             "their subject than all its others together, and so rule its z-scores; if "
             "they are artefacts, leave them out.",
         )
-    return peers.reduce(features)
+    return processes.reduce(features)
 
 
 @torch.inference_mode()
@@ -127,7 +129,7 @@ def batches_with_statistics(encoder, reader, metadata, *, batch_size, device):
     reader : CanonicalReader
         The windows.
     metadata : DataFrame of shape (n_windows, n_columns)
-        Says whose window is whose.
+        Subject of each window.
     batch_size : int
         Windows at once.
     device : torch.device
@@ -183,7 +185,7 @@ def _encode(encoder, reader, metadata, rows, device):
 
 
 def _far_windows(features, rows):
-    """Return those few of a subject's windows that most of its variance comes from."""
+    """Return the few windows of a subject that make up most of its variance."""
     values = features[rows]
     values = values - np.median(values, axis=0)
     distance = np.linalg.norm(values, axis=1)
@@ -226,8 +228,8 @@ def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):
 
 def _rows_by_subject(metadata):
     """List the rows of each subject of each dataset, by first appearance."""
-    whose = metadata[["dataset", "subject"]].fillna("").astype(str)
-    codes = combine_groups(len(whose), whose["dataset"], whose["subject"])
+    ids = metadata[["dataset", "subject"]].fillna("").astype(str)
+    codes = combine_groups(len(ids), ids["dataset"], ids["subject"])
     return rows_of_groups(codes)
 
 

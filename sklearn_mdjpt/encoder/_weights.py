@@ -31,7 +31,7 @@ _KIND = "weights"
 _FORMAT_VERSION = 4
 _ENCODER, _EXTRA = "encoder.", "extra."
 _STATISTICS = "statistics."
-# More than any size or count here can mean; torch and pandas take all below it.
+# No size or count is larger; torch and pandas accept all smaller ones.
 _MAX_INT = 2**31 - 1
 # Sizes that a tensor of the encoder has as an axis; the other two have none.
 _AXES = (
@@ -48,7 +48,7 @@ _OPTIONS = {
     "variant": VARIANTS,
     "spatial_activation": ("relu", None),
 }
-PARAMETERS = {
+STORED_PARAMETERS = {
     "unknown_channels": ("drop", "position", "error"),
     "missing_channels": ("nearest", "error"),
     "window_norm": ("robust", None),
@@ -62,7 +62,7 @@ _METADATA = tuple(file_metadata({}, NOT_KNOWN, no_history()))
 
 
 class WeightsFile(NamedTuple):
-    """What a weights file holds.
+    """The content of a weights file.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class WeightsFile(NamedTuple):
         return table.set_axis(pd.RangeIndex(1, len(table) + 1, name="epoch"))
 
     def standardization(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return mean and scale of the features; None where there is none."""
+        """Return mean and scale of the features, both None without standardisation."""
         if "mean" not in self.extra:
             return None, None
         return self.extra["mean"].numpy(), self.extra["scale"].numpy()
@@ -116,7 +116,7 @@ class WeightsFile(NamedTuple):
 
 
 def write_weights(path, state_dict, config, extra, metadata):
-    """Write a weights file; an older one is replaced only by a whole new one.
+    """Write a weights file; only a complete one replaces an older file.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def write_weights(path, state_dict, config, extra, metadata):
             errno.EISDIR, "Expected the name of a file, got a folder", str(path)
         )
     if path.exists() and not path.is_file():
-        # It would be replaced: /dev/null by a file, for everybody.
+        # Writing would replace it: a file in place of /dev/null, for everybody.
         raise OSError(
             errno.EINVAL, "Expected the name of a file, got a device", str(path)
         )
@@ -337,8 +337,8 @@ def _metadata_problems(metadata):
             f"an int of at least {known}, or null",
         ),
     }
-    wrong = _key_problems(parameters, PARAMETERS, "parameters")
-    wrong += wrong or _option_problems(parameters, PARAMETERS, "parameters")
+    wrong = _key_problems(parameters, STORED_PARAMETERS, "parameters")
+    wrong += wrong or _option_problems(parameters, STORED_PARAMETERS, "parameters")
     wrong += [
         f"{name} is {reprlib.repr(metadata[name])}, expected {what}"
         for name, (is_good, what) in forms.items()
@@ -358,7 +358,7 @@ def _history_problems(history):
     columns = history.values() if isinstance(history, dict) else [None]
     if not all(isinstance(column, list) for column in columns):
         return [f"history is {reprlib.repr(history)}, expected an object of lists"]
-    # Others may come to join them.
+    # Later versions may add others.
     if missing := [name for name in no_history() if name not in history]:
         return [f"history lacks {list_some(missing)}"]
     if len({len(column) for column in columns}) > 1:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..windows._inputs import Windows
 
+# Largest share of the differences of scores that contributions may miss silently.
 _INCOMPLETE = 0.05
 
 
@@ -198,8 +199,6 @@ def integrated_gradients(
     if labels is None:
         raise ValueError("X has no labels; pass y, the class to explain.")
     targets = _class_codes(labels, model.classes_)
-    nodes, weights = np.polynomial.legendre.leggauss(n_steps)
-    nodes, weights = (nodes + 1) / 2, weights / 2
 
     def score(x, statistics, target):
         features = module.features_from(module.encode_channels(x), statistics)
@@ -210,17 +209,7 @@ def integrated_gradients(
     with plain_torch(), torch_threads(encoder.torch_threads):
         for rows, x, statistics in encoded_windows(module, windows, reader, batch_size):
             target = torch.from_numpy(targets[rows]).to(x.device)
-            total = torch.zeros_like(x)
-            n_nodes = max(1, batch_size // len(x))
-            for k in range(0, n_steps, n_nodes):
-                node = torch.from_numpy(nodes[k : k + n_nodes]).to(x)
-                weight = torch.from_numpy(weights[k : k + n_nodes]).to(x)
-                points = node[:, None, None, None] * x
-                points = points.flatten(0, 1).requires_grad_()
-                f = score(points, statistics, target.repeat(len(node))).sum()
-                gradients = torch.autograd.grad(f, points)[0]
-                gradients = gradients.unflatten(0, (len(node), len(x)))
-                total += torch.tensordot(weight, gradients, 1)
+            total = _integrate(score, x, statistics, target, n_steps, batch_size)
             values[rows] = (x * total).sum(2).cpu().numpy()
             with torch.no_grad():
                 scores[rows] = score(x, statistics, target).cpu().numpy()
@@ -230,14 +219,56 @@ def integrated_gradients(
         {name: windows.groups(name) for name in ("dataset", "subject")}
     )
     result = Attributions(values, labels, scores, baseline_scores, groups)
-    missed = np.abs(result.residuals).sum()
-    if missed > _INCOMPLETE * np.abs(scores - baseline_scores).sum():
-        warn(
-            "Contributions miss the difference of scores by "
-            f"{missed / np.abs(scores - baseline_scores).sum():.0%}; take more than "
-            f"n_steps={n_steps}.",
-        )
+    _warn_if_incomplete(result, n_steps)
     return result
+
+
+def _integrate(score, x, statistics, target, n_steps, batch_size):
+    """Return the integral of the gradients of scores from 0 to x, in the shape of x.
+
+    Parameters
+    ----------
+    score : callable
+        Takes signals, statistics and target; returns one score for each window.
+    x : Tensor of shape (n_windows, n_channels, n_times)
+        Signals of the windows.
+    statistics : object
+        What the subject normalisation of the network takes beside the signals.
+    target : Tensor of shape (n_windows,)
+        Which class is explained.
+    n_steps : int
+        Points of the line.
+    batch_size : int
+        Signals that go through the network at once, one point of the line at least.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(n_steps)
+    # From the interval of Gauss and Legendre, -1 to 1, to that of the line, 0 to 1.
+    nodes, weights = (nodes + 1) / 2, weights / 2
+    n_at_once = max(1, batch_size // len(x))
+    total = torch.zeros_like(x)
+    for k in range(0, n_steps, n_at_once):
+        node = torch.from_numpy(nodes[k : k + n_at_once]).to(x)
+        weight = torch.from_numpy(weights[k : k + n_at_once]).to(x)
+        points = node[:, None, None, None] * x
+        points = points.flatten(0, 1).requires_grad_()
+        # A window's score depends on its own signal alone, so that the gradient of the
+        # sum holds the gradient of each window.
+        f = score(points, statistics, target.repeat(len(node))).sum()
+        gradients = torch.autograd.grad(f, points)[0]
+        gradients = gradients.unflatten(0, (len(node), len(x)))
+        total += torch.tensordot(weight, gradients, 1)
+    return total
+
+
+def _warn_if_incomplete(result, n_steps):
+    """Warn if contributions do not add up to the differences of scores."""
+    missed = np.abs(result.residuals).sum()
+    expected = np.abs(result.scores - result.baseline_scores).sum()
+    if missed > _INCOMPLETE * expected:
+        warn(
+            f"Contributions miss the difference of scores by {missed / expected:.0%}; "
+            f"take more than n_steps={n_steps}."
+        )
 
 
 def map_correlations(maps: pd.DataFrame) -> pd.DataFrame:

@@ -146,7 +146,8 @@ def channel_importance(
             whole = features(z, statistics)
             values[rows] = whole.cpu().numpy()
             for channel in range(z.shape[1]):
-                # Channels are encoded each by itself: only this one changes.
+                # The encoder takes each channel by itself, so that only this one
+                # changes.
                 without = z.clone()
                 without[:, channel] = silent[channel]
                 change = features(without, statistics) - whole

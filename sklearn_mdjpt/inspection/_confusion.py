@@ -78,6 +78,7 @@ def confusion_matrices(
 
 
 def _mean_matrix(rows, classes, average):
+    """Return shares (n_classes, n_classes) of the predictions of one method."""
     groups = [rows]
     if average == "subject":
         groups = [some for _, some in rows.groupby("subject", sort=False)]
@@ -89,5 +90,6 @@ def _mean_matrix(rows, classes, average):
     )
     n = counts.sum(axis=2, keepdims=True)
     shares = counts / np.where(n, n, 1)
+    # A subject without a class does not count in the mean of that class.
     n_with = (n > 0).sum(axis=0)
     return np.where(n_with, shares.sum(axis=0) / np.where(n_with, n_with, 1), np.nan)

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
-from .._validation import check_option
+from .._validation import check_number, check_option
 from ..windows._inputs import as_windows
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def embed(
         Two principal components, which keep distances as far as two dimensions can; or
         t-SNE [1]_, which keeps neighbours, and whose axes and gaps mean nothing.
     max_windows : int, default=2000
-        Of more windows, this many are drawn; time grows with their square.
+        Of more windows, this many are drawn (three or more); time grows with their
+        square.
     random_state : int, default=0
         Seeds the draw and t-SNE.
 
@@ -83,7 +84,8 @@ def embed(
     Raises
     ------
     ValueError
-        If features and windows differ in number, or features are not finite.
+        If features and windows differ in number, features are not finite, or there are
+        fewer than three windows.
 
     Notes
     -----
@@ -109,6 +111,7 @@ def embed(
     ['window', 'x', 'y', 'dataset', 'subject', 'label']
     """
     check_option(method, ("pca", "tsne"), "method")
+    check_number(max_windows, "max_windows", whole=True, least=3)
     windows = as_windows(X)
     Z = features.transform(X) if hasattr(features, "transform") else features
     Z = np.asarray(Z, dtype=float)
@@ -117,8 +120,8 @@ def embed(
             f"features must have shape ({len(windows)}, 2 or more), one row for each "
             f"window; got {Z.shape}."
         )
-    if len(Z) < 3 or max_windows < 3:
-        raise ValueError("At least three windows are needed.")
+    if len(Z) < 3:
+        raise ValueError(f"X must hold at least three windows, got {len(Z)}.")
     if not np.isfinite(Z).all():
         raise ValueError("features hold NaN or inf.")
     rows = np.arange(len(Z))
@@ -149,6 +152,7 @@ def embed(
 
 
 def _silhouette(Z, names):
+    """Return the silhouette of named groups; NaN for one group or groups of one."""
     known = names.notna().to_numpy()
     codes = pd.factorize(names[known])[0]
     n_groups = codes.max(initial=-1) + 1

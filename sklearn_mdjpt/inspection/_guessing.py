@@ -78,13 +78,14 @@ def isa_of_guessing(
         sfreq=reader.sfreq,
         rng=np.random.default_rng(random_state),
     )
-    # Without differences between similarities the temperature does not matter.
+    # All similarities are equal, so that the temperature does not matter.
     with plain_torch():
         losses = [sum(map(_guess, sampler.draw())) for _ in range(n_batches)]
     return float(np.mean(losses))
 
 
 def _guess(pair):
+    """Return the loss of a batch of pairs whose projections are all the same."""
     equal = torch.ones(len(pair.rows), 1, dtype=torch.float64)
     if pair.kinds is None:
         return float(isa_loss(*equal.chunk(2)))

@@ -45,7 +45,7 @@ def split_model(model):
 
 
 def read_windows(model, X):
-    """Take windows to the encoder inside a model.
+    """Apply the steps before the encoder of a model to windows.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def read_windows(model, X):
     encoder : MDJPTEncoder
         The encoder.
     windows : EEGWindows
-        What it gets of X.
+        What the encoder gets of X.
     reader : CanonicalReader
         Reads them as the encoder does.
     """

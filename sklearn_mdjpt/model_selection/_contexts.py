@@ -70,6 +70,8 @@ class CrossContext(LeaveSubjectsOut):
             raise TypeError(
                 f"CrossContext reads contexts from EEGWindows, got {type(X).__name__}."
             )
+        if not len(X):
+            raise ValueError("X has no windows.")
         metadata = X.metadata
         if self.column not in metadata:
             raise ValueError(

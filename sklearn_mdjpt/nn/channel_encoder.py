@@ -31,7 +31,7 @@ class ChannelEncoder(nn.Module):
     patch_size, patch_stride : int, default=32, 6
         Length and distance of patches, in time steps.
     chunk_size : int, default=16
-        Most windows whose activations are held for the gradient, see `HybridEncoder`.
+        Most windows with activations held for the gradient, see `HybridEncoder`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Networks whose rows are independent, in chunks: on all cores, in little memory."""
+"""Networks with independent rows, in chunks: on all cores, in little memory."""
 
 import functools
 import os
@@ -33,8 +33,8 @@ def map_rows(function, x, parameters=(), *, row_size, max_rows=None):
     row_size : int
         Activations of a row, in a typical tensor inside ``function``.
     max_rows : int, default=None
-        Most rows whose activations are held for the gradient: the gradient of a chunk
-        computes it again.  None holds all activations.
+        Most rows with activations held for the gradient: the gradient of a chunk
+        computes them again.  None holds all activations.
 
     Returns
     -------
@@ -84,7 +84,7 @@ class _Recomputed(torch.autograd.Function):
                 dx[rows], *grads = grads
             return list(grads)
 
-        # Added up in the order of the rows, whichever thread was first: the sum does
+        # The order of the sum is that of the rows, whichever thread was first: it does
         # not depend on the number of threads.
         results = _in_threads(gradients, _chunks(0, len(x), ctx.chunk_size), x.device)
         total = next(results)

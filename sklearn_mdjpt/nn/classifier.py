@@ -182,7 +182,7 @@ class ClassifierParts(nn.Module):
 
     @torch.no_grad()
     def _check_amplitude(self, x):
-        """Warn, once, of windows next to whose numbers the biases are large."""
+        """Warn, once, of windows so small that the biases are large beside them."""
         sd = float(x.float().std(-1).mean())
         if sd == 0:
             return  # tools try networks with zeros

@@ -120,10 +120,10 @@ class HybridEncoder(ClassifierParts):
         training keeps, as batch normalisation does.  None: nowhere.  "auto":
         "running" with ``n_outputs``, "subject" without.
     chunk_size : int, default=16
-        Most windows whose activations are held for the gradient; those of the others
-        are computed again when it is their turn.  On CPU it is fewer, what a cache
-        holds.  A training step then takes a third more arithmetic and, for each window
-        of 60 channels and 5 s, 9 MB instead of 150.  None holds all activations.
+        Most windows with activations held for the gradient; the others are computed
+        again when it is their turn.  On CPU it is fewer, as many as a cache holds.
+        A training step then takes a third more arithmetic and, for each window of 60
+        channels and 5 s, 9 MB instead of 150.  None holds all activations.
         Results are the same.
 
     Attributes
@@ -301,8 +301,8 @@ class HybridEncoder(ClassifierParts):
             subject_norm="subject" if subject_norm in KEEP_STATISTICS else subject_norm,
         )
         if released and subject_norm is not None:
-            # Removed by the norm after them: nothing to learn, only to be worn down
-            # by weight decay.
+            # The norm after them removes these biases: they learn nothing, and weight
+            # decay would only wear them down.
             self.channel_encoder.read_out.bias.requires_grad_(False)
             self.spatial.bias.requires_grad_(spatial_activation == "relu")
 
@@ -631,7 +631,7 @@ class HybridEncoder(ClassifierParts):
             )
 
     def _has_statistics(self):
-        """Say if what eval mode z-scores with, where it is kept, has been learnt."""
+        """Return whether eval mode has the statistics that it z-scores with."""
         return self.subject_norm != "running" or bool(self.channel_norm.n_batches > 0)
 
     def _raise_no_statistics(self):

@@ -8,7 +8,7 @@ from torch import nn
 from .precision import as_single
 
 KEEP_STATISTICS = ("train", "running")
-"""Modes of `SubjectNorm` that in eval mode z-score with statistics of the training."""
+"""Modes of `SubjectNorm` with statistics of the training in eval mode."""
 
 _MOMENTUM = 0.1
 
@@ -214,7 +214,7 @@ class SubjectNorm(nn.Module):
         if not self.released:
             return (var + 1e-5).sqrt()
         var = var * (n_values / (n_values - 1).clamp_min(1))
-        # The root has an infinite slope at 0, where a unit is that ReLU switched off.
+        # The root has an infinite slope at 0, as of a unit that ReLU switched off.
         return var.clamp_min(torch.finfo(var.dtype).tiny).sqrt() + 1e-3
 
     def extra_repr(self):

@@ -25,8 +25,8 @@ _found = None
 def single_precision():
     """Make float32 torch's default dtype inside, and restore what it was."""
     global _users, _found
-    # The setting is one for all threads: the first to come in keeps what the last to
-    # go restores.
+    # All threads share the setting: the first thread in keeps the old value, and the
+    # last one out restores it.
     with _lock:
         if not _users:
             _found = torch.get_default_dtype()

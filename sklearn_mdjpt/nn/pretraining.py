@@ -15,7 +15,9 @@ from .losses import (
 
 
 class DatasetPart(NamedTuple):
-    """Windows of some subjects of one dataset, one part of a batch.
+    """The windows of one dataset in a batch: those of a `PairBatch` or `GroupBatch`.
+
+    The sampler draws rows of X; a part holds the windows that were read at these rows.
 
     Attributes
     ----------
@@ -25,8 +27,8 @@ class DatasetPart(NamedTuple):
     sides : Tensor of int, shape (n_windows,)
         0 for the first subject, 1 for the second, and so on.
     subjects : Tensor of int, shape (n_windows,)
-        Whose statistics z-score a window.  Equal to ``sides`` except where the two
-        sides are halves of one subject.
+        Number of the subject with whose windows each one is z-scored.  Equal to
+        ``sides`` unless the two sides are halves of one subject.
     kinds : Tensor of int, shape (n_windows,), or None
         Moments of more than two subjects, or labels where pairs are made by label:
         windows of two subjects and of one kind are partners.
@@ -88,6 +90,9 @@ class JointPretraining(nn.Module):
 class JointLoss(nn.Module):
     r"""ISA summed over datasets, plus CDA over all subjects of the batch.
 
+    CDA is `cda_loss`, taken apart: centroids of each dataset, whose windows may differ
+    in length, and then their dispersion.
+
     .. math:: L = w_{ISA} \sum_m L_{ISA}^{(m)} + \lambda L_{CDA}
 
     Parameters
@@ -110,7 +115,7 @@ class JointLoss(nn.Module):
         self.cda_scale = cda_scale
 
     def forward(self, outputs, parts):
-        """Losses of what `JointPretraining` made of ``parts``."""
+        """Return the losses of the outputs of `JointPretraining` for ``parts``."""
         isa, centroids = 0.0, []
         for (spatial, projection), part in zip(outputs, parts, strict=True):
             if part.rows is None:

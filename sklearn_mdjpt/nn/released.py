@@ -20,7 +20,7 @@ _NOT_RELEASED = "Not the weights of a released mdJPT checkpoint."
 # (released name, its shape, our name).  Letters are dimensions: C channels, V virtual
 # channels, P patch size, H hidden, D latent, U hidden units of the MLP, M features of
 # one dilation (D * n_filters), K all features, F and L of a convolution that nothing
-# uses.  Our name is None for what reaches no output.
+# uses.  Our name is None for tensors that reach no output.
 _HEAD = (
     ("uni_mlp.fc.weight", "V C", "spatial.weight"),
     ("uni_mlp.fc.bias", "V", "spatial.bias"),
@@ -220,7 +220,7 @@ def released_shapes(
 
 
 def _without_prefix(tensors):
-    """Take off the prefix before a name that every checkpoint has."""
+    """Remove the prefix of a name that every checkpoint has."""
     anchor = next((name for name in tensors if name.endswith(_ANCHOR)), _ANCHOR)
     prefix = anchor.removesuffix(_ANCHOR)
     others = [name for name in tensors if not name.startswith(prefix)]

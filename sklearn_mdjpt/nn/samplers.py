@@ -17,7 +17,7 @@ _KEYS_AT_A_TIME = 4096
 
 
 class PairBatch(NamedTuple):
-    """Windows of two subjects of one dataset.
+    """Rows of X that a sampler drew: the windows of two subjects of one dataset.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class PairBatch(NamedTuple):
 
     @property
     def rows(self) -> np.ndarray:
-        """Positions in X, subject by subject, as of `GroupBatch`."""
+        """Positions in X, subject by subject, as in `GroupBatch`."""
         return np.concatenate([self.rows_a, self.rows_b])
 
     @property
@@ -57,7 +57,7 @@ class PairBatch(NamedTuple):
 
 
 class GroupBatch(NamedTuple):
-    """Windows of several subjects of one dataset.
+    """Rows of X that a sampler drew: the windows of several subjects of one dataset.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class GroupBatch(NamedTuple):
     rows : ndarray of int, shape (n_windows,)
         Positions in X, subject by subject.
     subjects : ndarray of int, shape (n_windows,)
-        0, 1, ...: whose window each one is.
+        Number of the subject of each window: 0, 1, ...
     kinds : ndarray of int, shape (n_windows,)
         The moment of each window, counted within the batch, or for pairs by label the
         code of its label.
@@ -139,7 +139,7 @@ class _PairSampler:
             return PairBatch(name, *deck.windows.draw(*pair, self.rng))
         group = deck.join(pair, self.n_subjects, self.rng)
         rows, kinds = deck.windows.draw_group(group, self.rng)
-        # Who has none of the moments takes no part.
+        # A subject without any of the moments takes no part.
         counts = [len(mine) for mine in rows if len(mine)]
         return GroupBatch(
             name,
@@ -213,14 +213,13 @@ class StimulusPairSampler(_PairSampler):
     ----------
     datasets, subjects, sessions, stimuli : array-like of shape (n_windows,)
         Strings or numbers that name the dataset, subject, session and stimulus of each
-        window.  Subjects are counted within their dataset.  Windows whose subject or
-        stimulus is missing (None, "" or NaN) are never drawn; a missing session is a
-        session.
+        window.  Subjects are counted within their dataset.  Windows without a subject
+        or stimulus (None, "" or NaN) are never drawn; a missing session is a session.
     onsets : array-like of shape (n_windows,)
         Seconds from the start of the trial, compared to 1 ms; windows with NaN are
         never drawn.
     counted : array-like of bool, shape (n_windows,), default=None
-        Windows whose "onset" is no time but their number in the trial.  They are
+        Which onsets are numbers of windows in the trial, not seconds.  Such windows are
         partners of each other only: seconds and counts are never compared.  None: all
         are seconds.
     n_subjects : int, default=2
@@ -300,7 +299,7 @@ class LabelPairSampler(_PairSampler):
     ----------
     datasets, subjects, labels : array-like of shape (n_windows,)
         Strings or numbers that name the dataset, subject and label of each window.
-        Windows whose subject or label is missing (None, "" or NaN) are never drawn.
+        Windows without a subject or label (None, "" or NaN) are never drawn.
     n_windows : int, default=16
         Windows of each subject, as evenly spread over the shared labels as its windows
         allow; a subject with fewer windows of these labels gives all of them.
@@ -394,7 +393,7 @@ class _StimulusIndex:
         sessions, _ = _encode(sessions, keep_missing=True)
         valid = (subjects >= 0) & (stimuli >= 0) & np.isfinite(onsets)
         rows, subjects, sessions = rows[valid], subjects[valid], sessions[valid]
-        # A hair above halves: what is 0.5 ms but for rounding goes one way.
+        # Slightly above halves: values that are 0.5 ms up to rounding go one way.
         ms = np.floor(onsets[valid] * 1000 + (0.5 + 1e-6)).astype(np.int64)
         moments, moment = np.unique(2 * ms + counted[valid], return_inverse=True)
         keys = stimuli[valid] * len(moments) + moment
@@ -433,7 +432,7 @@ class _StimulusIndex:
             places = places[places // self.n_keys == session]
         shared, counts = np.unique(places, return_counts=True)
         shared, counts = shared[counts > 1], counts[counts > 1]
-        # The place that most of them have comes first, a random one of several.
+        # The place that most subjects have comes first, a random one of several.
         order = rng.permutation(len(shared))
         order = order[np.argsort(-counts[order], kind="stable")]
         chosen = self._choose(shared[order])

@@ -28,6 +28,7 @@ SPARED = ("Fp1", "Fp2", "F7", "F8")
 """Channels that carry blinks: large before ICA, but not bad."""
 
 N_NEIGHBOURS = 3
+"""How many good channels a bad one is made of."""
 
 
 def find_bad_channels(
@@ -73,7 +74,8 @@ def find_bad_channels(
     Raises
     ------
     ValueError
-        If x holds NaN or inf, or all channels are constant.
+        If x holds NaN or inf, all channels are constant, or a parameter is out of
+        range, such as a single name for ``spare``.
 
     References
     ----------
@@ -98,6 +100,7 @@ def find_bad_channels(
     ch_names = check_ch_names(ch_names, len(x))
     rules = check_rules(amplitude_rules)
     check_number(flat, "flat", none=True, least=0, most=1)
+    spared = {canonical_name(name) for name in check_texts(spare, "spare")}
     check_finite(x, ch_names)
     magnitude = np.abs(x)
 
@@ -113,7 +116,6 @@ def find_bad_channels(
     if flat is not None:
         dead = (relative < flat) | (spread == 0)
 
-    spared = {canonical_name(name) for name in spare}
     may_be_large = ~dead & [name not in spared for name in spelt_names(ch_names)]
     median = np.median(magnitude[~dead])
     found = {k: (ch_names[k], "flat", float(relative[k])) for k in np.flatnonzero(dead)}
@@ -157,7 +159,8 @@ def interpolate_channels(
     Raises
     ------
     ValueError
-        If a bad channel has no known position, or no channel with one is good.
+        If a bad channel is not among ``ch_names`` or has no known position, no channel
+        with a position is good, or ``bads`` is a single name.
 
     See Also
     --------
@@ -183,6 +186,7 @@ def nearest_channels(bads, ch_names, *, positions=None, n_neighbours=N_NEIGHBOUR
     dict of str to list of str
     """
     check_number(n_neighbours, "n_neighbours", whole=True, least=1)
+    bads = check_texts(bads, "bads")
     positions = check_positions(positions, len(ch_names))
     unknown = [name for name in bads if name not in ch_names]
     if unknown:
@@ -289,6 +293,7 @@ class BadChannelInterpolator(VersionedPickle, TransformerMixin, BaseEstimator):
         """
         check_rules(self.amplitude_rules)
         check_number(self.flat, "flat", none=True, least=0, most=1)
+        check_texts(self.spare, "spare")
         check_number(self.n_neighbours, "n_neighbours", whole=True, least=1)
         X = _check_trials(X)
         names = check_ch_names(self.ch_names, X.shape[1])
@@ -365,7 +370,7 @@ class BadChannelInterpolator(VersionedPickle, TransformerMixin, BaseEstimator):
 
 
 def check_rules(rules):
-    """Return pairs of factor and share as floats; raise on what are none."""
+    """Return pairs of factor and share as floats; raise on anything else."""
     rules = list(rules)
     for rule in rules:
         if np.shape(rule) != (2,) or not (rule[0] > 0 and 0 <= rule[1] <= 1):
@@ -374,6 +379,13 @@ def check_rules(rules):
                 f"{rule!r} among them."
             )
     return [(float(factor), float(share)) for factor, share in rules]
+
+
+def check_texts(values, name):
+    """Return a list of str; raise on a single text, which would fall into letters."""
+    if isinstance(values, str | bytes) or not np.iterable(values):
+        raise ValueError(f"{name} must be a sequence of str, got {values!r}.")
+    return [str(value) for value in values]
 
 
 def check_finite(x, ch_names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import shutil
 import time
@@ -22,7 +23,8 @@ from ..windows._recording import Recording
 from ..windows._resampling import resampled_length
 from ..windows._store import read_store, write_store
 from ..windows._windows import EEGWindows
-from ._recording import check_parameters, clean_recording
+from ._parameters import check_parameters
+from ._recording import clean_recording
 from ._report import CleaningReport
 
 if TYPE_CHECKING:
@@ -30,9 +32,16 @@ if TYPE_CHECKING:
 
     from .._typing import PathLike
 
-# To be raised when the same recording and parameters begin to give another result.
+# Part of the fingerprint.  Raise it when the same recording and parameters give another
+# result, so that results of older versions are not used again.
 _METHOD_VERSION = 1
 _REPORT = ".json"
+# What can be set for all recordings; the signature alone lists it.
+_DEFAULTS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(clean_recording).parameters.items()
+    if name not in ("raw", "trials")
+}
 
 
 def clean_dataset(
@@ -118,7 +127,7 @@ def clean_dataset(
     from joblib import Parallel, delayed
 
     check_option(on_error, ("raise", "skip"), "on_error")
-    parameters = check_parameters(**parameters)
+    parameters = check_parameters(_with_defaults(parameters))
     X = _check_windows(X)
     folder = check_path(cache_dir, "cache_dir")
     # Absolute, since workers may have other working folders.
@@ -191,6 +200,17 @@ def read_reports(X: EEGWindows) -> list[CleaningReport]:
     return reports
 
 
+def _with_defaults(parameters):
+    """Return all parameters of `clean_recording`; raise TypeError on unknown ones."""
+    unknown = [name for name in parameters if name not in _DEFAULTS]
+    if unknown:
+        raise TypeError(
+            f"clean_recording has no parameters {list_some(unknown)} to set here; it "
+            f"has {list_some(_DEFAULTS, 20)}."
+        )
+    return _DEFAULTS | parameters
+
+
 # One recording ----------------------------------------------------------------------
 
 
@@ -237,7 +257,7 @@ def _clean_one(k, source, whose, folder, parameters, on_error):
 def _make_result(source, target, parameters):
     """Clean a recording and write the result and its report."""
     with warnings.catch_warnings():
-        # The report has them: workers cannot warn the user.
+        # Workers cannot warn the user; `clean_dataset` does, with those of the report.
         warnings.simplefilter("ignore")
         raw, report = clean_recording(
             source.to_raw(),
@@ -254,14 +274,14 @@ def _make_result(source, target, parameters):
     )
     write_file(_report_path(target), report.to_json().encode())
     place = (np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones(1, np.int64))
-    # A worker whose run was killed may have been faster.
+    # A worker that outlived its killed run may have written the same result.
     with contextlib.suppress(FileExistsError):
         write_store(target, [clean], place, pd.DataFrame({"onset": [0.0]}))
     return report
 
 
 def _read_result(target, messages):
-    """Return the report of a result; None where there is none that is whole."""
+    """Return the report of a result; None if the result is missing or damaged."""
     path = _report_path(target)
     if not target.exists():
         return None
@@ -372,7 +392,7 @@ def _only_one(folder):
         try:
             yield
         except BaseException:
-            # Of the other workers, which an error has ended.
+            # The error has ended the other workers in the middle of their files.
             _remove_unfinished(folder)
             raise
 

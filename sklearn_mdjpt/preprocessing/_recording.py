@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from typing import TYPE_CHECKING, Literal
 
@@ -10,19 +9,11 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
-from .._validation import check_installed, check_number, check_option, list_some, warn
+from .._validation import list_some, warn
 from ..channels._channels import REFERENCES, electrode_positions, spelt_names
 from ..windows._edf_gaps import refuse_gaps
-from ..windows._marks import (
-    BORDER,
-    annotation_marks,
-    cut_samples,
-    kind_of_mark,
-    matching_pieces,
-    span_samples,
-)
+from ..windows._marks import annotation_marks, cut_samples, span_samples
 from ..windows._mne import head_montage, info_positions, read_trials
-from ..windows._resampling import bridge_gaps, resample
 from ..windows._trials import check_trials
 from ._bad_channels import (
     AMPLITUDE_RULES,
@@ -30,10 +21,12 @@ from ._bad_channels import (
     N_NEIGHBOURS,
     SPARED,
     check_finite,
-    check_rules,
     find_bad_channels,
     nearest_channels,
 )
+from ._components import ICLABEL_BAND, remove_components
+from ._filters import bridge_bad_spans, filter_pieces, find_edges, resample_pieces
+from ._parameters import check_parameters
 from ._report import CleaningReport
 
 if TYPE_CHECKING:
@@ -42,15 +35,6 @@ if TYPE_CHECKING:
     import mne
 
     from .._typing import Trials
-
-# What ICLabel was trained on.
-_ICLABEL_BAND = (1.0, 100.0)
-_ICLABEL_SFREQ = 200.0
-# ICLabel's classes, in the order of its output.
-_LABELS = ("brain", "muscle", "eye", "heart", "line noise", "channel noise", "other")
-# Directions with less than this share of the largest one's variance are rounding.
-_RANK_TOLERANCE = 1e-8
-_NEEDED_BY = "Cleaning with ICA (ica=None does without)"
 
 
 def clean_recording(
@@ -194,12 +178,13 @@ def clean_recording(
     <CleaningReport: 60 channels, 2 trials, 0 of 120 channels of trials interpolated,
     no ICA>
     """
-    parameters = check_parameters(
-        l_freq=l_freq, h_freq=h_freq, sfreq=sfreq, amplitude_rules=amplitude_rules,
-        flat=flat, spare=spare, n_neighbours=n_neighbours, ica=ica, remove=remove,
-        threshold=threshold, max_ica_samples=max_ica_samples,
-        max_ica_iter=max_ica_iter, random_state=random_state,
-    )  # fmt: skip
+    parameters = check_parameters({
+        "l_freq": l_freq, "h_freq": h_freq, "sfreq": sfreq,
+        "amplitude_rules": amplitude_rules, "flat": flat, "spare": spare,
+        "n_neighbours": n_neighbours, "ica": ica, "remove": remove,
+        "threshold": threshold, "max_ica_samples": max_ica_samples,
+        "max_ica_iter": max_ica_iter, "random_state": random_state,
+    })  # fmt: skip
     import mne
     from threadpoolctl import threadpool_limits
 
@@ -214,70 +199,29 @@ def clean_recording(
     if not len(trials):
         raise ValueError("trials is empty; None takes the recording as one trial.")
     picks, left_out = _choose_channels(raw)
-    # Sums in another order would make other components.
+    # Several threads add up in another order, and rounding would then change the ICA.
     with threadpool_limits(limits=1), mne.utils.use_log_level("error"):
         return _Cleaning(raw, picks, left_out, trials, parameters).run()
 
 
-def check_parameters(**parameters):
-    """Return the parameters of `clean_recording`, with defaults, as JSON holds them.
-
-    Raises
-    ------
-    TypeError
-        If one is unknown.
-    ValueError
-        If one is out of range.
-    ImportError
-        If what does the ICA is not installed.
-    """
-    known = inspect.signature(clean_recording).parameters
-    defaults = {
-        name: known[name].default for name in known if name not in ("raw", "trials")
-    }
-    unknown = [name for name in parameters if name not in defaults]
-    if unknown:
-        raise TypeError(
-            f"clean_recording has no parameters {list_some(unknown)} to set here; it "
-            f"has {list_some(defaults, 20)}."
-        )
-    p = defaults | parameters
-    for name in ("l_freq", "h_freq", "sfreq"):
-        check_number(p[name], name, none=name == "sfreq", above=0)
-        p[name] = None if p[name] is None else float(p[name])
-    if p["l_freq"] >= p["h_freq"]:
-        raise ValueError(
-            f"l_freq must be below h_freq, got {p['l_freq']:g} and {p['h_freq']:g} Hz."
-        )
-    if p["sfreq"] is not None and p["sfreq"] <= 2 * p["h_freq"]:
-        raise ValueError(
-            f"sfreq={p['sfreq']:g} Hz cannot hold a band up to h_freq="
-            f"{p['h_freq']:g} Hz; it must exceed twice that."
-        )
-    p["amplitude_rules"] = [list(rule) for rule in check_rules(p["amplitude_rules"])]
-    check_number(p["flat"], "flat", none=True, least=0, most=1)
-    check_number(p["threshold"], "threshold", least=0, most=1)
-    for name in ("n_neighbours", "max_ica_samples", "max_ica_iter"):
-        check_number(p[name], name, whole=True, least=1)
-    for name in ("spare", "remove"):
-        if isinstance(p[name], str):
-            raise ValueError(f"{name} must be a sequence of str, got {p[name]!r}.")
-        p[name] = [str(value) for value in p[name]]
-    for label in p["remove"]:
-        check_option(label, _LABELS, "An entry of remove")
-    check_option(p["ica"], ("infomax", "picard", None), "ica")
-    # No None: the same recording is to give the same result.
-    check_number(p["random_state"], "random_state", whole=True, least=0)
-    p["random_state"] = int(p["random_state"])
-    if p["ica"] is not None:
-        check_installed("mne_icalabel", _NEEDED_BY, 'pip install "sklearn_mdjpt[ica]"')
-    if p["ica"] == "picard":
-        check_installed("picard", _NEEDED_BY, "pip install python-picard")
-    return p
-
-
 class _Cleaning:
-    """The steps, on one recording."""
+    """The steps of `clean_recording` on one recording; `run` has their order.
+
+    Attributes
+    ----------
+    pieces : ndarray of int, shape (n_pieces + 1,)
+        The samples at which pieces between cuts begin, and the end.
+    bad : ndarray of bool, shape (n_times,)
+        Which samples lie in bad spans.
+    given : list of str
+        Channels that were marked as bad before.
+    bounds, spans : list of (int, int)
+        First sample and end of each trial, and of what goes with it.
+    rows : list of dict
+        ``channels`` of the report.
+    ica : dict
+        ``components``, ``rank`` and ``n_iterations`` of the report.
+    """
 
     def __init__(self, raw, picks, left_out, trials, parameters):
         self.raw, self.picks, self.trials = raw, picks, trials
@@ -291,7 +235,8 @@ class _Cleaning:
             self.bad[first:end] = True
         self.ch_names = [raw.ch_names[k] for k in picks]
         with warnings.catch_warnings(record=True) as said:
-            # Warned of when the channels were chosen; the report is to have them too.
+            # The user saw these warnings when the channels were chosen; the report
+            # keeps them too.
             warnings.simplefilter("always")
             self.positions = electrode_positions(
                 self.ch_names, info_positions(raw.info)[picks]
@@ -304,10 +249,11 @@ class _Cleaning:
             for k, trial in enumerate(trials["trial"])
         ]
         self.bounds, self.spans = _places(trials, self.sfreq, raw.n_times)
-        self.rows, self.components = [], []
-        self.rank = self.n_iterations = None
+        self.rows = []
+        self.ica = {"components": []}
 
     def run(self):
+        """Return the cleaned recording and the report."""
         p = self.parameters
         if self.left_out:
             self.warn(
@@ -321,19 +267,18 @@ class _Cleaning:
         if wide is not None:
             self.interpolate(wide, first)
             wide.set_eeg_reference("average", projection=False)
-            self.remove_components(data, wide)
+            self.ica = remove_components(data, wide, self.in_trials(), p)
             del wide
         self.interpolate(data, self.find(data, "after ICA", spare=()))
         data.set_eeg_reference("average", projection=False)
         if p["sfreq"] is not None and p["sfreq"] != self.sfreq:
-            data = self.resampled(data)
+            data = resample_pieces(data, p["sfreq"], self.marks.cuts)
         return data, self.report(data)
 
     def warn(self, message):
+        """Warn the user, and keep the message for the report."""
         self.warnings.append(message)
         warn(message)
-
-    # Filters ------------------------------------------------------------------------
 
     def filtered(self):
         """Return the recording in the band of the result, and in that of ICLabel."""
@@ -346,132 +291,51 @@ class _Cleaning:
         data = self.raw.copy().pick(self.picks).load_data()
         if len(self.given) == len(self.ch_names):
             raise ValueError(f"All {len(self.given)} EEG channels are marked as bad.")
-        # Channels marked as bad tell nothing; NaN in them is to spread nowhere.
+        # Channels marked as bad have no effect: NaN in them must not spread.
         for name in self.given:
             data[name] = 0.0
-        # They are interpolated: they are not to be left out any more.
+        # MNE's average reference and ICA leave out marked channels; these channels are
+        # interpolated instead.
         data.info["bads"] = []
         good = ~self.bad
         lines = (data[k][0][0] for k in range(len(self.picks)))
         if self.bad.any():
             lines = (line[good] for line in lines)
         check_finite(lines, self.ch_names)
-        self.bridge(data)
+        bridge_bad_spans(data, self.bad, self.pieces)
         if data.info["projs"]:
             data.apply_proj()
-        # Where some are unknown, or cannot be true.
+        # Some positions were unknown, or cannot be true: take those found above.
         if not np.array_equal(info_positions(data.info), self.positions):
             data.set_montage(head_montage(self.ch_names, self.positions))
-        self.check_length(data)
+        edges, messages = find_edges(self.raw, self.pieces, p["l_freq"], p["h_freq"])
+        for message in messages:
+            self.warn(message)
         wide = None
         if p["ica"] is not None:
-            low, high = _ICLABEL_BAND
-            if self.sfreq < _ICLABEL_SFREQ:
+            low, high = ICLABEL_BAND
+            if self.sfreq < 2 * high:
                 self.warn(
                     f"ICLabel was trained on signals of {low:g} to {high:g} Hz; this "
                     f"recording of {self.sfreq:g} Hz ends at {self.sfreq / 2:g} Hz. "
                     "Labels, of muscles above all, are less certain; ica=None does "
                     "without."
                 )
-            # A rate of 200 Hz ends at 100 Hz by itself.
+            # A recording of 200 Hz or less has nothing above the band.
             high = high if high < self.sfreq / 2 else None
-            wide = self.filter(data.copy(), low, high)
-        self.filter(data, p["l_freq"], p["h_freq"])
+            wide = filter_pieces(data.copy(), low, high, edges)
+        filter_pieces(data, p["l_freq"], p["h_freq"], edges)
         return data, wide
 
-    def bridge(self, data):
-        """Put straight lines in place of what is bad, which filters would spread."""
-        if not self.bad.any():
-            return
-        for a, b in zip(self.pieces[:-1], self.pieces[1:], strict=True):
-            if self.bad[a:b].any():
-                x = bridge_gaps(data[:, a:b][0], self.bad[a:b])
-                # A piece that is bad throughout has nothing to draw lines between.
-                data[:, a:b] = np.nan_to_num(x, nan=0.0)
-
-    def filter(self, data, low, high):
-        """Filter in place, each piece between edges by itself."""
-        import mne
-
-        marks = data.annotations
-        edges = self.edges / self.sfreq
-        data.set_annotations(
-            mne.Annotations(edges, np.zeros(len(edges)), ["EDGE"] * len(edges))
-        )
-        with warnings.catch_warnings():
-            # Of pieces that are shorter than the filter, which has been said.
-            warnings.filterwarnings("ignore", "filter_length", RuntimeWarning)
-            data.filter(low, high, skip_by_annotation="edge")
-        data.set_annotations(marks)
-        return data
-
-    def resampled(self, data):
-        """Return the recording at the new rate, each piece resampled by itself."""
-        new = data.copy().resample(self.parameters["sfreq"], method="polyphase")
-        if len(self.pieces) == 2:
-            return new
-        pieces = matching_pieces(
-            self.marks.cuts, self.sfreq, data.n_times, new.info["sfreq"], new.n_times
-        )
-        for a, b, new_a, new_b in pieces:
-            # Unlike MNE's, this takes pieces of any length.
-            x = resample(data.get_data(start=a, stop=b), self.sfreq, new.info["sfreq"])
-            # Rounding may leave a piece a sample longer or shorter than its place.
-            x = x[:, : new_b - new_a]
-            lacking = new_b - new_a - x.shape[1]
-            if x.shape[1]:
-                new[:, new_a:new_b] = np.pad(x, [(0, 0), (0, lacking)], mode="edge")
-        return new
-
-    def check_length(self, data):
-        """Find the edges that filters stop at; raise if the recording is too short.
-
-        They stop at each cut, and where trials follow on each other if all pieces are
-        long enough for that.
-        """
-        import mne
-
-        p = self.parameters
-        taps = mne.filter.create_filter(
-            None, self.sfreq, p["l_freq"], p["h_freq"], verbose="error"
-        )
-        seconds = len(taps) / self.sfreq
-        if len(taps) > data.n_times:
-            raise ValueError(
-                f"The recording of {data.n_times / self.sfreq:g} s is shorter than the "
-                f"filter, which has {seconds:g} s at l_freq={p['l_freq']:g} Hz."
-            )
-        marks = self.raw.annotations
-        borders = [
-            onset - self.raw.first_time
-            for onset, text in zip(marks.onset, marks.description, strict=True)
-            if kind_of_mark(text) == BORDER
-        ]
-        borders = cut_samples(borders, self.sfreq, data.n_times)
-        self.edges = np.unique([*self.pieces[1:-1], *borders])
-        shortest = np.diff([0, *self.edges, data.n_times]).min()
-        if shortest >= len(taps):
-            return
-        self.edges = self.pieces[1:-1]
-        if len(borders):
-            self.warn(
-                f"Pieces of the recording, {shortest / self.sfreq:g} s the shortest, "
-                f"are shorter than the filter of {seconds:g} s: it runs across their "
-                "borders."
-            )
-        shortest = np.diff(self.pieces).min()
-        if shortest < len(taps):
-            self.warn(
-                f"Pieces of the recording between cuts, {shortest / self.sfreq:g} s "
-                f"the shortest, are shorter than the filter of {seconds:g} s, which "
-                "does not work well at their ends."
-            )
-
-    # Channels -----------------------------------------------------------------------
-
     def find(self, data, step, *, spare):
-        """Return the bad channels of each trial, and note why they are."""
-        p, bads = self.parameters, []
+        """Find the bad channels of each trial, and note why they are bad.
+
+        Returns
+        -------
+        list of dict of str to list of str
+            For each trial the good channels that each bad one is to be made of.
+        """
+        p, sources = self.parameters, []
         for name, (start, stop) in zip(self.names, self.bounds, strict=True):
             x = data.get_data(start=start, stop=stop)[:, ~self.bad[start:stop]]
             names = self.ch_names
@@ -497,11 +361,11 @@ class _Cleaning:
                     f"{len(rows)} of {len(self.ch_names)} channels are bad in trial "
                     f"{name!r}, {step}."
                 )
-            bads.append([row["channel"] for row in rows])
             made_of = nearest_channels(
-                bads[-1], self.ch_names, positions=self.positions,
-                n_neighbours=p["n_neighbours"],
+                [row["channel"] for row in rows], self.ch_names,
+                positions=self.positions, n_neighbours=p["n_neighbours"],
             )  # fmt: skip
+            sources.append(made_of)
             for row in rows:
                 given = row["rule"] == "marked bad"
                 self.rows.append(
@@ -509,61 +373,19 @@ class _Cleaning:
                     | {"step": "given" if given else step, "rule": row["rule"]}
                     | {"value": row["value"], "made_of": made_of[row["channel"]]}
                 )
-        return bads
+        return sources
 
-    def interpolate(self, data, bads):
-        for (start, stop), some in zip(self.spans, bads, strict=True):
-            made_of = nearest_channels(
-                some, self.ch_names, positions=self.positions,
-                n_neighbours=self.parameters["n_neighbours"],
-            )  # fmt: skip
+    def interpolate(self, data, sources):
+        """Make each bad channel the mean of its sources, in place."""
+        for (start, stop), made_of in zip(self.spans, sources, strict=True):
             for bad, neighbours in made_of.items():
                 picks = [self.ch_names.index(n) for n in neighbours]
                 mean = data[picks, start:stop][0].mean(axis=0)
                 data[self.ch_names.index(bad), start:stop] = mean[None]
 
-    # Components ---------------------------------------------------------------------
-
-    def remove_components(self, data, wide):
-        """Fit the ICA on the trials of the wide band, and take components away."""
-        import mne
-
-        p = self.parameters
-        inside = self.in_trials(wide)
-        fitted = mne.io.RawArray(wide.get_data()[:, inside], wide.info)
-        self.rank = _rank(fitted.get_data())
-        ica = mne.preprocessing.ICA(
-            self.rank,
-            method=p["ica"],
-            fit_params={"extended": True}
-            | ({"ortho": False} if p["ica"] == "picard" else {}),
-            max_iter=p["max_ica_iter"],
-            random_state=p["random_state"],
-        )
-        decim = -(-fitted.n_times // p["max_ica_samples"])
-        with warnings.catch_warnings():
-            # Of a band other than 1 to 100 Hz, which has been said.
-            warnings.simplefilter("ignore")
-            ica.fit(fitted, decim=decim)
-            probabilities = _label(fitted, ica)
-        self.n_iterations = int(ica.n_iter_)
-        maps = ica.get_components()
-        maps = maps / np.abs(maps).max(axis=0)
-        for k, row in enumerate(probabilities):
-            label = _LABELS[row.argmax()]
-            probability = round(float(row.max()), 4)
-            removed = label in p["remove"] and probability > p["threshold"]
-            self.components.append(
-                {"component": k, "label": label, "probability": probability}
-                | {"removed": removed}
-                | {"topography": maps[:, k].round(4).tolist()}
-            )
-        removed = [row["component"] for row in self.components if row["removed"]]
-        if removed:
-            ica.apply(data, exclude=removed)
-
-    def in_trials(self, data):
-        inside = np.zeros(data.n_times, bool)
+    def in_trials(self):
+        """Return which samples (n_times,) are good ones of trials."""
+        inside = np.zeros(self.raw.n_times, bool)
         for start, stop in self.bounds:
             inside[start:stop] = True
         inside &= ~self.bad
@@ -572,6 +394,7 @@ class _Cleaning:
         return inside
 
     def report(self, data):
+        """Return what was done, for cleaned data."""
         import mne
 
         versions = {"sklearn_mdjpt": __version__, "mne": mne.__version__}
@@ -589,14 +412,12 @@ class _Cleaning:
                 for name, (start, stop) in zip(self.names, times, strict=True)
             ],
             channels=self.rows,
-            components=self.components,
-            rank=self.rank,
-            n_iterations=self.n_iterations,
             positions=self.positions.round(5).tolist(),
             left_out=self.left_out,
             warnings=self.warnings,
             parameters=self.parameters,
             versions=versions,
+            **self.ica,
         )
 
 
@@ -620,9 +441,10 @@ def _choose_channels(raw):
 
 
 def _places(trials, sfreq, n_times):
-    """Return the samples of each trial, and those that go with it: up to the middle.
+    """Return the samples of each trial, and those that go with it.
 
-    Between two trials, or of their overlap, and to the ends of the recording.
+    What goes with a trial reaches to the middle of the break (or of the overlap)
+    between it and the next trial, and to the ends of the recording.
     """
     starts = np.round(trials["start"].to_numpy(float) * sfreq).astype(int)
     stops = np.round(trials["stop"].to_numpy(float) * sfreq).astype(int)
@@ -633,20 +455,3 @@ def _places(trials, sfreq, n_times):
     spans = np.empty((len(starts), 2), int)
     spans[order, 0], spans[order, 1] = borders[:-1], borders[1:]
     return list(zip(starts, stops, strict=True)), [tuple(span) for span in spans]
-
-
-def _rank(x):
-    """Count the directions (n_channels, n_times) that hold more than rounding."""
-    variances = np.linalg.eigvalsh(np.cov(x))
-    return int((variances > _RANK_TOLERANCE * variances.max()).sum())
-
-
-def _label(raw, ica):
-    """Probabilities (n_components, 7) of ICLabel's classes."""
-    from mne_icalabel.iclabel import iclabel_label_components
-
-    from .._torch import plain_torch, torch_threads
-
-    # torch is installed wherever this package is.
-    with plain_torch(), torch_threads(1):
-        return iclabel_label_components(raw, ica, inplace=False, backend="torch")

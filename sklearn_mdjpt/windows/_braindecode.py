@@ -8,7 +8,7 @@ import pandas as pd
 from .._grouping import combine_groups, rows_of_groups
 from .._identity import make_up_name
 from .._validation import check_ids, list_some, warn
-from ._construct import join_windows
+from ._cutting import join_windows
 from ._marks import GRACE, annotation_marks, clear_epochs, mark_codes
 from ._mne import info_positions, make_info
 

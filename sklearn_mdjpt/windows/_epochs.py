@@ -6,7 +6,7 @@ import pandas as pd
 from .._grouping import combine_groups
 from .._identity import IDS
 from .._validation import list_some, warn
-from ._construct import COLUMNS, join_windows, make_metadata, stack_arrays
+from ._cutting import COLUMNS, join_windows, make_metadata, stack_arrays
 from ._marks import clear_epochs, epoch_spans, mark_codes
 from ._mne import info_positions, make_info
 from ._trials import describe_overlap

@@ -8,7 +8,7 @@ import numpy as np
 from .._validation import check_numeric, check_sfreq
 from ..channels._channels import CANONICAL_CHANNELS
 from ._braindecode import read_dataset
-from ._construct import COLUMNS
+from ._cutting import COLUMNS
 from ._epochs import read_epochs
 from ._flaws import refuse_array_flaws, refuse_flaws
 from ._windows import EEGWindows

@@ -12,8 +12,8 @@ from ._amplitude import channels_first
 from ._flaws import mix_channels
 from ._marks import GRACE, Marks, check_bad_spans, check_cuts, cut_samples, span_samples
 from ._mne import make_raw, read_raw
-from ._resampling import cache, resample, resample_cuts, resampled_length
-from ._source import CHUNK_SAMPLES, Source, all_cuts, gather
+from ._resampling import cache, resample, resample_windows, resampled_length
+from ._source import CHUNK_SAMPLES, Source, all_windows, gather
 from ._trials import check_trials, describe_overlap
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class Recording(Source):
         ndarray of shape (n_windows, n_channels, n_times)
             The windows, copied.
         """
-        return all_cuts(self.signal, n_times).swapaxes(0, 1)[np.asarray(starts)]
+        return all_windows(self.signal, n_times).swapaxes(0, 1)[np.asarray(starts)]
 
     def windows_at(
         self,
@@ -265,7 +265,7 @@ class Recording(Source):
         """
         picks = np.arange(self.n_channels) if picks is None else picks
         if sfreq == self.sfreq:
-            x = gather(all_cuts(self.signal, n_times), starts, picks)
+            x = gather(all_windows(self.signal, n_times), starts, picks)
             return x.astype(np.float32, copy=False)
         n_new = int(resampled_length(n_times, self.sfreq, sfreq))
         pieces, starts = np.array(self.pieces()), np.asarray(starts)
@@ -288,12 +288,12 @@ class Recording(Source):
         )
         if signal is not None:
             new_starts = local + (np.cumsum(lengths) - lengths)[piece]
-            return gather(all_cuts(signal, n_new), new_starts, picks)
+            return gather(all_windows(signal, n_new), new_starts, picks)
         x, bad = self.signal, self.bad_samples()
         out = np.empty((len(picks), len(starts), n_new), np.float32)
         for k in np.unique(piece):
             mine, (a, b) = np.flatnonzero(piece == k), pieces[k]
-            out[:, mine] = resample_cuts(
+            out[:, mine] = resample_windows(
                 x[:, a:b], local[mine], n_new, self.sfreq, sfreq, picks,
                 None if bad is None else bad[a:b],
             ).swapaxes(0, 1)  # fmt: skip

@@ -119,7 +119,7 @@ def resample(x, sfreq, new_sfreq, gaps=None):
     return out
 
 
-def resample_cuts(x, starts, n_times, sfreq, new_sfreq, picks, gaps=None):
+def resample_windows(x, starts, n_times, sfreq, new_sfreq, picks, gaps=None):
     """Cut windows from a signal at another rate without resampling all of it.
 
     The numbers are, to the last bit, those of windows cut from ``resample(x, ...)``:

@@ -198,7 +198,7 @@ def _no_derived(signal):
     return {"_statistics": {}, "_derived_from": map_stamp(signal)}
 
 
-def all_cuts(signal, n_times):
+def all_windows(signal, n_times):
     """View (n_channels, n_starts, n_times) of all windows of a signal."""
     return sliding_window_view(np.asarray(signal), n_times, axis=1)
 

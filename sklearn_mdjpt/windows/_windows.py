@@ -25,14 +25,14 @@ from .._validation import (
     show_rates,
 )
 from ._braindecode import make_dataset, read_dataset
-from ._construct import (
+from ._content import signals, without_made_up_names
+from ._cutting import (
     cut_recordings,
     group_name,
     join_windows,
     leave_out_marked,
     stack_arrays,
 )
-from ._content import signals, without_made_up_names
 from ._epochs import make_epochs, read_epochs, warn_of_overlap
 from ._indexing import rows_of_index
 from ._reader import CanonicalReader

@@ -1,4 +1,4 @@
-"""The private skorch net behind MDJPTEncoder: it can be stopped and gone on with."""
+"""The private skorch net behind MDJPTEncoder: a training can stop and resume."""
 
 import contextlib
 import inspect
@@ -16,7 +16,7 @@ from ._callbacks import LeavesLoggersOut
 from ._checkpoints import can_hold
 from ._processes import SingleProcess
 
-# However seldom checkpoints are asked for, no more work than this is lost.
+# A kill loses no more work than this, even if checkpoints are rare.
 _CHECKPOINT_SECONDS = 300.0
 
 
@@ -46,7 +46,7 @@ class RemembersInterruption:
 
 
 class PretrainingNet(LeavesLoggersOut, NeuralNet):
-    """skorch net whose batches are pairs of subjects, and that can be resumed.
+    """skorch net that trains on a `PairDataset` and can be resumed.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
         Batches between them.
     seed : int, default=0
         Of the pairs; kept in the checkpoints.
-    peers : SingleProcess or AcceleratedProcesses, default=None
+    processes : SingleProcess or AcceleratedProcesses, default=None
         The processes that train together; None is this one.
 
     Attributes
@@ -68,13 +68,13 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
     """
 
     def __init__(
-        self, *args, run=None, checkpoint_every=200, seed=0, peers=None, **kwargs
+        self, *args, run=None, checkpoint_every=200, seed=0, processes=None, **kwargs
     ):
         super().__init__(*args, **kwargs)
         self.run = run
         self.checkpoint_every = checkpoint_every
         self.seed = seed
-        self.peers = peers or SingleProcess()
+        self.processes = processes or SingleProcess()
 
     # Training ---------------------------------------------------------------------
 
@@ -134,8 +134,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
         """
         self._last_checkpoint = time.monotonic()
         if self._resume_from is not None:
-            # Callbacks have begun as in a new training, and are now brought to where
-            # they were.
+            # Callbacks have begun as in a new training; now they get back their state.
             self.load_state(self._resume_from, X)
         row = self.history[-1] if self.history else {}
         is_open = bool(row) and "train_batch_count" not in row
@@ -154,7 +153,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
                     prefix="train",
                     step_fn=self.train_step,
                 )
-                # skorch has counted those of this process only.
+                # skorch counts the batches of this process only.
                 n_batches = len(self.history[-1]["batches"])
                 self.history.record("train_batch_count", n_batches)
                 self.notify("on_epoch_end", **about)
@@ -163,11 +162,11 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
     def _rest_of_epoch(self, batches, signals):
         n_left = len(batches) - len(self.history[-1]["batches"])
         for batch, y in itertools.islice(batches, n_left):
-            # Once: the network and the loss both need it there.
+            # The network and the loss both need the batch there.
             yield batch.to(self.compute_device), y
             # Here the loop and all callbacks are done with the batch, and the next
             # one has not been drawn.
-            stop = self.peers.any_process(signals.received is not None)
+            stop = self.processes.any_process(signals.received is not None)
             if self._checkpoint_is_due(stop):
                 self._write_checkpoint(batches)
             if stop:
@@ -197,10 +196,10 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
         super().on_grad_computed(net, named_parameters, batch=batch, **kwargs)
         parameters = [p for _, p in named_parameters if p.grad is not None]
         if not torch.isfinite(get_total_norm([p.grad for p in parameters])):
-            if self.peers.skips_bad_steps:
+            if self.processes.skips_bad_steps:
                 return
             self._stop("The gradient of the pre-training loss is not finite", batch[0])
-        # The weights that are now to be changed gave a finite loss and gradient.
+        # The present weights gave a finite loss and gradient; the step changes them.
         with torch.no_grad():
             if self._good is None:
                 self._good = [p.detach().clone() for p in parameters]
@@ -223,12 +222,12 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
     @property
     def encoder(self):
         """The encoder that is trained."""
-        return self.peers.unwrap(self.module_).encoder
+        return self.processes.unwrap(self.module_).encoder
 
     @property
     def compute_device(self):
         """Where the module is."""
-        return torch.device(self.peers.device or self.device)
+        return torch.device(self.processes.device or self.device)
 
     @property
     def n_batches(self):
@@ -238,7 +237,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
     # Checkpoints ------------------------------------------------------------------
 
     def state(self, batches):
-        """Return all that the rest of the training depends on.
+        """Return the state that the rest of the training depends on.
 
         Parameters
         ----------
@@ -252,9 +251,9 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
         """
         state = {
             "seed": self.seed,
-            "module": self.peers.unwrap(self.module_).state_dict(),
+            "module": self.processes.unwrap(self.module_).state_dict(),
             "optimizer": self.optimizer_.state_dict(),
-            "peers": self.peers.state(),
+            "peers": self.processes.state(),
             "sampler": batches.state(),
             "torch_rng": torch.get_rng_state(),
             "history": _plain_history(self.history),
@@ -269,7 +268,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
     def load_state(self, state, batches):
         """Go on from a state, with the same batches."""
         self._load_weights(state)
-        self.peers.load_state(state["peers"])
+        self.processes.load_state(state["peers"])
         batches.load_state(state["sampler"])
         torch.set_rng_state(state["torch_rng"])
         if "cuda_rng" in state and torch.cuda.is_available():
@@ -286,13 +285,13 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
             )
 
     def _load_weights(self, state):
-        self.peers.unwrap(self.module_).load_state_dict(state["module"])
+        self.processes.unwrap(self.module_).load_state_dict(state["module"])
         self.optimizer_.load_state_dict(state["optimizer"])
         self.history.clear()
         self.history.extend(state["history"])
 
     def _checkpoint_is_due(self, stop):
-        if self.run is None or not self.peers.sync_gradients:
+        if self.run is None or not self.processes.sync_gradients:
             return False
         waited = time.monotonic() - self._last_checkpoint
         return (
@@ -304,7 +303,7 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
     def _write_checkpoint(self, batches, finished=False):
         state = self.state(batches)
         self._last_checkpoint = time.monotonic()
-        if not self.peers.is_main_process:
+        if not self.processes.is_main_process:
             return
         try:
             self.run.write(state, self.n_batches, finished=finished)
@@ -343,7 +342,7 @@ def _callback_state(callback):
 
 
 def _load_callback_state(callback, state, name):
-    """Bring a callback to where it was; return the names of what could not be kept."""
+    """Restore a callback; return the names of attributes that are lost."""
     # Not get_params: skorch takes every public attribute for a parameter.
     parameters = inspect.signature(type(callback)).parameters
     kept = set()

@@ -1,4 +1,4 @@
-"""The pre-training losses of an encoder on given batches, without training."""
+"""The losses of an encoder on held-out batches, without training."""
 
 import numpy as np
 import torch
