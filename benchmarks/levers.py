@@ -20,7 +20,7 @@ import pandas as pd
 from simulated_transfer import DESIGNS, ENTROPY, make_data, make_model
 from sklearn.base import clone
 
-from sklearn_mdjpt.baselines import combined, differential_entropy, tangent_space
+from sklearn_mdjpt.baselines import combined, differential_entropy
 from sklearn_mdjpt.evaluation import few_shot, zero_shot
 
 FILE = Path(__file__).parent / "results" / "levers_short.csv"
@@ -52,7 +52,7 @@ LEVERS = {
     "k = 6, three times the windows": group(6, share=3),
     "k = 2, three times the windows": group(2, share=3),
 }
-PEERS, PEER_NAMES = "peers", (ENTROPY, "tangent", "entropy + tangent")
+PEERS, PEER_NAMES = "peers", (ENTROPY,)
 PROTOCOLS = {
     "one person": lambda *args, **options: few_shot(*args, train_size=1, **options),
     "three people": few_shot,
@@ -63,8 +63,8 @@ PROTOCOLS = {
 def score(seed, start, lever):
     """Return mean scores of one training, a row for each protocol and decoder.
 
-    Decoders are the features alone, beside entropy, and beside entropy and the tangent
-    space.
+    Decoders are the features alone, and beside entropy.  The tangent space beside them
+    made it worse on the first seed (75 and 76 instead of 79 % with three people).
     """
     source, _, target = make_data(seed, DESIGNS["short"]["n_subjects"])
     begin = time.perf_counter()
@@ -72,10 +72,6 @@ def score(seed, start, lever):
     if lever == PEERS:
         models = {
             ENTROPY: differential_entropy("subject", "lds"),
-            "tangent": tangent_space(recentre=True),
-            "entropy + tangent": combined(
-                "unused", "lds", parts=("entropy", "tangent")
-            ),
         }
     else:
         model = make_model(max_epochs=N_EPOCHS, torch_threads=1, **LEVERS[lever])
@@ -86,9 +82,6 @@ def score(seed, start, lever):
         models = {
             "alone": model.set_params(**{name: fitted}),
             "+ entropy": combined(fitted, "lds"),
-            "+ entropy + tangent": combined(
-                fitted, "lds", parts=("mdjpt", "entropy", "tangent")
-            ),
         }
     rows = []
     for protocol, function in PROTOCOLS.items():
