@@ -49,7 +49,7 @@ numpydoc_validation_checks = {"all", "ES01", "SA01", "EX01"}
 # Constants, and named tuples, whose fields are documented as attributes.
 numpydoc_validation_exclude = {
     r"\.[A-Z_]+$",
-    r"\.nn\.(EncoderOutput|NormStatistics|PairBatch)\b",
+    r"\.nn\.(EncoderOutput|NormStatistics|PairBatch|GroupBatch)\b",
 }
 # The constructor of EEGWindows is private; the ways to make one are methods.
 numpydoc_validation_overrides = {"PR01": [r"^\s*Windows of EEG from one or several"]}

@@ -219,10 +219,10 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
             of shape (n_windows, n_features).
         y : array-like of shape (n_windows,), default=None
             Labels; those of EEGWindows are ``X.y``.
-        **metadata : array-like of shape (n_windows,)
-            ``subjects``, ``datasets``, ``sessions``, ``trials``, ``stimuli`` and
-            ``onsets`` of plain arrays, for the encoder, the smoothing and
-            ``early_stopping``; `EEGWindows` have their own.
+        subjects, datasets, sessions, trials, stimuli, onsets : array-like of shape \
+(n_windows,), default=None
+            Of plain arrays, for the encoder, the smoothing and ``early_stopping``;
+            `EEGWindows` have their own.
 
         Returns
         -------
@@ -290,7 +290,8 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         ----------
         X : EEGWindows, mne.Epochs, list of mne.Epochs, braindecode dataset or array
             As for `fit`.
-        **metadata : array-like of shape (n_windows,)
+        subjects, datasets, sessions, trials, stimuli, onsets : array-like of shape \
+(n_windows,), default=None
             As for `fit`; needed with plain arrays where the smoothing uses it.
 
         Returns
@@ -309,7 +310,8 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         ----------
         X : EEGWindows, mne.Epochs, list of mne.Epochs, braindecode dataset or array
             As for `fit`.
-        **metadata : array-like of shape (n_windows,)
+        subjects, datasets, sessions, trials, stimuli, onsets : array-like of shape \
+(n_windows,), default=None
             As for `predict`.
 
         Returns
