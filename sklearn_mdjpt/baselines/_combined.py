@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.ensemble import VotingClassifier
@@ -14,6 +14,9 @@ from ._pipelines import differential_entropy, linear_pipeline, tangent_space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+    from sklearn.base import BaseEstimator
 
     from .._typing import ClassWeight, PathLike, RandomState
     from ..encoder import MDJPTEncoder
@@ -68,7 +71,13 @@ class PooledClassifier(VotingClassifier):
     True
     """
 
-    def __init__(self, estimators, *, weights=None, n_jobs=None):
+    def __init__(
+        self,
+        estimators: Sequence[tuple[str, BaseEstimator]],
+        *,
+        weights: ArrayLike | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
         super().__init__(estimators, voting="soft", weights=weights, n_jobs=n_jobs)
 
     def predict_proba(self, X: Windows) -> np.ndarray:
@@ -159,7 +168,7 @@ def combined(
     elif not isinstance(encoder, MDJPTEncoder):
         encoder = MDJPTEncoder(weights=encoder)
     steps = [SubjectScaler()] + ([LDSSmoother()] if smoothing == "lds" else [])
-    common = {"C": C, "class_weight": class_weight}
+    common: dict[str, Any] = {"C": C, "class_weight": class_weight}
     made = {
         "mdjpt": lambda: linear_pipeline(WindowFeatures(encoder, steps), **common),
         "entropy": lambda: differential_entropy("subject", smoothing, **common),
