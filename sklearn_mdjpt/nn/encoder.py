@@ -345,14 +345,19 @@ class HybridEncoder(ClassifierParts):
         if not self.training and not self._has_statistics() and x.any():
             self._raise_no_statistics()
         groups = group_rows(subjects, len(x), x.device)
-        z = self.channel_norm(self.channel_encoder(x), *groups)
-        p = self._mix_channels(z)
-        dynamics = self._in_chunks(
-            self.dynamics, self.spatial_norm(p, *groups), self.dynamics.parameters()
+
+        def dynamics_in_chunks(p):
+            return self._in_chunks(self.dynamics, p, self.dynamics.parameters())
+
+        # Statistics are those of the whole batch: chunks begin only after them.
+        z, spatial, dynamics = self._stages(
+            self.channel_encoder(x),
+            lambda norm, x: norm(x, *groups),
+            dynamics_in_chunks,
         )
         return EncoderOutput(
             channel_encoder=z,
-            spatial=p,
+            spatial=spatial,
             dynamics=dynamics,
             features=self._summarize(dynamics),
             projection=self.projector(dynamics, *groups) if project else None,
@@ -432,7 +437,7 @@ class HybridEncoder(ClassifierParts):
             return norm.merge(torch.cat(parts), n_times)
 
         def spatial_statistics(z):
-            p = self._mix_channels(self.channel_norm.normalize(z, *channel))
+            _, p = self._mixed(z, self._z_score_with(channel))
             return self.spatial_norm.window_statistics(p)
 
         channel = merged(self.channel_norm, self.channel_norm.window_statistics)
@@ -517,13 +522,10 @@ class HybridEncoder(ClassifierParts):
         ValueError
             If no statistics are given, and none are kept.
         """
-        statistics = self._given_or_kept(statistics)
+        z_score = self._z_score_with(self._given_or_kept(statistics))
 
         def features(z):
-            p = self._mixed(z, statistics)
-            if self.subject_norm is not None:
-                p = self.spatial_norm.normalize(p, *statistics[2:])
-            return self._summarize(self.dynamics(p))
+            return self._summarize(self._stages(z, z_score, self.dynamics)[-1])
 
         later = [*self.spatial.parameters(), *self.dynamics.parameters()]
         return self._in_chunks(features, z, later)
@@ -550,7 +552,7 @@ class HybridEncoder(ClassifierParts):
         ValueError
             As in `features_from`.
         """
-        return self._mixed(z, self._given_or_kept(statistics))
+        return self._mixed(z, self._z_score_with(self._given_or_kept(statistics)))[1]
 
     def check_projectable(self, n_times: int) -> None:
         """Raise if windows are too short for the projector.
@@ -598,11 +600,48 @@ class HybridEncoder(ClassifierParts):
             self._raise_no_statistics()
         return self.get_statistics()
 
-    def _mixed(self, z, statistics):
-        """Z-score and mix channels, (B, C, N, D) to (B, D, C', N)."""
-        if self.subject_norm is not None:
-            z = self.channel_norm.normalize(z, *statistics[:2])
-        return self._mix_channels(z)
+    def _stages(self, z, z_score, dynamics):
+        """Go through all that follows the channel encoder, in training and after it.
+
+        The two differ in where the statistics of the z-scores come from, and in what
+        is computed in chunks.
+
+        Parameters
+        ----------
+        z : Tensor of shape (B, n_chans, N, latent_dim)
+            Output of the channel encoder.
+        z_score : callable
+            Takes a `SubjectNorm` and its input, and returns the input z-scored.
+        dynamics : callable
+            Applies ``self.dynamics`` to its input.
+
+        Returns
+        -------
+        channels : Tensor of shape (B, n_chans, N, latent_dim)
+            Z-scored.
+        spatial : Tensor of shape (B, latent_dim, n_virtual_channels, N)
+            Mixed, before its z-score.
+        dynamics : Tensor of shape (B, K, N)
+            Output of the dynamics.
+        """
+        channels, spatial = self._mixed(z, z_score)
+        return channels, spatial, dynamics(z_score(self.spatial_norm, spatial))
+
+    def _mixed(self, z, z_score):
+        """Z-score channels, and mix them, (B, C, N, D) to (B, D, C', N)."""
+        channels = z_score(self.channel_norm, z)
+        return channels, self._mix_channels(channels)
+
+    def _z_score_with(self, statistics):
+        """Return the function that z-scores by these statistics, of any batch."""
+
+        def z_score(norm, x):
+            if self.subject_norm is None:
+                return x
+            first = 0 if norm is self.channel_norm else 2
+            return norm.normalize(x, *statistics[first : first + 2])
+
+        return z_score
 
     def _mix_channels(self, z):
         """Mix channels, (B, C, N, D) to (B, D, C', N)."""
