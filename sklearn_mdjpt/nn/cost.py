@@ -55,6 +55,10 @@ def encoder_cost(encoder: HybridEncoder, n_times: int = 625) -> pd.DataFrame:
     the arithmetic (the gradient with respect to the weights and to the input of each
     product), and, with ``chunk_size``, one time more to compute activations again.
 
+    `torch.utils.flop_counter.FlopCounterMode` counts the same arithmetic (a test
+    compares them).  It is not used here, as it knows no traffic, sees one thread of
+    several only, and counts fused attention only where it knows its kernel.
+
     Examples
     --------
     >>> from sklearn_mdjpt.nn import HybridEncoder, encoder_cost
