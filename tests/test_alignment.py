@@ -37,13 +37,7 @@ from sklearn_mdjpt import (
     WindowCovariances,
     covariance_distance,
 )
-from sklearn_mdjpt.alignment._spd import (
-    check_spd,
-    covariances,
-    mean_riemann,
-    spd_mean,
-    window_covariances,
-)
+from sklearn_mdjpt.alignment._spd import window_covariances
 from sklearn_mdjpt.channels import template_positions
 
 METRICS = ("riemann", "logeuclid", "euclid")
@@ -61,6 +55,20 @@ def make_matrices(n_domains=3, n=12, n_channels=5, seed=0, spread=1.0):
         X.append(mixing @ inner @ mixing.T)
     names = np.repeat([f"s{i}" for i in range(n_domains)], n)
     return np.concatenate(X), names
+
+
+def mean_of(X, metric="riemann"):
+    """Mean of matrices, as that of a domain which is all of them."""
+    alignment = CovarianceAlignment(metric, eigenvalue_floor=0)
+    return alignment.fit(X, domains=np.full(len(X), "all")).means_["all"]
+
+
+def raised(X, floor):
+    """Matrices with eigenvalues raised to the floor, as domains of one each."""
+    alignment = CovarianceAlignment(eigenvalue_floor=floor)
+    with pytest.warns(UserWarning, match="Domains of one matrix"):
+        means = alignment.fit(X, domains=np.arange(len(X))).means_
+    return np.stack([means[str(i)] for i in range(len(X))])
 
 
 def relative(a, b):
@@ -83,7 +91,7 @@ def gradient_norm(X, M):
 def test_riemannian_mean_is_that_of_pyriemann_where_it_converges():
     pyriemann_mean = pytest.importorskip("pyriemann.geometry.mean").mean_riemann
     X, _ = make_matrices(1, n=20)
-    assert relative(mean_riemann(X), pyriemann_mean(X, tol=1e-12)) < 1e-9
+    assert relative(mean_of(X), pyriemann_mean(X, tol=1e-12)) < 1e-9
 
 
 @pytest.mark.parametrize("n_channels", [3, 40])
@@ -93,15 +101,13 @@ def test_riemannian_mean_converges_on_nearly_singular_matrices(n_channels):
     scale = np.logspace(0, -2, n_channels)
     X = scale[:, None] * (X @ X.transpose(0, 2, 1)) * scale
     assert np.linalg.cond(X).max() > 1e5
-    assert gradient_norm(X, mean_riemann(X)) < 1e-8
+    assert gradient_norm(X, mean_of(X)) < 1e-8
 
 
 def test_riemannian_mean_of_commuting_matrices_is_geometric():
     values = np.exp(np.random.default_rng(0).standard_normal((7, 4)))
     X = np.stack([np.diag(v) for v in values])
-    assert_allclose(
-        mean_riemann(X), np.diag(np.exp(np.log(values).mean(axis=0))), atol=1e-9
-    )
+    assert_allclose(mean_of(X), np.diag(np.exp(np.log(values).mean(axis=0))), atol=1e-9)
 
 
 # Recentring ---------------------------------------------------------------------------
@@ -114,7 +120,7 @@ def test_the_mean_of_each_aligned_domain_is_the_target(metric, target):
     alignment = CovarianceAlignment(metric, target)
     aligned = alignment.fit_transform(X, domains=names)
     for name in np.unique(names):
-        mean = spd_mean(aligned[names == name], metric)
+        mean = mean_of(aligned[names == name], metric)
         assert relative(mean, alignment.target_) < 1e-8
     if target == "identity":
         assert_array_equal(alignment.target_, np.eye(5))
@@ -130,7 +136,7 @@ def test_with_logeuclid_the_mean_is_the_target_approximately():
             X, domains=names
         )
         gaps[spread] = max(
-            relative(spd_mean(aligned[names == name], "logeuclid"), np.eye(5))
+            relative(mean_of(aligned[names == name], "logeuclid"), np.eye(5))
             for name in np.unique(names)
         )
     assert 1e-6 < gaps[0.2] < 0.02
@@ -239,7 +245,7 @@ def test_matrices_of_60_channels_take_few_iterations(monkeypatch):
     aligned = alignment.fit_transform(X, domains=names)
     # Each step of a mean decomposes the matrices of its domain once.
     assert 4 <= sizes.count(70) <= 4 * 12
-    assert relative(spd_mean(aligned[:70], "riemann"), alignment.target_) < 1e-8
+    assert relative(mean_of(aligned[:70]), alignment.target_) < 1e-8
 
 
 # Singular and bad matrices ------------------------------------------------------------
@@ -256,7 +262,7 @@ def test_common_average_reference_is_the_normal_case(metric):
     assert np.isfinite(aligned).all() and (np.linalg.eigvalsh(aligned) > 0).all()
     if metric != "logeuclid":
         for name in np.unique(names):
-            mean = spd_mean(aligned[names == name], metric)
+            mean = mean_of(aligned[names == name], metric)
             assert relative(mean, alignment.target_) < 1e-8
 
 
@@ -344,12 +350,12 @@ def test_low_eigenvalues_are_raised_to_the_floor_and_nothing_else():
     vectors, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))
     values = np.array([1e-9, 0.1, 1.0, 2.9])  # of mean 1
     X = np.stack([(vectors * values) @ vectors.T, np.diag([1.0, 2.0, 3.0, 4.0])])
-    raised = check_spd(X, 0.01)
-    assert_allclose(np.linalg.eigvalsh(raised[0]), [0.01, 0.1, 1.0, 2.9], rtol=1e-9)
+    found = raised(X, 0.01)
+    assert_allclose(np.linalg.eigvalsh(found[0]), [0.01, 0.1, 1.0, 2.9], rtol=1e-9)
     assert_allclose(
-        vectors.T @ raised[0] @ vectors, np.diag([0.01, 0.1, 1, 2.9]), atol=1e-12
+        vectors.T @ found[0] @ vectors, np.diag([0.01, 0.1, 1, 2.9]), atol=1e-12
     )
-    assert_array_equal(raised[1], X[1])
+    assert_array_equal(found[1], X[1])
     assert CovarianceAlignment().eigenvalue_floor == 1e-5
 
 
@@ -361,11 +367,11 @@ def test_the_floor_holds_in_transform_and_for_unseen_domains():
         alignment = CovarianceAlignment(target="identity", eigenvalue_floor=floor)
         alignment.fit(X, domains=names)
         aligned = alignment.transform(singular, domains=names)
-        expected = alignment.transform(check_spd(singular, floor), domains=names)
+        expected = alignment.transform(raised(singular, floor), domains=names)
         # (Raising eigenvalues raises the mean that the floor is a share of.)
         assert relative(aligned, expected) < 0.1 * floor
         new = alignment.transform(singular, domains=np.full(36, "new"))
-        assert relative(spd_mean(new, "riemann"), np.eye(5)) < 1e-8
+        assert relative(mean_of(new), np.eye(5)) < 1e-8
 
 
 def test_matrices_beyond_what_can_be_computed_are_an_error_not_nan():
@@ -487,7 +493,7 @@ def test_plain_labels_are_ignored_and_labels_with_a_slash_warned_of():
 def test_without_domains_all_of_x_is_one_and_transform_uses_its_mean():
     X, _ = make_matrices()
     alignment = CovarianceAlignment(target="identity").fit(X[:24])
-    W = np.linalg.cholesky(np.linalg.inv(spd_mean(X[:24], "riemann")))
+    W = np.linalg.cholesky(np.linalg.inv(mean_of(X[:24])))
     assert_allclose(
         np.linalg.eigvalsh(alignment.transform(X[24:])),
         np.linalg.eigvalsh(W.T @ X[24:] @ W),
@@ -499,7 +505,7 @@ def test_unseen_domains_are_aligned_by_their_own_mean_or_refused():
     seen = names != "s2"
     alignment = CovarianceAlignment().fit(X[seen], domains=names[seen])
     aligned = alignment.transform(X, domains=names)
-    assert relative(spd_mean(aligned[~seen], "riemann"), alignment.target_) < 1e-8
+    assert relative(mean_of(aligned[~seen]), alignment.target_) < 1e-8
     # A fold of one unseen subject needs no keyword; of several it does.
     with pytest.warns(UserWarning, match="X is taken for one new domain"):
         alone = alignment.transform(X[~seen])
@@ -617,7 +623,7 @@ def test_a_test_fold_of_the_target_domain_is_recentred_by_its_own_mean():
     assert set(model[0].means_) == {"s0", "s1", "s2"}
     assert list(model[1].estimator.classes_) == ["high", "low"]
     centred = model[0].transform(X[test])
-    assert relative(spd_mean(centred, "riemann"), np.eye(4)) < 1e-8
+    assert relative(mean_of(centred), np.eye(4)) < 1e-8
     assert_array_equal(model.predict(X[test]), model[1].predict(centred))
 
 
@@ -723,7 +729,7 @@ def test_covariances_of_all_windows_at_once_are_those_of_pyriemann(estimator, sh
     X[3] = 1.0  # constant
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn tells of a single sample
-        expected = [covariances(x[None], estimator)[0] for x in X]
+        expected = [Covariances(estimator).transform(x[None])[0] for x in X]
     found = window_covariances(X, estimator)
     assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
@@ -802,7 +808,7 @@ def test_aligned_windows_have_the_target_as_mean_covariance(make_windows, metric
     assert aligned.metadata.equals(X.metadata)
     covariances = WindowCovariances().fit_transform(aligned)
     for who in np.unique(X.groups("subject")):
-        mean = spd_mean(covariances[X.groups("subject") == who], metric)
+        mean = mean_of(covariances[X.groups("subject") == who], metric)
         assert relative(mean, np.eye(8)) < 1e-5  # signals are single precision
 
 
