@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_mdjpt.datasets import _bids, read_bids
+from sklearn_mdjpt.datasets import read_bids
 
 mne_bids = pytest.importorskip("mne_bids", reason="needs the extra 'bids'")
 pytest.importorskip("edfio")
@@ -146,10 +146,13 @@ def test_blanks_around_cells_are_no_part_of_them(copy):
 
 def test_signals_are_decoded_when_they_are_read(study, monkeypatch):
     opened = []
-    open_raw = _bids._open
-    monkeypatch.setattr(
-        _bids, "_open", lambda path, *a: opened.append(path.name) or open_raw(path, *a)
-    )
+    read_raw = mne_bids.read_raw_bids
+
+    def counted(path, **keywords):
+        opened.append(path.fpath.name)
+        return read_raw(path, **keywords)
+
+    monkeypatch.setattr(mne_bids, "read_raw_bids", counted)
     X = _read(study[0])
     assert len(opened) == len(EVENTS)
     small = pickle.dumps(X)
