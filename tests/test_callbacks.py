@@ -14,7 +14,6 @@ from skorch.callbacks import Callback, EarlyStopping, TensorBoard
 
 from sklearn_mdjpt import DifferentialEntropy, MDJPTClassifier, MDJPTEncoder
 from sklearn_mdjpt.baselines import BraindecodeClassifier
-from sklearn_mdjpt.encoder._callbacks import copy_callbacks
 
 
 class Writer:
@@ -187,9 +186,8 @@ def test_copies_share_only_what_cannot_be_copied(tmp_path):
         one, two = TensorBoard(Writer()), Callback()
         one.seen, two.file, two.seen = [], file, None
         two.seen = one.seen
-        a, (name, b) = copy_callbacks([one, ("two", two)])
+        a, (name, b) = clone(encoder([one, ("two", two)])).callbacks
     assert name == "two" and type(a) is TensorBoard and type(b) is Callback
     assert a is not one and b is not two
     assert a.writer is one.writer and b.file is file
     assert a.seen is b.seen and a.seen is not one.seen  # as the originals do
-    assert copy_callbacks(None) == []
