@@ -8,7 +8,6 @@ import pytest
 
 from sklearn_mdjpt import EEGWindows, Recording
 from sklearn_mdjpt.__main__ import main
-from sklearn_mdjpt.windows._edf_gaps import find_gaps
 
 edfio = pytest.importorskip("edfio", reason="writes the files (extra test)")
 
@@ -57,15 +56,19 @@ def test_gaps_are_found(tmp_path, name, begins, gaps):
     path = tmp_path / name
     lower = _write(tmp_path / name.lower(), begins=begins)
     lower.rename(path)
-    assert find_gaps(path)[1] == gaps
-    assert find_gaps(path)[0] == f"{name[-3:].upper()}+D"
     read = mne.io.read_raw_bdf if "bdf" in name else mne.io.read_raw_edf
     raw = read(path, verbose="error")
     if not gaps:
         assert Recording.from_raw(raw).duration == N_SECONDS
         return
-    with pytest.raises(ValueError, match=f"{name} is disc.*after {gaps[0][0]:g} s"):
+    after, missing = gaps[0]
+    what = "are missing" if missing > 0 else "were recorded twice"
+    kind = rf"\({name[-3:].upper()}\+D\)"
+    message = f"{name} is disc.*{kind}: {abs(missing):g} s {what} after {after:g} s"
+    with pytest.raises(ValueError, match=message) as error:
         Recording.from_raw(raw)
+    further = re.findall(r"(\d+) further gaps", str(error.value))
+    assert further == [str(len(gaps) - 1)] * (len(gaps) > 1)
     # What lies before is right.
     raw.crop(tmax=gaps[0][0], include_tmax=False)
     X = EEGWindows.from_recordings(Recording.from_raw(raw), window_seconds=4)
@@ -74,7 +77,8 @@ def test_gaps_are_found(tmp_path, name, begins, gaps):
 
 def test_a_continuous_file_is_not_searched(tmp_path):
     path = _write(tmp_path / "one.edf", begins=[*range(20), *range(50, 70)], kind="C")
-    assert find_gaps(path) == ("EDF+C", [])
+    raw = mne.io.read_raw_edf(path, verbose="error")
+    assert Recording.from_raw(raw).duration == N_SECONDS
 
 
 def test_stretches_put_together_are_refused(tmp_path):
