@@ -30,8 +30,7 @@ from sklearn_mdjpt.baselines import (
     make_baselines,
     tangent_space,
 )
-from sklearn_mdjpt.channels._montage import CommonChannels
-from sklearn_mdjpt.windows._reader import CanonicalReader
+from sklearn_mdjpt.channels import CANONICAL_CHANNELS, channel_matrix
 
 NAMES = ("Fz", "C3", "C4", "Oz")
 NETS = {
@@ -228,20 +227,29 @@ def test_digitised_positions_follow_the_order_of_the_channels():
     np.testing.assert_allclose(found, sites[[2, 0]], atol=1e-6)
 
 
+def normalised(X, sfreq):
+    """Canonical windows by the robust statistics of their recordings."""
+    expected, matrix = X.to_canonical(sfreq), channel_matrix(NAMES)
+    for recording, rows, _, _ in X.blocks():
+        center, scale = recording.robust_statistics(np.arange(len(NAMES)))
+        expected[rows] = (expected[rows] - (matrix @ center)[:, None]) / scale
+    return expected
+
+
 def test_windows_are_normalised_and_resampled_as_for_the_encoder(windows):
-    reader = CanonicalReader(
-        windows, sfreq=64.0, channels=CommonChannels(windows, "auto")
+    own = [CANONICAL_CHANNELS.index(name.upper()) for name in NAMES]
+    expected = normalised(windows, 64.0)[:, own]
+    np.testing.assert_allclose(
+        seen_by_spy(windows, sfreq=64), expected, rtol=1e-5, atol=1e-5
     )
-    expected = reader.read(np.arange(len(windows)))
-    np.testing.assert_array_equal(seen_by_spy(windows, sfreq=64), expected)
     # Subjects, whose amplitudes differ by a factor of 3, are alike.
     found = seen_by_spy(windows)
     np.testing.assert_allclose([x.std() for x in np.split(found, 3)], 1, atol=0.05)
 
 
 def test_canonical_channels_are_the_encoders(windows):
-    expected = CanonicalReader(windows, sfreq=100.0).read(np.arange(len(windows)))
-    np.testing.assert_array_equal(seen_by_spy(windows, channels="canonical"), expected)
+    found = seen_by_spy(windows, channels="canonical")
+    np.testing.assert_allclose(found, normalised(windows, 100.0), rtol=1e-5, atol=1e-5)
     assert Spy.words["chs"][0]["ch_name"] == "FP1"
 
 
@@ -250,6 +258,14 @@ def test_listed_channels_are_cut_out_in_their_order(windows):
     np.testing.assert_allclose(found, np.array(windows)[:, [3, 0]] * 1e6, rtol=1e-6)
     with pytest.raises(ValueError, match="X lacks channels CZ that were asked for"):
         small(channels=["Fz", "Cz"]).fit(windows, windows.y)
+
+
+def test_listed_channels_of_biosemi_are_its_own():
+    x = np.random.default_rng(0).standard_normal((4, 17, 200))
+    names = [*(f"C{n}" for n in range(1, 17)), "D1"]
+    X = EEGWindows.from_arrays(x, ch_names=names, sfreq=100)
+    found = seen_by_spy(X, channels=["c3", "D1"], window_norm=None)
+    np.testing.assert_allclose(found, x[:, [2, 16]], rtol=1e-6)
 
 
 def test_order_of_channels_makes_no_difference(windows):
