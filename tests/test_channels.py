@@ -21,9 +21,6 @@ from sklearn_mdjpt.channels import (
     template_positions,
 )
 from sklearn_mdjpt.channels._channels import find_electrodes
-from sklearn_mdjpt.channels._montage import ChosenChannels
-from sklearn_mdjpt.windows._reader import CanonicalReader
-from sklearn_mdjpt.windows._resampling import resample
 
 FACED = (
     "Fp1 Fp2 Fz F3 F4 F7 F8 FC1 FC2 FC5 FC6 Cz C3 C4 T7 T8 CP1 CP2 CP5 CP6 Pz P3 P4 P7 "
@@ -101,17 +98,6 @@ def test_a_cap_that_mostly_vanishes_is_announced():
     names = ["Fz", "Cz", "Pz", *(f"EEG {i}" for i in range(29))]
     with pytest.warns(UserWarning, match="Only 3 of 32 channels .* left out: EEG 0"):
         channel_matrix(names)
-
-
-def test_channels_that_are_dropped_do_not_count():
-    x = np.random.default_rng(0).standard_normal((4, 4, 125))
-    x[2, 3] = np.nan
-    names = ["C3", "C4", "Cz", "EOG"]
-    X = EEGWindows.from_arrays(x, ch_names=names, sfreq=125)
-    CanonicalReader(X).check()
-    x[1, :3] = 0.0
-    with pytest.raises(ValueError, match="constant in every channel: windows 1"):
-        CanonicalReader(EEGWindows.from_arrays(x, ch_names=names, sfreq=125)).check()
 
 
 def test_caps_without_canonical_names_map_by_position():
@@ -345,8 +331,6 @@ def test_one_name_of_two_schemes_is_not_one_channel():
         two.fit(X, X.y)
     with pytest.raises(ValueError, match=r"'C1 \(NOT 10-20\)'"):
         BraindecodeClassifier("Labram", batch_size=2).fit(other, other.y)
-    chosen = ChosenChannels(["c3", "D1"], other)
-    np.testing.assert_array_equal(chosen.picks(other.recordings[0]), [2, 16])
 
 
 def test_positions_in_an_image_are_not_of_the_head():
@@ -363,21 +347,6 @@ def test_positions_in_an_image_are_not_of_the_head():
     assert np.isnan(Recording.from_raw(raw).positions).all()
 
 
-def test_to_canonical(make_windows, mixed_windows):
-    x = mixed_windows.to_canonical()
-    assert x.shape == (len(mixed_windows), 60, 125) and x.dtype == np.float32
-    # Cz is in every cap; it is the resampled channel itself.
-    cz = CANONICAL_CHANNELS.index("CZ")
-    X = mixed_windows[:2]
-    signal = X.recordings[0].signal[X.ch_names.index("Cz")]
-    np.testing.assert_allclose(x[0, cz], resample(signal, 200.0, 125.0)[:125])
-    same = mixed_windows[-3:].to_canonical(sfreq=128.0)
-    np.testing.assert_allclose(same[:, cz], [w[2] for w in mixed_windows[-3:]])
-    two = concat_windows([make_windows(), make_windows(window_seconds=2.0)])
-    with pytest.raises(ValueError, match=r"different lengths \(1.0, 2.0 s\)"):
-        two.to_canonical()
-
-
 def test_rate_does_not_change_what_the_encoder_sees():
     def canonical(sfreq):
         t = np.arange(int(10 * sfreq)) / sfreq
@@ -389,41 +358,6 @@ def test_rate_does_not_change_what_the_encoder_sees():
 
     for sfreq in (128.0, 200.0, 250.0, 1000.0):
         np.testing.assert_allclose(canonical(sfreq), canonical(125.0), atol=2e-3)
-
-
-def test_reader_normalises_by_recording(mixed_windows):
-    reader = CanonicalReader(mixed_windows)
-    x = reader.read(np.arange(36, 48))  # the first subject of dataset B
-    present = [CANONICAL_CHANNELS.index(c) for c in "F3 F4 T7 CZ T8 P3".split()]
-    assert abs(x[:, present].mean()) < 0.05
-    assert abs(x[:, present].std() - 1) < 0.1
-    # A slice keeps its recording's statistics, and offsets do no harm.
-    alone = CanonicalReader(mixed_windows[[40]]).read(np.array([0]))
-    np.testing.assert_array_equal(alone[0], x[4])
-
-
-def test_reader_checks(make_windows):
-    x = np.random.default_rng(0).standard_normal((5, 2, 125)).astype("f4")
-
-    def check(x, min_times=32, **kwargs):
-        X = EEGWindows.from_arrays(x, ch_names=["C3", "C4"], sfreq=125)
-        CanonicalReader(X, **kwargs).check(min_times)
-
-    check(x)
-    bad = x.copy()
-    bad[2, 1, 7] = np.nan
-    with pytest.raises(ValueError, match="1 of 5 windows hold NaN or inf: windows 2"):
-        check(bad)
-    still = x.copy()
-    still[[1, 3]] = 4.0
-    with pytest.raises(ValueError, match="constant in every channel: windows 1, 3"):
-        check(still)
-    with pytest.raises(ValueError, match="5 of 5 have fewer than 200 samples"):
-        check(x, min_times=200)
-    flat = x.copy()
-    flat[:, 0] = 2.0
-    with pytest.warns(UserWarning, match=r"Flat channels: C3 \(in 1 recording\)"):
-        check(flat)
 
 
 def test_names_with_running_numbers_are_announced():
