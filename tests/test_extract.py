@@ -11,7 +11,6 @@ import pytest
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, Recording
 from sklearn_mdjpt.__main__ import main
 from sklearn_mdjpt._cli._recordings import find_recordings
-from sklearn_mdjpt._cli._tables import with_free_names
 from sklearn_mdjpt.datasets import make_emotion_windows
 
 NAMES = ["Fp1", "Cz", "Pz", "Oz"]
@@ -485,21 +484,27 @@ def test_one_recording_in_two_formats(tmp_path):
 # Columns ----------------------------------------------------------------------------
 
 
-def test_no_column_takes_the_place_of_a_result():
+def test_no_column_takes_the_place_of_a_result(tmp_path, extract):
     columns = [
-        "features", "metadata_features", "feature_names.npy", "MDJPT1", "onset", 1, "1",
+        "features", "metadata_features", "feature_names.npy", "MDJPT1", 1, "1",
         "a", "a.npy", "features2",
     ]  # fmt: skip
-    table = pd.DataFrame([range(10)], columns=columns)
-    with pytest.warns(UserWarning, match="'features' as 'metadata_metadata_features'"):
-        renamed = with_free_names(table, ["mdjpt0", "mdjpt1"])
-    assert list(renamed) == [
+    X = EEGWindows.from_arrays(
+        1e-5 * np.random.default_rng(0).standard_normal((2, 4, 500)),
+        ch_names=NAMES, sfreq=SFREQ, dataset="d", subject="s", onset=[0.0, 5.0],
+        extra=pd.DataFrame([range(9)] * 2, columns=columns),
+    )  # fmt: skip
+    X.save(tmp_path / "store")
+    status, table, said = extract(tmp_path / "store")
+    assert status == 0 and "'features' as 'metadata_metadata_features'" in said
+    renamed = [
         "metadata_metadata_features", "metadata_features",
-        "metadata_feature_names.npy", "metadata_MDJPT1", "onset", "1", "metadata_1",
+        "metadata_feature_names.npy", "metadata_MDJPT1", "1", "metadata_1",
         "a", "metadata_a.npy", "features2",
     ]  # fmt: skip
-    assert renamed.iloc[0].tolist() == list(range(10))
-    assert list(table) == columns
+    assert [table[name][0] for name in renamed] == list(range(9))
+    assert table["onset"].tolist() == [0.0, 5.0]
+    assert table["features"].shape == (2, len(table["feature_names"]))
 
 
 @pytest.mark.parametrize("ending", [".npz", ".parquet"])
