@@ -26,6 +26,7 @@ from sklearn_mdjpt.channels import CANONICAL_CHANNELS
 from sklearn_mdjpt.datasets import make_emotion_windows
 from sklearn_mdjpt.encoder._parameters import PARAMETERS
 from sklearn_mdjpt.encoder._transform import statistics_rows
+from sklearn_mdjpt.nn import HybridEncoder
 
 
 @pytest.fixture(scope="module")
@@ -92,19 +93,17 @@ def test_output(mixed_windows):
 def test_fit_transform_encodes_once_and_equals_fit_then_transform(
     mixed_windows, arrays, norm, monkeypatch
 ):
-    import sklearn_mdjpt.encoder._estimator as module
+    encoded = []
+    features_from = HybridEncoder.features_from
 
-    calls = []
-    original = module.extract_features
+    def counted(self, z, *args, **kwargs):
+        encoded.append(len(z))
+        return features_from(self, z, *args, **kwargs)
 
-    def counted(*args, **kwargs):
-        calls.append(1)
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(module, "extract_features", counted)
+    monkeypatch.setattr(HybridEncoder, "features_from", counted)
     encoder = tiny_encoder(subject_norm=norm)
     Z = encoder.fit_transform(mixed_windows)
-    assert len(calls) == 1
+    assert sum(encoded) == len(mixed_windows)
     np.testing.assert_array_equal(encoder.transform(mixed_windows), Z)
     encoder = tiny_encoder(subject_norm=norm, **arrays["kwargs"])
     keywords = {"subjects": arrays["subjects"], "stimuli": arrays["stimuli"]}
