@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import softmax
 from scipy.stats import wilcoxon
 from settings import TINY, tiny_encoder
 from sklearn import config_context
@@ -50,9 +51,7 @@ from sklearn_mdjpt.evaluation import (
     summary,
     zero_shot,
 )
-from sklearn_mdjpt.evaluation._class_scores import Predictions
 from sklearn_mdjpt.evaluation._labelled import LabelledWindows
-from sklearn_mdjpt.evaluation._scores import score_predictions
 from sklearn_mdjpt.model_selection import (
     FewShotSubjects,
     LeakageWarning,
@@ -96,15 +95,35 @@ def three_sets(make_windows):
 # Scores -----------------------------------------------------------------------
 
 
+class Told(ClassifierMixin, BaseEstimator):
+    """Gives windows the scores that a function finds for them."""
+
+    def __init__(self, function=None):
+        self.function = function
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return self.function(X)
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(1)]
+
+
+def meaningless_scores(X):
+    return softmax(np.asarray(X)[:, 0, :3] / 1e-5, axis=1)
+
+
 def test_scores_are_those_of_scikit_learn(windows):
-    rng = np.random.default_rng(0)
-    target = LabelledWindows(windows, None)
-    scores = rng.dirichlet(np.ones(3), len(windows))
-    predictions = Predictions(scores.argmax(1), scores)
-    table = score_predictions(target, np.arange(len(windows)), predictions)
-    predicted = target.classes[scores.argmax(1)]
-    for subject in set(target.subjects):
-        mine = target.subjects == subject
+    table = leave_subjects_out({"told": Told(meaningless_scores)}, windows)
+    table = table[table["method"] == "told"]
+    scores, subjects = meaningless_scores(windows), windows.groups("subject")
+    predicted = np.unique(windows.y)[scores.argmax(1)]
+    assert set(table["subject"]) == set(subjects)
+    for subject in set(subjects):
+        mine = subjects == subject
         y, p, s = windows.y[mine], predicted[mine], scores[mine]
         about = {"subject": subject, "unit": "window"}
         assert value(table, metric="accuracy", **about) == accuracy_score(y, p)
@@ -118,14 +137,19 @@ def test_scores_are_those_of_scikit_learn(windows):
 
 
 def test_a_trial_is_scored_by_the_mean_of_its_windows(windows):
-    target = LabelledWindows(windows, None)
     # Two windows a trial; the first is surer than the second, which is wrong.
-    truth = np.eye(3)[target.codes]
-    wrong = np.eye(3)[(target.codes + 1) % 3]
-    first = windows.metadata["onset"].to_numpy() == 0
-    scores = np.where(first[:, None], 0.9 * truth, 0.4 * wrong)
-    predictions = Predictions(scores.argmax(1), scores)
-    table = score_predictions(target, np.arange(len(windows)), predictions)
+    label_of = dict(zip(windows.metadata["stimulus"], windows.y, strict=True))
+    classes = sorted(set(windows.y))
+
+    def scores(X):
+        labels = [label_of[stimulus] for stimulus in X.metadata["stimulus"]]
+        codes = np.array([classes.index(label) for label in labels])
+        truth, wrong = np.eye(3)[codes], np.eye(3)[(codes + 1) % 3]
+        first = X.metadata["onset"].to_numpy() == 0
+        return np.where(first[:, None], 0.9 * truth, 0.4 * wrong)
+
+    table = leave_subjects_out({"told": Told(scores)}, windows)
+    table = table[table["method"] == "told"]
     accuracy = table[table["metric"] == "accuracy"].groupby("unit")["value"].mean()
     assert accuracy["window"] == 0.5
     assert accuracy["trial"] == 1.0
@@ -140,11 +164,12 @@ def test_trials_of_several_labels_are_not_scored_as_one(windows):
 
 def test_chance_is_what_guessing_gives_in_the_long_run(make_windows):
     # Classes of unequal frequency.
-    X = make_windows(n_subjects=1, n_stimuli=10, trial_seconds=1.0)
+    X = make_windows(n_subjects=2, n_stimuli=10, trial_seconds=1.0)
     y = np.array(["a"] * 6 + ["b"] * 3 + ["c"])
-    target = LabelledWindows(X, y)
-    table = score_predictions(target, np.arange(len(y)))
-    chance = table[table["unit"] == "window"]
+    model = Told(meaningless_scores)
+    table = leave_subjects_out(model, X, np.tile(y, 2))
+    chance = table[(table["method"] == "chance") & (table["unit"] == "window")]
+    chance = chance[chance["subject"] == "A/01"]
     rng = np.random.default_rng(0)
     # Of many repetitions of the same windows, as precision is no mean of small ones.
     many = np.tile(y, 20_000)
