@@ -8,6 +8,7 @@ import pooch
 import pytest
 import requests
 
+from sklearn_mdjpt import Recording
 from sklearn_mdjpt.datasets import _eegmat, fetch_eegmat
 
 REAL = os.environ.get("SKLEARN_MDJPT_DATA")
@@ -35,7 +36,7 @@ def library(tmp_path, monkeypatch):
 
 def fake_recording(subject, rest_path, task_path):
     """Return a silent recording that remembers its files in the trial ids."""
-    return _eegmat.Recording(
+    return Recording(
         np.zeros((2, 1240)),
         ["Fz", "Cz"],
         10.0,
