@@ -11,7 +11,7 @@ import pytest
 import torch
 from distributed_for_a_test import TRAININGS, make, results, windows
 
-from sklearn_mdjpt.encoder._processes import AcceleratedProcesses, balance_load
+from sklearn_mdjpt.encoder._processes import balance_load
 
 pytest.importorskip("accelerate")
 FOLDER = Path(__file__).parent
@@ -82,7 +82,7 @@ def test_processes_that_would_train_alone_are_told(monkeypatch):
     monkeypatch.setattr("accelerate.Accelerator", lambda: Mock(num_processes=1))
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RuntimeError, match="2 processes were started, but"):
-        AcceleratedProcesses()
+        make(accelerate=True).fit(windows(1))
 
 
 @pytest.fixture
