@@ -251,7 +251,7 @@ def test_the_guides_rules_leave_what_is_not_rated(copy, nothing):
     assert len(rules) > 1
     rows = [(*row[:4], nothing if row[4] == "n/a" else row[4]) for row in RATED]
     for rule in rules:
-        text = r"1 of 3 trials have no label: .*event 2 of sub-02_ses-1_task-film_run-1"
+        text = "1 of 3 trials .*event 2 of sub-02_ses-1_task-film_run-1"
         with pytest.warns(UserWarning, match=text) as said:
             assert _labels_of(copy, eval(rule), rows) == ["high", None, "low"]
         assert len(said) == 1
@@ -321,7 +321,7 @@ def test_other_errors_of_rules_are_errors(copy):
 @pytest.mark.parametrize("nothing", ["n/a", "nan", "NaN", ""])
 def test_events_without_an_onset_are_left_out_and_named(copy, nothing):
     rows = [(1, 4, "joy", "a", 8), (nothing, 4, "fear", "b", 2), ("n/a", 0, "x", "", 1)]
-    text = "^1 events have no onset and are left out: event 2 of sub-02_ses-1_task-film"
+    text = "^1 events have no onset .*event 2 of sub-02_ses-1_task-film"
     with pytest.warns(UserWarning, match=text) as said:
         assert _labels_of(copy, "trial_type", rows) == ["joy"]
     assert len(said) == 1
@@ -427,7 +427,7 @@ def test_hidden_files_are_no_recordings(copy):
         (
             {"subjects": "02", "sessions": "2"},
             FileNotFoundError,
-            "subject 02 .*the subjects of sessions 2 there are 01",
+            "subject 02 .*of sessions 2 there are 01",
         ),
         ({"subjects": []}, ValueError, "subjects is empty"),
         (
@@ -610,9 +610,7 @@ def test_a_task_spelled_in_two_ways(copy):
 def test_onsets_that_cannot_be_seconds(copy, factor, unit):
     rows = [(factor * 2, 4, "joy"), (factor * 8, 4, "fear"), (factor * 14, 4, "joy")]
     _write_events(copy / f"{FIRST}events.tsv", rows, HEADER[:3])
-    match = (
-        f"3 of 3 trials begin after .* 20 s, .*no seconds; they would fit as .*{unit}"
-    )
+    match = f"3 of 3 trials .* 20 s, .* would fit as .*{unit}"
     with pytest.raises(ValueError, match=match):
         _read(copy, subjects="01", sessions="1")
 
