@@ -174,7 +174,7 @@ def test_some_of_biosemi_names_in_any_spelling(spelling):
 
 def test_biosemi_names_of_which_cap_nobody_can_tell():
     names = [f"{cable}{n}" for cable in "AB" for n in range(1, 33)]
-    message = "A1 is Fp1 in its caps of 32 and 64, and next to Cz in those of 128"
+    message = "A1 is Fp1 .* 32 and 64, .* Cz in those of 128"
     with (
         pytest.warns(UserWarning, match=message),
         pytest.raises(ValueError, match=f"No usable channel among A1, .*{message}"),
@@ -238,7 +238,7 @@ def test_a_position_far_from_its_name_decides():
     noise = 0.005 * np.random.default_rng(0).standard_normal(where.shape)
     where = where + noise
     where[[c3, p4]] = where[[p4, c3]]
-    message = r"P4 \(14.3 cm\), C3 \(13.9 cm\) were digitised more than 6 cm"
+    message = r"P4 \(14.3 cm\), C3 \(13.9 cm\) .* 6 cm"
     with pytest.warns(UserWarning, match=message):
         dropped = channel_matrix(names, positions=where)
     assert not dropped[:, [c3, p4]].any()
