@@ -228,7 +228,7 @@ def with_ratings(value):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (np.zeros(3), "a dict with the arrays 'data' and 'labels', found ndarray"),
+        (np.zeros(3), "'data' and 'labels', found ndarray"),
         ({"data": np.zeros((40, 40, 500))}, "'data' and 'labels', found data"),
         ({"data": [1], "labels": np.zeros((40, 4))}, "found data, labels"),
         (with_ratings(3) | {"data": np.zeros((40, 32, 500))}, r"\(40, 32, 500\)"),
@@ -413,8 +413,8 @@ def test_codes_that_make_no_sense(tmp_path):
     make_raw(tmp_path, 4, status=["Status"], drop_code=(5, 5))
     make_raw(tmp_path, 5, status=["Codes"])
     for subject, message in (
-        (3, r"has 40 videos of subject 03, and music starts \(code 4\) 39 times"),
-        (4, r"its video 6 has a start \(code 4\) and no end \(code 5\)"),
+        (3, r" 40 videos of subject 03, .* \(code 4\) 39 times"),
+        (4, r"video 6 .* start \(code 4\) .*no end \(code 5\)"),
         (5, "no channel of trigger codes .*GSR1, Codes"),
     ):
         with pytest.raises(ValueError, match=f"bdf' cannot be read: .*{message}"):
