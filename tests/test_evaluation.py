@@ -690,11 +690,7 @@ def test_what_is_not_known_is_not_kept_and_said_once(windows, tmp_path):
     unknown = AfterFunction(tmp_path, takes_numbers)
     models = {"sound": sound, "unknown": unknown}
     options = {"cv": 2, "cache_dir": tmp_path / "cache"}
-    message = (
-        r"Results of 'unknown' are not cached, because function \(function "
-        r"takes_numbers\), its global _NUMBERS is of type generator, whose content is "
-        "not known"
-    )
+    message = "'unknown' .*takes_numbers.*_NUMBERS .* type generator"
     for n_fits in (4, 6):
         with pytest.warns(UserWarning, match=message) as caught:
             leave_subjects_out(models, windows, **options)
