@@ -437,7 +437,7 @@ def test_events_that_make_no_sense(tmp_path):
     twice = [*events, (59.0, events[4][1]), (59.1, "101"), (59.5, "102")]
     for wrong, message in (
         (no_end, r"begins at 2 s \(code 101\) has the codes"),
-        (no_name, r"begins at 2 s \(code 101\) has the codes 201 before"),
+        (no_name, r"at 2 s \(code 101\) has the codes 201 before"),
         (twice, f"the clip {events[4][1]} begins more than once"),
         (events[:4], "no clip begins in it"),
     ):
@@ -470,7 +470,7 @@ def test_damaged_raw_files(raw_tree):
     path = raw_tree / "Data" / "sub000" / "data.bdf"
     data = path.read_bytes()
     for wrong, message in (
-        (data[:-5000], "it is cut off: it has 59 records, its header says 60"),
+        (data[:-5000], "it is cut off: .* 59 records, .* 60"),
         (b"nothing", "it is no BDF file"),
         (data[:252] + b"many" + data[256:], "its header has 'many' where a number"),
     ):
