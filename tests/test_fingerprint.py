@@ -477,7 +477,7 @@ def test_a_reference_to_a_file_that_was_rewritten_is_refused(tmp_path):
     np.testing.assert_array_equal(first, arrays()[0])
     fingerprint(there)
     rewrite(path, 3 * arrays())
-    message = "windows.npy' has changed since its header was read"
+    message = "windows.npy' has changed"
     for use in (
         lambda: there[0],
         lambda: there.to_canonical(50.0),
@@ -627,9 +627,7 @@ def test_a_training_that_is_not_known_has_no_checkpoints(make_windows, tmp_path)
     X = make_windows()
     callback = Holds()
     callback.lock = threading.Lock()
-    message = (
-        r"checkpoint_dir=.* cannot be used: callbacks\[0\].lock is of type _thread"
-    )
+    message = r"checkpoint_dir=.* callbacks\[0\].lock .* type _thread"
     with pytest.raises(ValueError, match=message):
         small(callbacks=[callback], checkpoint_dir=tmp_path / "runs").fit(X)
     assert not (tmp_path / "runs").exists()
