@@ -355,7 +355,7 @@ TABLE = np.arange(24.0).reshape(6, 4)
     "column", ["y", "subject", "dataset", "session", "trial", "stimulus", "onset"]
 )
 def test_tables_are_no_column(column, shape):
-    match = rf"^{column} must have one entry for each window, got shape \({shape[0]}, "
+    match = rf"^{column} must .*each window, got shape \({shape[0]}, "
     with pytest.raises(ValueError, match=f"{match}.*extra="):
         windows(**{column: np.resize(TABLE, shape)})
 
