@@ -576,7 +576,7 @@ def test_windows_of_other_lengths_raise(windows):
     short = EEGWindows.from_recordings(
         windows.recordings, window_seconds=0.2, stride_seconds=1
     )
-    message = r"EEGNet does not take windows of 4 channels and 20 samples \(0.2 s at"
+    message = r"EEGNet .* 4 channels and 20 samples \(0.2 s"
     with pytest.raises(ValueError, match=message):
         small().fit(short, short.y)
     both = (
