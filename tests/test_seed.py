@@ -1,5 +1,6 @@
 """SEED, SEED-IV, SEED-V and SEED-VII, as fabricated trees in their layouts."""
 
+import io
 import os
 import pickle
 import shutil
@@ -24,7 +25,6 @@ from seed_files import (
 
 from sklearn_mdjpt import EEGWindows
 from sklearn_mdjpt.datasets import (
-    _mat_files,
     read_seed,
     read_seed_iv,
     read_seed_v,
@@ -713,9 +713,9 @@ def test_seed_vii(tmp_path):
 
 def test_seed_vii_decodes_one_session_of_a_file(tmp_path, monkeypatch):
     write_seed_vii(tmp_path, [5])
-    read, original = [], _mat_files.io.BytesIO
+    read, original = [], io.BytesIO
     monkeypatch.setattr(
-        _mat_files.io, "BytesIO", lambda data: read.append(len(data)) or original(data)
+        io, "BytesIO", lambda data: read.append(len(data)) or original(data)
     )
     X = read_seed_vii(tmp_path, sessions=[3, 1], **ONE_SECOND)
     assert read == []
