@@ -256,14 +256,10 @@ def test_labels_of_the_release_are_compared(one_subject):
     codes = loadmat(path)["label"]
     codes[0, 3] = 1
     savemat(path, {"label": codes})
-    with pytest.raises(
-        ValueError, match="label.mat' has other labels .* neg.*; expected pos"
-    ):
+    with pytest.raises(ValueError, match="label.mat' .* neg.*; expected pos"):
         read_seed(one_subject)
     savemat(path, {"labels": codes})
-    with pytest.raises(
-        ValueError, match="label.mat' cannot be read: .* label; it has labels"
-    ):
+    with pytest.raises(ValueError, match="label.mat' .* label; it has labels"):
         read_seed(one_subject)
     path.unlink()
     assert len(read_seed(one_subject, **ONE_SECOND).recordings) == 3
@@ -498,7 +494,7 @@ def test_seed_raw(tmp_path, dtype, bit):
     spans = spans_of(15)
     path = write_seed_raw(tmp_path, spans, dtype=dtype, microvolts_per_bit=bit)
     write_times(path.with_name("time.txt"), spans)
-    with pytest.warns(UserWarning, match="time.txt' are not those of the publication"):
+    with pytest.warns(UserWarning, match="time.txt' are not those"):
         X = read_seed(tmp_path, source="raw", window_seconds=0.5, stride_seconds=0.5)
     assert X.sfreq == 1000.0
     check_signals(X, raw_content, atol=1e-6 * bit)
@@ -534,9 +530,7 @@ def test_seed_raw_with_published_times(tmp_path, recwarn):
 def test_raw_file_that_is_too_short_or_lacks_channels(tmp_path):
     spans = spans_of(15, lengths=(600,))
     path = write_seed_raw(tmp_path, spans)
-    with pytest.raises(
-        ValueError, match="2_3.cnt' cannot be read: Trial from 27 to 262"
-    ):
+    with pytest.raises(ValueError, match="2_3.cnt' .* Trial from 27 to 262"):
         read_seed(tmp_path, source="raw")
     write_times(path.with_name("time.txt"), spans)
     data = path.read_bytes()
