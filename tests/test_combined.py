@@ -5,6 +5,7 @@ import pytest
 from settings import tiny_encoder
 from sklearn.base import clone
 from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import GaussianNB
@@ -50,6 +51,22 @@ def test_a_model_alone_is_that_model_and_a_sure_one_rules_nothing_out(blobs):
     single = GaussianNB().fit(X, y)
     np.testing.assert_array_equal(alone.predict(X), single.predict(X))
     assert np.isfinite(np.log(alone.predict_proba(X))).all()
+
+
+def test_a_failed_fit_changes_nothing_and_unfitted_pools_say_so(blobs):
+    X, y = blobs
+    pool = PooledClassifier([("bayes", GaussianNB())])
+    with pytest.raises(NotFittedError):
+        pool.predict(X)
+    for labels in (None, y[:5], np.full(len(y), "sad")):
+        with pytest.raises(ValueError, match="y"):
+            pool.fit(X, labels)
+        assert set(vars(pool)) == {"estimators", "weights", "n_jobs"}
+    pool.fit(X, y)
+    before = pool.predict_proba(X)
+    with pytest.raises(ValueError, match="NaN"):
+        pool.fit(X * np.nan, y)
+    np.testing.assert_array_equal(pool.predict_proba(X), before)
 
 
 def test_it_is_cloned_and_searched_as_a_voting_classifier(blobs):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import copy
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn.ensemble import VotingClassifier
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from .._labels import check_labels
 from .._validation import check_option, list_some
 from ..features import LDSSmoother, SubjectScaler
 from ..features._compose import WindowFeatures
@@ -71,6 +74,11 @@ class PooledClassifier(VotingClassifier):
     True
     """
 
+    # Parameters of VotingClassifier that are settled here.
+    voting = "soft"
+    flatten_transform = True
+    verbose = False
+
     def __init__(
         self,
         estimators: Sequence[tuple[str, BaseEstimator]],
@@ -78,7 +86,37 @@ class PooledClassifier(VotingClassifier):
         weights: ArrayLike | None = None,
         n_jobs: int | None = None,
     ) -> None:
-        super().__init__(estimators, voting="soft", weights=weights, n_jobs=n_jobs)
+        self.estimators = estimators
+        self.weights = weights
+        self.n_jobs = n_jobs
+
+    def fit(self, X: Windows, y: ArrayLike | None = None, **fit_params: Any) -> Self:
+        """Fit each model.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like
+            As the models take it.
+        y : array-like of shape (n_windows,), default=None
+            Labels; those of EEGWindows are ``X.y``.
+        **fit_params : dict
+            For metadata routing, as in `sklearn.ensemble.VotingClassifier`.
+
+        Returns
+        -------
+        PooledClassifier
+            The classifier itself.  An error leaves it unchanged.
+
+        Raises
+        ------
+        ValueError
+            If there are no labels, or a model refuses the windows.
+        """
+        classes, codes = check_labels(y, _num_samples(X), self)
+        fitted = copy.copy(self)
+        super(PooledClassifier, fitted).fit(X, classes[codes], **fit_params)
+        self.__dict__ = fitted.__dict__
+        return self
 
     def predict_proba(self, X: Windows) -> np.ndarray:
         """Return the pooled probabilities.
@@ -93,6 +131,7 @@ class PooledClassifier(VotingClassifier):
         ndarray of shape (n_windows, n_classes)
             In the order of ``classes_``.
         """
+        check_is_fitted(self)
         found = np.asarray(self._collect_probas(X))  # (n_models, n_windows, n_classes)
         logs = np.log(np.maximum(found, _LEAST))
         pooled = np.average(logs, axis=0, weights=self._weights_not_none)
