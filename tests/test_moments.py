@@ -61,7 +61,7 @@ def test_order_tells_the_moment_where_others_have_as_many_onsets():
     assert found == {
         (a + k, b + k) for k in range(9) for a, b in ((0, 9), (0, 18), (9, 18))
     }
-    with pytest.warns(UserWarning, match="9 windows of lab/2 .* are taken for the mom"):
+    with pytest.warns(UserWarning, match="9 windows of lab/2 .* are taken for"):
         assert isa_of_guessing(X[X.metadata["subject"].isin(["2", "3"])]) > 0
 
 
@@ -80,7 +80,7 @@ def test_training_is_that_of_known_onsets_where_order_tells_them():
 def test_seconds_are_not_compared_with_counts():
     timed = [part(name, onset=SECONDS) for name in "12"]
     two = concat_windows([*timed, part("3", 8), part("4", 8)])
-    with pytest.warns(UserWarning, match="16 windows of lab/3, lab/4 .* each other on"):
+    with pytest.warns(UserWarning, match="16 windows of lab/3, lab/4 .* each other"):
         found = pairs_of(two)
     assert found == {(k, 9 + k) for k in range(9)} | {
         (18 + k, 26 + k) for k in range(8)
@@ -92,7 +92,7 @@ def test_seconds_are_not_compared_with_counts():
         assert pairs_of(one) == {(k, 9 + k) for k in range(9)}
     with (
         pytest.warns(UserWarning, match="17 windows of lab/1, lab/3 .* are not paired"),
-        pytest.raises(ValueError, match="in lab. Onsets are known for some windows on"),
+        pytest.raises(ValueError, match="in lab. Onsets are known for some"),
     ):
         sample(concat_windows([timed[0], part("3", 8)]))
 
@@ -180,11 +180,9 @@ def test_onsets_of_any_form_are_seconds(onset):
 def test_what_is_no_onset():
     missing = [0.0, None, pd.NA, np.nan, pd.NaT]
     assert part("1", 5, onset=missing).metadata["onset"].isna().sum() == 4
-    with pytest.raises(
-        ValueError, match="onset of row 1: expected seconds .* got infinity"
-    ):
+    with pytest.raises(ValueError, match="onset of row 1: .* got infinity"):
         part("1", 2, onset=[0, np.inf])
-    with pytest.raises(TypeError, match="onset of row 0: expected seconds .*2020"):
+    with pytest.raises(TypeError, match="onset of row 0: .*2020"):
         part("1", 1, onset=np.array(["2020-01-01"], "datetime64[s]"))
 
 

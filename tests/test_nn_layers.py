@@ -501,7 +501,7 @@ def test_parts_on_cpu_change_nothing(monkeypatch):
         ({"spatial_activation": "gelu"}, "spatial_activation .* got 'gelu'"),
         ({"n_heads": 3}, "hidden_dim=16 and n_heads=3"),
         ({"depth": 0}, "depth must be a positive integer, got 0"),
-        ({"n_filters": 1.5}, "n_filters must be a positive integer, got 1.5"),
+        ({"n_filters": 1.5}, "n_filters .* got 1.5"),
         ({"n_virtual_channels": -1}, "n_virtual_channels .* got -1"),
         ({"n_times": 20}, "at least patch_size=32, got 20"),
         ({"sfreq": 0}, "sfreq must be positive"),

@@ -20,7 +20,7 @@ from sklearn_mdjpt.preprocessing import (
     find_bad_channels,
     interpolate_channels,
 )
-from sklearn_mdjpt.windows._mne import info_positions
+from sklearn_mdjpt.preprocessing._recording import _places
 
 NAMES = list(MONTAGES["deap32"])
 needs_icalabel = pytest.mark.skipif(
@@ -308,7 +308,7 @@ def test_biosemi_names_are_placed_and_not_taken_for_references():
         raw = raw()
     clean, report = clean_recording(raw, ica=None)
     assert clean.ch_names == names and not report.left_out
-    place = info_positions(clean.info)[names.index("A1")]
+    place = Recording.from_raw(clean).positions[names.index("A1")]
     assert np.linalg.norm(place - template_positions()["CZ"]) < 0.04
     raw.set_montage(None)
     with pytest.warns(UserWarning, match="its cap of 128"):
@@ -321,8 +321,6 @@ def test_biosemi_names_are_placed_and_not_taken_for_references():
 
 
 def test_breaks_go_with_the_nearer_trial():
-    from sklearn_mdjpt.preprocessing._recording import _places
-
     trials = pd.DataFrame({"start": [30.0, 10.0, 18.0], "stop": [40.0, 20.0, 28.0]})
     bounds, spans = _places(trials, 10.0, 500)
     assert bounds == [(300, 400), (100, 200), (180, 280)]

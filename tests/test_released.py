@@ -12,8 +12,7 @@ import torch
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, convert
 from sklearn_mdjpt.channels import channel_matrix
-from sklearn_mdjpt.encoder._weights import read_weights
-from sklearn_mdjpt.nn import HybridEncoder, released_shapes
+from sklearn_mdjpt.nn import released_shapes
 
 REFERENCE = Path(__file__).parent / "data" / "reference_parity.npz"
 
@@ -86,7 +85,7 @@ def test_the_file_says_what_it_is(checkpoint, X):
         MDJPTEncoder(weights=checkpoint, variant="paper").fit(X)
 
 
-def test_stages_of_the_released_model(tmp_path):
+def test_stages_of_the_released_model(X, tmp_path):
     """The path from the file to the numbers that the released model gives."""
     with np.load(REFERENCE) as file:
         reference = dict(file)
@@ -101,9 +100,7 @@ def test_stages_of_the_released_model(tmp_path):
     names = [str(name) for name in reference["data_3.ch_names"]]
     x = channel_matrix(names, neighbours="released") @ reference["data_3.x"]
     for path in tmp_path.iterdir():
-        content = read_weights(path)
-        encoder = HybridEncoder(**content.config).eval()
-        encoder.load_state_dict(content.state_dict)
+        encoder = MDJPTEncoder(weights=path).fit(X).module_
         with torch.no_grad():
             out = encoder(
                 torch.tensor(x, dtype=torch.float32),

@@ -1,13 +1,12 @@
 """Resampling: the very same bits whether a recording is resampled whole or not."""
 
+import gc
+
 import numpy as np
 import pytest
 
 from sklearn_mdjpt import EEGWindows, Recording
-from sklearn_mdjpt._io._cache import BoundedCache
-from sklearn_mdjpt.windows import _recording, _stack
-from sklearn_mdjpt.windows._reader import CanonicalReader
-from sklearn_mdjpt.windows._resampling import resample, resample_windows
+from sklearn_mdjpt.windows._resampling import cache
 
 CAP = ("Fp1", "Fz", "C3", "Cz", "C4", "Pz", "O1", "O2")
 
@@ -27,17 +26,17 @@ def noise(n_channels, n_times, offset=0.0, dtype=np.float32, seed=0):
 @pytest.mark.parametrize("offset", [0.0, 4e-3])
 @pytest.mark.parametrize(
     "sfreq", [100.0, 128.0, 160.0, 200.0, 250.0, 256.0, 500.0, 500.03, 512.0, 1000.0,
-              1024.0, 2048.0, 125.001]
+              1024.0, 2048.0, 125.001, 125.01]
 )  # fmt: skip
-def test_cuts_have_the_very_bits_of_the_whole(sfreq, offset, dtype):
+def test_cuts_have_the_very_bits_of_the_whole(sfreq, offset, dtype, monkeypatch):
     for n_times in (int(7 * sfreq), int(13.37 * sfreq) + 1):
         x = noise(4, n_times, offset, dtype)
-        _assert_cuts_are_those_of_the_whole(x, sfreq)
+        _assert_cuts_are_those_of_the_whole(x, sfreq, monkeypatch)
 
 
 @pytest.mark.parametrize("sfreq", [100.0, 250.0, 500.03])
 @pytest.mark.parametrize("gap", ["inside", "long", "ends", "channel", "all"])
-def test_cuts_near_gaps_have_the_very_bits_of_the_whole(sfreq, gap):
+def test_cuts_near_gaps_have_the_very_bits_of_the_whole(sfreq, gap, monkeypatch):
     x = noise(4, int(9 * sfreq), 4e-3)
     n = x.shape[1]
     if gap == "inside":
@@ -52,19 +51,22 @@ def test_cuts_near_gaps_have_the_very_bits_of_the_whole(sfreq, gap):
     elif gap == "all":
         x[:] = np.inf
     with np.errstate(all="raise"):
-        _assert_cuts_are_those_of_the_whole(x, sfreq)
+        _assert_cuts_are_those_of_the_whole(x, sfreq, monkeypatch)
 
 
-def _assert_cuts_are_those_of_the_whole(x, sfreq):
-    whole = resample(x, sfreq, 125.0)
-    n_all, n_times = whole.shape[1], 125
+def _assert_cuts_are_those_of_the_whole(x, sfreq, monkeypatch):
+    n_times, rng = round(sfreq), np.random.default_rng(1)
+    last = x.shape[1] - n_times
+    starts = np.r_[0:3, 7, last // 2, last - 2 : last + 1, rng.integers(0, last, 10)]
     picks = np.array([3, 1, 2])
-    rng = np.random.default_rng(1)
-    last = n_all - n_times
-    starts = np.r_[0, 1, 7, last // 2, last - 1, last, rng.integers(0, last, 10)]
-    found = resample_windows(x, starts, n_times, sfreq, 125.0, picks)
-    expected = np.stack([whole[picks, s : s + n_times] for s in starts])
-    np.testing.assert_array_equal(found, expected)
+
+    found = []
+    for max_bytes in (2**40, 0):  # resampled as a whole, and window by window
+        monkeypatch.setattr(cache, "max_bytes", max_bytes)
+        recording = Recording(x, CAP[:4], sfreq)
+        found.append(recording.windows_at(starts, n_times, 125.0, picks))
+    assert found[0].shape == (len(starts), 3, 125)
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("kind", ["recording", "stack", "interleaved stack"])
@@ -94,12 +96,12 @@ def test_windows_read_do_not_depend_on_the_cache(kind, sfreq, dtype, monkeypatch
 
     X = make()
     rows = np.random.default_rng(0).permutation(len(X))
-    cached = CanonicalReader(X).read(rows)
-    full = BoundedCache(1)
-    for module in (_recording, _stack):
-        monkeypatch.setattr(module, "cache", full)
-    reader = CanonicalReader(make())
-    np.testing.assert_array_equal(reader.read(rows), cached)
-    one_by_one = np.concatenate([reader.read(rows[i : i + 1]) for i in range(len(X))])
+    cached = X[rows].to_canonical()
+    gc.collect()
+    n_bytes = cache.n_bytes
+    monkeypatch.setattr(cache, "max_bytes", 1)
+    again = make()
+    np.testing.assert_array_equal(again[rows].to_canonical(), cached)
+    one_by_one = np.concatenate([again[[row]].to_canonical() for row in rows])
     np.testing.assert_array_equal(one_by_one, cached)
-    assert full.n_bytes == 0
+    assert cache.n_bytes == n_bytes > 0

@@ -1,6 +1,8 @@
 """Any classifier in evaluation: what it says of windows, of trials, and how surely."""
 
+import re
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,9 +34,6 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, MDJPTEncoder
 from sklearn_mdjpt.evaluation import leave_subjects_out
-from sklearn_mdjpt.evaluation._class_scores import Predictions, predict_classes
-from sklearn_mdjpt.evaluation._labelled import LabelledWindows
-from sklearn_mdjpt.evaluation._scores import score_predictions
 from sklearn_mdjpt.inspection import integrated_gradients
 
 OVO = {"kernel": "linear", "decision_function_shape": "ovo"}
@@ -177,10 +176,48 @@ PROBA = np.random.default_rng(0).dirichlet(np.ones(3), 6) + 2 * np.eye(3)[TRUTH]
 PROBA /= PROBA.sum(axis=1, keepdims=True)
 
 
+class Said(NamedTuple):
+    """What evaluation makes of a model: labels, scores if it uses them, or why not."""
+
+    labels: list
+    scores: np.ndarray | None
+    problem: str
+
+
+def evaluate(model, y_train, y_test, trial=None):
+    """Test a model on one person; return its scores of trials, and what it said."""
+    y = np.array([*y_train, *y_test])
+    is_test = np.arange(len(y)) >= len(y_train)
+    if trial is not None:
+        trial = [*range(len(y_train)), *trial]
+    X = EEGWindows.from_arrays(
+        np.random.default_rng(0).standard_normal((len(y), 2, 50)),
+        ch_names=["Fz", "Cz"], sfreq=100.0, dataset="d", subject=is_test.astype(int),
+        trial=trial,
+    )  # fmt: skip
+    cv = [(np.flatnonzero(~is_test), np.flatnonzero(is_test))]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table, predictions = leave_subjects_out(
+            {"told": model}, X, y, cv=cv, return_predictions=True
+        )
+    problems = [str(w.message) for w in caught if "no scores of" in str(w.message)]
+    said = predictions[predictions["method"] == "told"]
+    columns = [f"score_{name}" for name in np.unique(y).tolist()]
+    scores = said.reindex(columns=columns).to_numpy(float)
+    assert np.isnan(scores).all() == bool(problems)
+    table = table[(table["method"] == "told") & (table["unit"] == "trial")]
+    return table.set_index("metric")["value"], Said(
+        said["predicted"].tolist(),
+        None if problems else scores,
+        "".join(problems),
+    )
+
+
 def said_of(labels, values, classes=CLASSES, known=None, y_train=None, method=None):
-    told = Told(labels, values, method or "predict_proba", known).fit()
+    told = Told(labels, values, method or "predict_proba", known)
     y_train = classes if y_train is None else y_train
-    return predict_classes(told, np.zeros((len(labels), 1)), classes, y_train)
+    return evaluate(told, y_train, np.resize(classes, len(labels)))[1]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +233,7 @@ def said_of(labels, values, classes=CLASSES, known=None, y_train=None, method=No
 )
 def test_scores_may_come_in_any_form(make):
     said = said_of(CLASSES[TRUTH], make(PROBA), known=CLASSES)
-    assert said.codes.tolist() == TRUTH.tolist() and not said.problem
+    assert said.labels == CLASSES[TRUTH].tolist() and not said.problem
     expected = np.asarray(make(PROBA), float)
     assert np.array_equal(said.scores, expected)
 
@@ -217,7 +254,7 @@ def test_labels_are_compared_by_value(as_type):
     said = said_of(
         as_type(CLASSES[TRUTH]), PROBA[:, order], known=as_type(CLASSES[order])
     )
-    assert said.codes.tolist() == TRUTH.tolist()
+    assert said.labels == CLASSES[TRUTH].tolist()
     assert np.array_equal(said.scores, PROBA)
 
 
@@ -228,7 +265,7 @@ def test_numbers_are_compared_by_value(classes, dtype):
     said = said_of(
         classes[TRUTH].astype(dtype), PROBA[:, ::-1], classes, classes[::-1].tolist()
     )
-    assert said.codes.tolist() == TRUTH.tolist()
+    assert said.labels == classes[TRUTH].tolist()
     assert np.array_equal(said.scores, PROBA)
 
 
@@ -239,7 +276,7 @@ def test_truth_values_and_columns_of_labels_are_labels():
         said = said_of(
             truth[:, None], sign * margin, classes, known, method="decision_function"
         )
-        assert said.codes.tolist() == truth.tolist()
+        assert said.labels == truth.tolist()
         # Above 0 is the second of the model's classes.
         assert np.array_equal(said.scores, np.stack([-margin, margin], axis=1))
 
@@ -277,9 +314,8 @@ def test_a_model_may_know_fewer_or_more_classes():
 )
 def test_what_cannot_be_scores_of_classes_is_said(values, known, message):
     said = said_of(CLASSES[TRUTH], values, known=known)
-    assert said.scores is None and said.codes.tolist() == TRUTH.tolist()
-    with pytest.raises(ValueError, match=message):
-        raise ValueError(said.problem)
+    assert said.scores is None and said.labels == CLASSES[TRUTH].tolist()
+    assert re.search(message, said.problem)
 
 
 def test_reversed_scores_of_two_classes_are_no_scores():
@@ -288,9 +324,12 @@ def test_reversed_scores_of_two_classes_are_no_scores():
     turned = np.array([[0.1, 0.9], [0.9, 0.1], [0.2, 0.8], [0.8, 0.2]])
     said = said_of(y, turned, CLASSES[:2], CLASSES[:2])
     assert said.scores is None and "lower for the class that predict" in said.problem
-    told = Told(y, turned, classes=CLASSES[:2]).fit()
-    told.decision_function = lambda X: np.array([-1.0, 1.0, -2.0, 2.0])
-    said = predict_classes(told, np.zeros((4, 1)), CLASSES[:2], y)
+
+    class Both(Told):
+        def decision_function(self, X):
+            return np.array([-1.0, 1.0, -2.0, 2.0])
+
+    _, said = evaluate(Both(y, turned, classes=CLASSES[:2]), CLASSES[:2], y)
     assert not said.problem and said.scores[:, 1].tolist() == [-1, 1, -2, 2]
 
 
@@ -314,18 +353,13 @@ def test_kept_results_warn_again(loud, tmp_path):
 
 def trial_table(codes, scores, labels, n_classes=2):
     """Score trials of three windows of one person."""
-    classes = list(range(n_classes))
-    y = np.repeat(labels, 3)
-    X = EEGWindows.from_arrays(
-        np.random.default_rng(0).standard_normal((len(y), 2, 50)),
-        ch_names=["Fz", "Cz"], sfreq=100.0, dataset="d", subject=1,
-        trial=np.repeat(np.arange(len(labels)), 3), y=y,
-    )  # fmt: skip
-    target = LabelledWindows(X, None)
-    assert target.classes.tolist() == classes
-    said = Predictions(np.asarray(codes), np.asarray(scores, float))
-    table = score_predictions(target, np.arange(len(y)), said)
-    return table[table["unit"] == "trial"].set_index("metric")["value"]
+    classes = np.arange(n_classes)
+    scores = np.asarray(scores, float)
+    trial = np.repeat(np.arange(len(labels)), 3)
+    told = Told(np.asarray(codes), scores, classes=classes)
+    values, said = evaluate(told, classes, np.repeat(labels, 3), trial)
+    assert said.labels == list(codes) and np.array_equal(said.scores, scores)
+    return values
 
 
 def test_a_trial_goes_by_the_mean_or_by_votes():
@@ -335,9 +369,10 @@ def test_a_trial_goes_by_the_mean_or_by_votes():
                        [1, 0])["accuracy"] == 1.0  # fmt: skip
     # Here one window is predicted by a threshold: the votes count, in this trial.
     low = [0.7, 0.3]
-    values = trial_table([1, 1, 0, 0, 0, 1], [low, low, low, unsure, unsure, sure],
-                         [1, 0])  # fmt: skip
-    assert values["accuracy"] == 0.5  # the second trial goes by its mean, 0.57
+    scores = [low, low, low, unsure, unsure, sure, *3 * [[0.9, 0.1]]]
+    values = trial_table([1, 1, 0, 0, 0, 1, 0, 0, 0], scores, [1, 0, 0])
+    # The second trial goes by its mean, 0.57.
+    assert values["accuracy"] == pytest.approx(2 / 3)
     # As many votes for each of three classes: the highest mean of them.
     scores = np.array([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.1, 0.8, 0.1]])
     codes = [0, 1, 2, 0, 0, 0, 2, 2, 2]

@@ -1,5 +1,6 @@
 """SEED, SEED-IV, SEED-V and SEED-VII, as fabricated trees in their layouts."""
 
+import io
 import os
 import pickle
 import shutil
@@ -24,7 +25,6 @@ from seed_files import (
 
 from sklearn_mdjpt import EEGWindows
 from sklearn_mdjpt.datasets import (
-    _mat_files,
     read_seed,
     read_seed_iv,
     read_seed_v,
@@ -256,14 +256,10 @@ def test_labels_of_the_release_are_compared(one_subject):
     codes = loadmat(path)["label"]
     codes[0, 3] = 1
     savemat(path, {"label": codes})
-    with pytest.raises(
-        ValueError, match="label.mat' has other labels .* neg.*; expected pos"
-    ):
+    with pytest.raises(ValueError, match="label.mat' .* neg.*; expected pos"):
         read_seed(one_subject)
     savemat(path, {"labels": codes})
-    with pytest.raises(
-        ValueError, match="label.mat' cannot be read: .* label; it has labels"
-    ):
+    with pytest.raises(ValueError, match="label.mat' .* label; it has labels"):
         read_seed(one_subject)
     path.unlink()
     assert len(read_seed(one_subject, **ONE_SECOND).recordings) == 3
@@ -498,7 +494,7 @@ def test_seed_raw(tmp_path, dtype, bit):
     spans = spans_of(15)
     path = write_seed_raw(tmp_path, spans, dtype=dtype, microvolts_per_bit=bit)
     write_times(path.with_name("time.txt"), spans)
-    with pytest.warns(UserWarning, match="time.txt' are not those of the publication"):
+    with pytest.warns(UserWarning, match="time.txt' are not those"):
         X = read_seed(tmp_path, source="raw", window_seconds=0.5, stride_seconds=0.5)
     assert X.sfreq == 1000.0
     check_signals(X, raw_content, atol=1e-6 * bit)
@@ -534,9 +530,7 @@ def test_seed_raw_with_published_times(tmp_path, recwarn):
 def test_raw_file_that_is_too_short_or_lacks_channels(tmp_path):
     spans = spans_of(15, lengths=(600,))
     path = write_seed_raw(tmp_path, spans)
-    with pytest.raises(
-        ValueError, match="2_3.cnt' cannot be read: Trial from 27 to 262"
-    ):
+    with pytest.raises(ValueError, match="2_3.cnt' .* Trial from 27 to 262"):
         read_seed(tmp_path, source="raw")
     write_times(path.with_name("time.txt"), spans)
     data = path.read_bytes()
@@ -713,9 +707,9 @@ def test_seed_vii(tmp_path):
 
 def test_seed_vii_decodes_one_session_of_a_file(tmp_path, monkeypatch):
     write_seed_vii(tmp_path, [5])
-    read, original = [], _mat_files.io.BytesIO
+    read, original = [], io.BytesIO
     monkeypatch.setattr(
-        _mat_files.io, "BytesIO", lambda data: read.append(len(data)) or original(data)
+        io, "BytesIO", lambda data: read.append(len(data)) or original(data)
     )
     X = read_seed_vii(tmp_path, sessions=[3, 1], **ONE_SECOND)
     assert read == []

@@ -292,7 +292,7 @@ def test_reference_shows_in_the_mean_of_the_channels(reference, low, high):
         ({"n_emotions": 1}, "n_emotions .*>= 2 and <= 9, got 1"),
         (
             {"n_subjects": [1, 2]},
-            r"n_subjects .*entry for each of the 3 .*got \[1, 2\]",
+            r"n_subjects .* each of the 3 .*got \[1, 2\]",
         ),
         ({"n_subjects": 0}, "n_subjects .*>= 1 .*got 0"),
         ({"n_stimuli": "many"}, "n_stimuli must be a sequence .*got 'many'"),

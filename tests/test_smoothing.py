@@ -12,7 +12,6 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_mdjpt._grouping import (
-    check_groups,
     combine_groups,
     natural_codes,
     rows_of_groups,
@@ -662,7 +661,11 @@ def test_rows_of_groups():
     assert rows_of_groups(codes[:0]) == []
 
 
-def test_ids_of_integers_are_spelled_out():
-    ids = check_groups(np.array([3, 10, 3, -1]), 4, "subjects")
-    assert ids.tolist() == ["3", "10", "3", "-1"]
-    assert check_groups([3.0, 10, "3", -1], 4, "subjects").tolist() == ids.tolist()
+def test_ids_of_integers_are_spelled_out(rng):
+    X = rng.standard_normal((8, 2))
+    one = SubjectScaler().fit(X, subjects=np.array([3, 10, 3, -1] * 2))
+    assert set(one.means_) == {"3", "10", "-1"}
+    other = SubjectScaler().fit(X, subjects=[3.0, 10, "3", -1] * 2)
+    assert set(other.means_) == set(one.means_)
+    for name, mean in one.means_.items():
+        np.testing.assert_array_equal(other.means_[name], mean)

@@ -22,13 +22,11 @@ import safetensors.torch
 import torch
 
 import sklearn_mdjpt
-from sklearn_mdjpt import EEGWindows, MDJPTEncoder
+from sklearn_mdjpt import EEGWindows, MDJPTEncoder, convert
 from sklearn_mdjpt._io import _tensor_files as tensor_files
 from sklearn_mdjpt._io._tensor_files import decode_tensors, encode_tensors
 from sklearn_mdjpt.encoder import _files as files_module
 from sklearn_mdjpt.encoder import _weights as weights_module
-from sklearn_mdjpt.encoder._saved import no_history
-from sklearn_mdjpt.encoder._weights import read_weights
 
 TINY = {
     "hidden_dim": 2,
@@ -218,7 +216,7 @@ def wrong_contents(content):
     yield "half anonymous", none, "is null, not both"
     few = with_header(content, n_training_subjects=1)
     yield "few subjects", few, "n_training_subjects is 1, expected an int of at least 2"
-    numbers = {name: [1.0] for name in no_history()}
+    numbers = dict.fromkeys(metadata["history"], [1.0])
     for name, history, message in (
         ("lacks", {"isa": [1.0]}, "history lacks cda, total"),
         ("uneven", numbers | {"isa": [1.0, 2.0]}, "columns of unequal length"),
@@ -570,10 +568,12 @@ def test_the_files_above_would_do_harm_elsewhere(content, released, tmp_path, X)
     header, data = split(content)
     assert put(header, data) == content
     (tmp_path / "x.ckpt").write_bytes(checkpoint({"state_dict": released}))
-    state_dict, config, extra, metadata = read_weights(tmp_path / "x.ckpt")
-    assert config["variant"] == "released" and not extra and not metadata
+    convert(tmp_path / "x.ckpt", tmp_path / "y.safetensors")
+    loaded = MDJPTEncoder.load(tmp_path / "y.safetensors")
+    assert loaded.module_.variant == "released" and loaded.mean_ is None
+    assert loaded.training_subjects_ is None and len(loaded.history_) == 0
     torch.testing.assert_close(
-        state_dict["spatial.bias"], released["uni_mlp.fc.bias"], rtol=0, atol=0
+        loaded.module_.spatial.bias.data, released["uni_mlp.fc.bias"], rtol=0, atol=0
     )
 
 
@@ -582,21 +582,21 @@ def test_a_flip_in_a_checkpoint_is_found_or_changes_nothing(released, tmp_path):
     path = tmp_path / "x.ckpt"
     good = checkpoint({"state_dict": released})
     path.write_bytes(good)
-    expected = read_weights(path)
+    ours = tmp_path / "x.safetensors"
+    convert(path, ours)
+    expected = ours.read_bytes()
     rng, n_refused = np.random.default_rng(1), 0
     for place in rng.integers(0, 8 * 4000, 40):  # where there are many small entries
         bad = bytearray(good)
         bad[-1 - place // 8] ^= 1 << (place % 8)
         path.write_bytes(bad)
         try:
-            found = read_weights(path)
+            convert(path, ours)
         except ValueError as error:
             assert repr(str(path)) in str(error)
             n_refused += 1
             continue
-        assert found.config == expected.config
-        for name, value in expected.state_dict.items():
-            assert torch.equal(found.state_dict[name], value)
+        assert ours.read_bytes() == expected
     assert n_refused > 10
 
 
@@ -714,8 +714,10 @@ def test_a_file_that_is_replaced_during_load_is_not_mixed_in(
 ):
     other = MDJPTEncoder(subject_norm="train", **TINY | {"random_state": 1}).fit(X)
 
+    read = files_module.read_weights
+
     def read_and_replace(path, **kwargs):
-        found = read_weights(path, **kwargs)
+        found = read(path, **kwargs)
         other.save(path)
         return found
 

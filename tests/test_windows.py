@@ -278,7 +278,7 @@ def test_trials_of_two_files_under_one_id_are_announced():
         recording = Recording(np.ones((1, 200)), ["Cz"], 100, "d", "s", "1")
         return EEGWindows.from_recordings(recording, window_seconds=1)
 
-    with pytest.warns(UserWarning, match="Trials of different recordings have one id"):
+    with pytest.warns(UserWarning, match="have one id: d/s/1/1. "):
         concat_windows([windows(), windows()])
 
 
