@@ -37,7 +37,8 @@ def test_probabilities_are_the_geometric_mean(blobs, weights):
     pool = PooledClassifier(parts, weights=weights).fit(X, y)
     found = [model.fit(X, y).predict_proba(X) for _, model in parts]
     share = np.array([0.5, 0.5] if weights is None else [0.75, 0.25])
-    expected = np.prod([np.maximum(p, 1e-6) ** w for p, w in zip(found, share)], axis=0)  # noqa: B905
+    powers = [np.maximum(p, 1e-6) ** w for p, w in zip(found, share, strict=True)]
+    expected = np.prod(powers, axis=0)
     expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(pool.predict_proba(X), expected, rtol=1e-9)
     assert pool.classes_.tolist() == ["happy", "neutral", "sad"]
