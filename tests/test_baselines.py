@@ -31,6 +31,8 @@ from sklearn_mdjpt.baselines import (
     tangent_space,
 )
 from sklearn_mdjpt.channels import CANONICAL_CHANNELS, channel_matrix
+from sklearn_mdjpt.channels._montage import CommonChannels
+from sklearn_mdjpt.windows._reader import CanonicalReader
 
 NAMES = ("Fz", "C3", "C4", "Oz")
 NETS = {
@@ -182,6 +184,7 @@ def test_a_pickle_from_a_gpu_opens_without_one(windows):
     model.device = "cuda:7"
     twin = pickle.loads(pickle.dumps(model))
     assert next(twin.module_.parameters()).device.type == "cpu"
+    assert not twin.module_.training
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -239,9 +242,12 @@ def normalised(X, sfreq):
 def test_windows_are_normalised_and_resampled_as_for_the_encoder(windows):
     own = [CANONICAL_CHANNELS.index(name.upper()) for name in NAMES]
     expected = normalised(windows, 64.0)[:, own]
-    np.testing.assert_allclose(
-        seen_by_spy(windows, sfreq=64), expected, rtol=1e-5, atol=1e-5
+    found = seen_by_spy(windows, sfreq=64)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    reader = CanonicalReader(
+        windows, sfreq=64.0, channels=CommonChannels(windows, "auto")
     )
+    np.testing.assert_array_equal(found, reader.read(np.arange(len(windows))))
     # Subjects, whose amplitudes differ by a factor of 3, are alike.
     found = seen_by_spy(windows)
     np.testing.assert_allclose([x.std() for x in np.split(found, 3)], 1, atol=0.05)
@@ -250,6 +256,8 @@ def test_windows_are_normalised_and_resampled_as_for_the_encoder(windows):
 def test_canonical_channels_are_the_encoders(windows):
     found = seen_by_spy(windows, channels="canonical")
     np.testing.assert_allclose(found, normalised(windows, 100.0), rtol=1e-5, atol=1e-5)
+    expected = CanonicalReader(windows, sfreq=100.0).read(np.arange(len(windows)))
+    np.testing.assert_array_equal(found, expected)
     assert Spy.words["chs"][0]["ch_name"] == "FP1"
 
 

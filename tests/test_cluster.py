@@ -83,7 +83,8 @@ def test_scores_are_those_of_one_process(client, n_bytes_sent, tmp_path):
 
     model = make_pipeline(
         MDJPTEncoder.small(
-            hidden_dim=8, latent_dim=2, max_epochs=0, torch_threads=1, random_state=0
+            hidden_dim=8, latent_dim=2, max_epochs=1, batches_per_epoch=2,
+            torch_threads=1, random_state=0,
         ),
         LogisticRegression(),
     )  # fmt: skip

@@ -3,6 +3,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from sklearn.linear_model import LogisticRegression
@@ -540,6 +541,19 @@ def data(rng):
     metadata = make_metadata()
     rows = rng.permutation(len(metadata["trials"]))
     return 2 + rng.standard_normal((len(rows), 4)), pick(metadata, rows)
+
+
+@pytest.mark.parametrize("Step", STEPS)
+def test_keywords_make_a_difference_and_an_index_is_kept(data, Step):
+    X, metadata = data
+    keywords = keywords_of(Step(), metadata)
+    frame = pd.DataFrame(X, columns=list("pqrs"), index=np.arange(len(X)) + 100)
+    step = Step().set_output(transform="pandas")
+    found = step.fit_transform(frame, **keywords)
+    assert list(found.index) == list(frame.index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of keywords that are not there
+        assert not np.allclose(found, step.transform(frame))
 
 
 @pytest.mark.parametrize("unseen", ["transductive", "pooled"])
