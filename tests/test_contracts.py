@@ -296,6 +296,15 @@ def test_pickles_of_another_version_are_refused(name):
         clone(estimator).__setstate__(dict(vars(estimator)))
 
 
+@pytest.mark.parametrize("name", ["Alone", "Together"])
+def test_pickles_that_name_classes_of_earlier_versions_come_as_far_as_that(name):
+    """What is inside an encoder is unpickled before the encoder can refuse."""
+    text = f"csklearn_mdjpt.encoder._processes\n{name}\n."
+    assert isinstance(pickle.loads(text.encode()), type)
+    with pytest.raises(AttributeError, match="Nobody"):
+        pickle.loads(text.replace(name, "Nobody").encode())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_use_leaves_the_fitted_state_as_it_was(name):
     estimator = fitted(name)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -16,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_mdjpt import DifferentialEntropy, EEGWindows, concat_windows
 from sklearn_mdjpt.model_selection import (
+    CrossContext,
     FewShotSubjects,
     LeakageWarning,
     LeaveOneDatasetOut,
@@ -364,3 +366,68 @@ def test_arrays_are_compared_by_value(windows):
         assert_disjoint(windows, windows, by="person")
     with pytest.raises(ValueError, match="on_overlap must be"):
         assert_disjoint(["a"], ["b"], by="x", on_overlap="ignore")
+
+
+# From one context to another ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def contexts():
+    """Five people with windows of clips and of imagination; the last has clips only."""
+    subjects = np.repeat([f"s{k}" for k in range(5)], 4)
+    sessions = np.tile(["vid", "ima", "vid", "ima"], 5)
+    sessions[-4:] = "vid"
+    return EEGWindows.from_arrays(
+        np.ones((20, 1, 50)), ch_names=["Cz"], sfreq=10, dataset="D",
+        subject=subjects, session=sessions, y=np.tile(["sad", "sad", "joy", "joy"], 5),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("n_splits", [None, 2])
+def test_neither_people_nor_contexts_are_shared(contexts, n_splits):
+    splitter = CrossContext("vid", "ima", n_splits=n_splits, random_state=0)
+    sessions, subjects = contexts.metadata["session"], contexts.groups("subject")
+    splits = list(splitter.split(contexts, contexts.y))
+    # Who has no window in the test context is in no test set.
+    assert len(splits) == splitter.get_n_splits(contexts) == (n_splits or 4)
+    for train, test in splits:
+        assert set(sessions[train]) == {"vid"} and set(sessions[test]) == {"ima"}
+        assert not set(subjects[train]) & set(subjects[test])
+    if n_splits is None:  # all that may be trained on is
+        for train, test in splits:
+            others = ~np.isin(subjects, subjects[test]) & (sessions == "vid")
+            assert train.tolist() == np.flatnonzero(others).tolist()
+    tested = np.concatenate([test for _, test in splits])
+    assert sorted(tested) == np.flatnonzero(sessions == "ima").tolist()
+
+
+def test_contexts_may_be_of_another_column_and_go_through_cross_validation(contexts):
+    scores = cross_val_score(
+        DummyClassifier(),
+        contexts,
+        contexts.y,
+        cv=CrossContext("sad", "joy", column="label"),
+    )
+    assert scores.tolist() == [0.0] * 5  # trained on the other label alone
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"train": "video"}, "train='video'.*'session' has ima, vid"),
+        ({"test": "imagery"}, "test='imagery'.*'session' has ima, vid"),
+        ({"column": "place"}, "column='place'.*dataset, subject"),
+    ],
+)
+def test_contexts_that_are_not_there(contexts, given, message):
+    splitter = CrossContext(**{"train": "vid", "test": "ima"} | given)
+    with pytest.raises(ValueError, match=message):
+        next(splitter.split(contexts))
+
+
+def test_contexts_need_windows(contexts):
+    splitter = CrossContext("vid", "ima")
+    with pytest.raises(TypeError, match="EEGWindows, got ndarray"):
+        next(splitter.split(np.ones((4, 1, 50)), groups=[0, 0, 1, 1]))
+    with pytest.raises(ValueError, match="X has no windows"):
+        next(splitter.split(contexts[[]]))

@@ -1,12 +1,15 @@
 """The openly licensed datasets: real tables, and signals written to fit them."""
 
 import os
+import pickle
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
+import torch
 from open_files import (
     FACED_NAMES,
     OPEN,
@@ -16,6 +19,7 @@ from open_files import (
     waves,
 )
 from settings import tiny_encoder
+from sklearn.base import clone
 
 from sklearn_mdjpt import MDJPTEncoder, concat_windows
 from sklearn_mdjpt.channels import electrode_positions
@@ -286,27 +290,33 @@ def test_faced_onsets_at_another_rate(tmp_path):
 
 
 def test_the_two_forms_of_faced_are_the_same(faced, tmp_path):
-    import pickle
-
-    from test_faced import processed, write_remarks
-
-    root, events = faced
-    folder = tmp_path / "Processed_data"
-    folder.mkdir()
-    with open(folder / "sub036.pkl", "wb") as file:
-        pickle.dump(processed(36), file)
-    write_remarks(tmp_path, 36)
+    """People, clips, labels and ratings; the original's file has the real ratings."""
+    root, _ = faced
     bids = fetch_faced(root, "036", part="last30", **LOCAL)
+    path = "sub-036/eeg/sub-036_task-watchingVideoClips_events.tsv"
+    clips = table_of("nm000112", path).dropna(subset="video_index")
+    remarks = np.zeros(len(clips), [("vid", object), ("score", object)])
+    remarks["vid"] = clips["video_index"].astype(int)
+    for remark, scores in zip(
+        remarks, clips[[name.capitalize() for name in RATINGS]].to_numpy(), strict=True
+    ):
+        remark["score"] = scores
+    for folder in ("Processed_data", "Data/sub036"):
+        (tmp_path / folder).mkdir(parents=True)
+    scipy.io.savemat(
+        tmp_path / "Data/sub036/After_remarks.mat", {"After_remark": remarks}
+    )
+    with open(tmp_path / "Processed_data/sub036.pkl", "wb") as file:
+        pickle.dump(np.ones((28, 32, 7500)), file)
     original = read_faced(tmp_path, subjects=36, stride_seconds=5.0)
-    columns = ["subject", "session", "stimulus", "label", "emotion"]
+    columns = ["dataset", "subject", "session", "trial", "stimulus", "label", "emotion"]
     first, second = (
-        X.metadata.drop_duplicates("stimulus")[columns].sort_values("stimulus")
+        X.metadata.sort_values(["stimulus", "onset"])[
+            [*columns, "onset", "onset_from", *RATINGS]
+        ].reset_index(drop=True)
         for X in (bids, original)
     )
-    pd.testing.assert_frame_equal(
-        first.reset_index(drop=True), second.reset_index(drop=True)
-    )
-    assert set(RATINGS) <= set(bids.metadata) & set(original.metadata)
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
 def test_the_two_clocks_of_faced_are_never_paired(faced):
@@ -391,21 +401,27 @@ def test_emoeeg_files_with_other_trials_are_refused(tmp_path):
         fetch_emoeeg_mc(tmp_path, **LOCAL)
 
 
-def test_no_pair_holds_an_imagery_window(emoeeg):
-    """Imagination has no stimulus: pairs by stimulus are those of the clips alone."""
-    X = fetch_emoeeg_mc(emoeeg, context="both", **LOCAL)
-    meta = X.metadata
+@pytest.mark.parametrize("k", [2, 3])
+def test_no_pair_holds_an_imagery_window(emoeeg, k):
+    """Imagination has no stimulus: weights are those of the clips alone."""
+    both = fetch_emoeeg_mc(emoeeg, context="both", **LOCAL)[::3]
+    clips = both[(both.metadata["session"] == "vid").to_numpy()]
+    encoder = tiny_encoder(subjects_per_batch=k)
+    first, second = (clone(encoder).fit(X).module_ for X in (both, clips))
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
+    meta = both.metadata
     sampler = StimulusPairSampler(
         meta["dataset"],
-        X.groups("subject"),
+        both.groups("subject"),
         meta["session"],
         meta["stimulus"],
         meta["onset"],
+        n_subjects=k,
         rng=0,
     )
-    batches = [batch for _ in range(20) for batch in sampler.draw()]
-    drawn = np.concatenate([[*batch.rows_a, *batch.rows_b] for batch in batches])
-    assert set(meta["session"].iloc[drawn]) == {"vid"}
+    drawn = [batch.rows for _ in range(20) for batch in sampler.draw()]
+    assert set(meta["session"].iloc[np.concatenate(drawn)]) == {"vid"}
 
 
 @pytest.fixture(scope="module")
@@ -414,6 +430,7 @@ def dens(tmp_path_factory):
     labels = {
         "mit003": dens_subject(DATA, root, "mit003", n_whole=5),
         "mit024": dens_subject(DATA, root, "mit024", n_whole=3, positions=False),
+        "mit121": dens_subject(DATA, root, "mit121"),  # a whole one
     }
     return root, labels
 
@@ -433,12 +450,13 @@ def test_dens_signals(dens):
         X = fetch_dens(root, **LOCAL)
     check_dens(X)
     assert len(X.ch_names) == 128
-    for name, n_whole in (("mit003", 5), ("mit024", 3)):
+    n_of_all = len(labels["mit121"])
+    for name, n_whole in (("mit003", 5), ("mit024", 3), ("mit121", n_of_all)):
         mine = X.metadata[X.metadata["subject"] == name].drop_duplicates("trial")
         assert len(mine) == n_whole
         written = [label.rsplit("_", 1) for label in labels[name][:n_whole]]
         assert mine["stimulus"].tolist() == [clip for clip, _ in written]
-    first, second = X.recordings
+    first, second, _ = X.recordings
     np.testing.assert_array_equal(first.positions, second.positions)
     # EGI's table of equivalents: E9 is Fp2, E36 C3, E62 Pz, E75 Oz.
     sites = electrode_positions(["Fp2", "C3", "Pz", "Oz"])
