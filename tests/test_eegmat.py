@@ -29,7 +29,6 @@ def library(tmp_path, monkeypatch):
         for name in _eegmat._file_names(subject)
     }
     monkeypatch.setattr(_eegmat, "_known_digests", lambda: digests)
-    monkeypatch.setattr(_eegmat, "_digests", {})
     monkeypatch.setattr(_eegmat, "_read_subject", fake_recording)
     return tmp_path
 
@@ -135,13 +134,20 @@ def test_changed_file_is_refused(library):
 def test_a_file_is_digested_once_unless_it_changes(library, monkeypatch):
     put(library, 0)
     fetch_eegmat(library, download=False)
-    digested = []
-    monkeypatch.setattr(
-        _eegmat.hashlib, "file_digest", lambda f, kind: digested.append(f.name)
-    )
+    digested, digest = [], hashlib.file_digest
+
+    def spy(file, kind):
+        digested.append(Path(file.name).name)
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", spy)
     fetch_eegmat(library, download=False)
     assert digested == []
-    monkeypatch.undo()
+    name = _eegmat._file_names(0)[1]
+    (library / name).write_bytes(b"something else")
+    with pytest.raises(ValueError, match=f"{name} is not the original"):
+        fetch_eegmat(library, download=False)
+    assert digested == [name]
 
 
 @pytest.fixture
@@ -223,7 +229,7 @@ def test_real_recording_is_the_end_of_rest_and_the_start_of_the_task():
     recording = fetch_eegmat(subjects=1, download=False).recordings[0]
     rest, task = (
         mne.io.read_raw_edf(
-            _eegmat._find(name, _eegmat._places(None)), verbose="error"
+            _eegmat.find_file([name], _eegmat._places(None)), verbose="error"
         ).get_data(picks=["EEG T3"])[0]
         for name in _eegmat._file_names(1)
     )

@@ -16,7 +16,7 @@ from ..windows._marks import annotation_marks
 from ..windows._mne import info_positions
 from ..windows._recording import Recording
 from ._download import PUBLIC_DATASETS, fetch_files
-from ._open_tables import check_subjects, read_table, to_numbers
+from ._open_tables import check_subjects, read_tsv, to_numbers
 from ._reading import MICROVOLT, read_all
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ def fetch_dens(
         Windows in volts of 128 electrodes of a geodesic net, with the positions of
         GSN-HydroCel-128, at 250 Hz: dataset "DENS", session "1"; trial is its number,
         "01" to "11"; stimulus the clip, such as "12" or "neutral_1".  Labels are words
-        of `EMOTIONS`: the
-        quadrant of the subject's own ratings of valence and arousal ("HVHA", ...; high
-        from 5 on), "neutral" for the two neutral clips, and None where a rating is
-        missing (six subjects have no table).  Ratings are columns: ``valence``,
-        ``arousal``, ``dominance`` (1 to 9), ``liking``, ``familiarity``, ``relevance``
-        (1 to 5).  ``categories`` has the words that the subject chose, joined by "; ".
+        of `EMOTIONS`: the quadrant of the subject's own ratings of valence and arousal
+        ("HVHA", ...; high from 5 on), "neutral" for the two neutral clips, and None
+        where a rating is missing (six subjects have no table).  Ratings are columns:
+        ``valence``, ``arousal``, ``dominance`` (1 to 9), ``liking``, ``familiarity``,
+        ``relevance`` (1 to 5).  ``categories`` has the words that the subject chose,
+        joined by "; ".
 
     Raises
     ------
@@ -156,7 +156,13 @@ def fetch_dens(
     >>> X = fetch_dens(subjects=["mit003"])  # doctest: +SKIP
     """
     check_option(on_error, ("raise", "skip"), "on_error")
-    signals, tables = dens_files(data_home, subjects, download, base_url, progress)
+    signals, tables = _find_files(
+        subjects,
+        data_home=data_home,
+        download=download,
+        base_url=base_url,
+        progress=progress,
+    )
     lost = {}
     windows = read_all(
         signals,
@@ -171,7 +177,7 @@ def fetch_dens(
     return windows
 
 
-def dens_files(data_home, subjects, download, base_url, progress):
+def _find_files(subjects, **where):
     """Find the files of each subject, as `fetch_dens` does.
 
     Returns
@@ -182,7 +188,9 @@ def dens_files(data_home, subjects, download, base_url, progress):
         Tables of events and of ratings.
     """
     wanted = check_subjects(subjects, _SUBJECTS, "DENS")
-    silent = [name for name in wanted if f"{_stem(name)}_eeg.fdt" not in _manifest()]
+    silent = [
+        name for name in wanted if f"{_stem(name)}_eeg.fdt" not in _DATASET.manifest
+    ]
     if silent and subjects is not None:
         raise ValueError(
             f"No signals of {list_some(silent)} were published, only tables."
@@ -200,12 +208,12 @@ def dens_files(data_home, subjects, download, base_url, progress):
     }
     found = fetch_files(
         _DATASET,
-        {name: [p for p in files if p in _manifest()] for name, files in paths.items()},
+        {
+            name: [p for p in files if p in _DATASET.manifest]
+            for name, files in paths.items()
+        },
         required=subjects is not None,
-        data_home=data_home,
-        download=download,
-        base_url=base_url,
-        progress=progress,
+        **where,
     )
     signals = {(name,): files[paths[name][0]] for name, files in found.items()}
     tables = {
@@ -213,10 +221,6 @@ def dens_files(data_home, subjects, download, base_url, progress):
         for name, files in found.items()
     }
     return signals, tables
-
-
-def _manifest():
-    return _DATASET.manifest
 
 
 def _stem(name, task="Emotion"):
@@ -247,7 +251,7 @@ def dens_trials(events_path, ratings_path=None):
         Seconds at which the recording was paused.
     """
     with naming(events_path):
-        events = read_table(events_path, ["onset", "trial_type", "label"])
+        events = read_tsv(events_path, ["onset", "trial_type", "label"])
         events["seconds"] = to_numbers(events["onset"]) / _SFREQ
         events = events.sort_values("seconds", kind="stable").reset_index(drop=True)
         kinds, seconds = events["trial_type"], events["seconds"]
@@ -261,7 +265,7 @@ def dens_trials(events_path, ratings_path=None):
             )
     if ratings_path is not None:
         with naming(ratings_path):
-            _add_ratings(clips, read_table(ratings_path, ["stimuliName", *RATINGS]))
+            _add_ratings(clips, read_tsv(ratings_path, ["stimuliName", *RATINGS]))
     for clip in clips:
         del clip["click"]
     marks = events[kinds.isin(_IMPEDANCE_ROWS)]

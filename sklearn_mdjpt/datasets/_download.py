@@ -164,7 +164,7 @@ def fetch_files(
         path: file
         for paths in wanted.values()
         for path in paths
-        if (file := _find((path, *other_names(path)), places)) is not None
+        if (file := find_file((path, *other_names(path)), places)) is not None
     }
     if download:
         missing = [p for paths in wanted.values() for p in paths if p not in found]
@@ -195,7 +195,8 @@ def fetch_files(
     return complete
 
 
-def _find(paths, places):
+def find_file(paths, places):
+    """Return the first of some paths that is a file in a folder, or None."""
     for place in places:
         for path in paths:
             if (place / path).is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import cache
 from importlib.resources import files
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._io._files import file_stamp
+from .._io._files import file_digest
 from .._validation import list_some
 from ..channels._channels import ALIASES
 from ..windows._recording import Recording
 from ..windows._windows import EEGWindows
+from ._download import DATA_VARIABLE, find_file
 from ._reading import check_numbers
 
 if TYPE_CHECKING:
@@ -29,11 +29,7 @@ _CONDITIONS = {"1": "rest", "2": "arithmetic"}  # by the number in the file's na
 _TRIAL_SECONDS = 62.0  # length of the arithmetic files
 _NOT_EEG = ("EEG A2-A1", "ECG ECG")
 _N_CHANNELS = 19
-_DATA_VARIABLE = "SKLEARN_MDJPT_DATA"
 _DOWNLOAD_RETRIES = 2
-
-# Digests found in this process, by path, size and time of change.
-_digests = {}
 
 
 def fetch_eegmat(
@@ -120,7 +116,7 @@ def fetch_eegmat(
     wanted = check_numbers(subjects, _SUBJECTS, "subjects") or _SUBJECTS
     places = _places(data_home)
     found = {
-        subject: {name: _find(name, places) for name in _file_names(subject)}
+        subject: {name: find_file([name], places) for name in _file_names(subject)}
         for subject in wanted
     }
     if not download:
@@ -129,7 +125,7 @@ def fetch_eegmat(
             raise FileNotFoundError(
                 f"Subjects {list_some(absent)} of eegmat lack a file: looked for "
                 f"{' and '.join(_file_names(absent[0]))} and the like in "
-                f"{list_some(places)}. Set {_DATA_VARIABLE} or data_home to the folder "
+                f"{list_some(places)}. Set {DATA_VARIABLE} or data_home to the folder "
                 "that has them, or use download=True."
             )
         for subject in absent:
@@ -155,7 +151,7 @@ def _file_names(subject):
 def _places(data_home):
     """Return the folders to look in, in order."""
     places = []
-    for root in (data_home, os.environ.get(_DATA_VARIABLE)):
+    for root in (data_home, os.environ.get(DATA_VARIABLE)):
         if root:
             root = Path(root).expanduser()
             places += [root, root / "eegmat", root / "eegmat" / "data"]
@@ -171,12 +167,6 @@ def _download_folder(data_home):
     return Path(pooch.os_cache("sklearn_mdjpt")) / "eegmat"
 
 
-def _find(name, places):
-    """Return the path of a file in the first folder that has it, or None."""
-    paths = (place / name for place in places)
-    return next((path for path in paths if path.is_file()), None)
-
-
 @cache
 def _known_digests():
     """Return the SHA-256 of each original file by name."""
@@ -186,15 +176,11 @@ def _known_digests():
 
 def _check_digest(path):
     """Raise if a file is not the original; read each file once in a process."""
-    key = (str(path.resolve()), file_stamp(path))
-    if key not in _digests:
-        with path.open("rb") as file:
-            _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
-    expected = _known_digests()[path.name]
-    if _digests[key] != expected:
+    found, expected = file_digest(path).hex(), _known_digests()[path.name]
+    if found != expected:
         raise ValueError(
-            f"{path} is not the original file: its SHA-256 is {_digests[key]}, "
-            f"expected {expected}. Remove it to have it downloaded again."
+            f"{path} is not the original file: its SHA-256 is {found}, expected "
+            f"{expected}. Remove it to have it downloaded again."
         )
 
 

@@ -13,7 +13,7 @@ from .._io._signals import naming
 from .._validation import check_option
 from ._download import PUBLIC_DATASETS, fetch_files
 from ._emotions import common_word
-from ._open_tables import check_subjects, read_table, to_numbers, unit_by_amplitude
+from ._open_tables import check_subjects, read_tsv, to_numbers, unit_by_amplitude
 from ._reading import MICROVOLT, join_trials, read_all
 
 if TYPE_CHECKING:
@@ -193,8 +193,13 @@ def fetch_emoeeg_mc(
     check_option(context, (*CONTEXTS, "both"), "context")
     check_option(on_error, ("raise", "skip"), "on_error")
     sessions = CONTEXTS.values() if context == "both" else [CONTEXTS[context]]
-    signals, tables = emoeeg_files(
-        data_home, subjects, download, base_url, progress, sessions
+    signals, tables = _find_files(
+        subjects,
+        sessions,
+        data_home=data_home,
+        download=download,
+        base_url=base_url,
+        progress=progress,
     )
     return read_all(
         signals,
@@ -205,7 +210,7 @@ def fetch_emoeeg_mc(
     )
 
 
-def emoeeg_files(data_home, subjects, download, base_url, progress, sessions):
+def _find_files(subjects, sessions, **where):
     """Find the files of each subject, as `fetch_emoeeg_mc` does.
 
     Returns
@@ -237,10 +242,7 @@ def emoeeg_files(data_home, subjects, download, base_url, progress, sessions):
             for name in wanted
         },
         required=subjects is not None,
-        data_home=data_home,
-        download=download,
-        base_url=base_url,
-        progress=progress,
+        **where,
         other_names=_other_folder,
     )
     signals = {
@@ -313,7 +315,7 @@ def emoeeg_ratings(path, subject):
         Ratings by name, of each session and scenario; empty where rows are nameless.
     """
     columns = [f"score_{k}" for k in range(1, len(_RATINGS) + 1)]
-    table = read_table(path, ["video_name", *columns])
+    table = read_tsv(path, ["video_name", *columns])
     # Some cells were written as [[38]].
     numbers = pd.to_numeric(table["video_name"].str.strip("[]"), errors="coerce")
     # Where rows have no numbers of their own, all have that of the first trial.

@@ -104,10 +104,11 @@ def read_faced(
         the clip's number, "01" to "28".  Labels are words of `EMOTIONS`: what FACED
         calls joy and sadness is "happy" and "sad" here.  Its own word is in the column
         ``emotion``; raw recordings have ``play_order`` as well (the first clip that a
-        subject saw is 1).  Where ``Data/sub000/After_remarks.mat`` is there, the
-        subject's ratings of the clip, 0 to 7, are columns: ``joy``, ``tenderness``,
-        ``inspiration``, ``amusement``, ``anger``, ``disgust``, ``fear``, ``sadness``,
-        ``arousal``, ``valence``, ``familiarity``, ``liking``.
+        subject saw is 1), and ``onset_from`` says what onsets count from.  Where
+        ``Data/sub000/After_remarks.mat`` is there, the subject's ratings of the clip,
+        0 to 7, are columns: ``joy``, ``tenderness``, ``inspiration``, ``amusement``,
+        ``anger``, ``disgust``, ``fear``, ``sadness``, ``arousal``, ``valence``,
+        ``familiarity``, ``liking``.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from ._emotions import common_word
 from ._faced import CHANNELS, EMOTION_OF, ONSET_FROM, SCORES, trial_columns
 from ._open_tables import (
     check_subjects,
-    read_table,
+    read_tsv,
     to_numbers,
     unit_by_amplitude,
 )
@@ -84,7 +84,8 @@ def fetch_faced(
         Windows in volts of the 30 scalp channels, at 250 or 1000 Hz: dataset "FACED",
         subjects "000" to "122", session "1"; trial and stimulus are the clip's number,
         "01" to "28".  Labels are words of `EMOTIONS`; FACED's own word is in the column
-        ``emotion``, and ``play_order`` is 1 for the clip that a subject saw first.  The
+        ``emotion``, and ``play_order`` is 1 for the clip that a subject saw first, and
+        ``onset_from`` says what onsets count from.  The
         subject's ratings of the clip, 0 to 7, are columns: ``joy``, ``tenderness``,
         ``inspiration``, ``amusement``, ``anger``, ``disgust``, ``fear``, ``sadness``,
         ``arousal``, ``valence``, ``familiarity``, ``liking``.
@@ -136,7 +137,13 @@ def fetch_faced(
     """
     check_option(part, tuple(ONSET_FROM), "part")
     check_option(on_error, ("raise", "skip"), "on_error")
-    signals, tables = faced_files(data_home, subjects, download, base_url, progress)
+    signals, tables = _find_files(
+        subjects,
+        data_home=data_home,
+        download=download,
+        base_url=base_url,
+        progress=progress,
+    )
     return read_all(
         signals,
         partial(_read_subject, tables=tables, part=part),
@@ -146,7 +153,7 @@ def fetch_faced(
     )
 
 
-def faced_files(data_home, subjects, download, base_url, progress):
+def _find_files(subjects, **where):
     """Find the files of each subject, as `fetch_faced` does.
 
     Returns
@@ -164,10 +171,7 @@ def faced_files(data_home, subjects, download, base_url, progress):
         PUBLIC_DATASETS["FACED"],
         paths,
         required=subjects is not None,
-        data_home=data_home,
-        download=download,
-        base_url=base_url,
-        progress=progress,
+        **where,
     )
     return tuple(
         {(name,): files[paths[name][k]] for name, files in found.items()}
@@ -192,7 +196,7 @@ def faced_trials(path, part="whole"):
         "rate", the sampling rate that the onset goes by, and the columns that
         `fetch_faced` names.
     """
-    table = read_table(
+    table = read_tsv(
         path,
         ["onset", "duration", "sample", "emotion_label", "video_index"]
         + list(_COLUMNS.values()),

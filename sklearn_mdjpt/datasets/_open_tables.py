@@ -7,6 +7,7 @@ import pandas as pd
 
 from .._io._signals import naming
 from .._validation import list_some
+from ._reading import check_columns
 
 # Amplitudes that EEG can have, in volts: far from quiet, and far from saturated.
 _AMPLITUDES = (1e-7, 2e-3)
@@ -55,7 +56,7 @@ def _is_number(value):
     return text or (isinstance(value, Integral) and not isinstance(value, bool))
 
 
-def read_table(path, columns):
+def read_tsv(path, columns):
     """Read a table of tab-separated values as text, cells without a value as missing.
 
     Parameters
@@ -78,12 +79,7 @@ def read_table(path, columns):
             keep_default_na=False,
             na_values=_MISSING,
         )
-        missing = [name for name in columns if name not in table]
-        if missing:
-            raise ValueError(
-                f"it lacks the columns {list_some(missing)}; it has "
-                f"{list_some(table.columns)}"
-            )
+        check_columns(table, columns)
     return table
 
 

@@ -261,13 +261,18 @@ def read_table(places, name, needed):
     with naming(path):
         table = pd.read_csv(path, encoding="utf-8-sig")
         table.columns = [column.strip().lower() for column in table.columns]
-        missing = [column for column in needed if column not in table]
-        if missing:
-            raise ValueError(
-                f"it lacks the columns {list_some(missing)}; it has "
-                f"{list_some(table.columns)}"
-            )
+        check_columns(table, needed)
     return table
+
+
+def check_columns(table, needed):
+    """Raise unless a table has the columns that are needed."""
+    missing = [column for column in needed if column not in table]
+    if missing:
+        raise ValueError(
+            f"it lacks the columns {list_some(missing)}; it has "
+            f"{list_some(table.columns)}"
+        )
 
 
 def check_shape(name, shape, expected, *, more_than=0):
