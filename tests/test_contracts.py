@@ -254,6 +254,7 @@ def test_the_same_fit_gives_the_same_numbers_and_draws_no_others(name):
     X = CASES[name][1](0)
     first = run(fitted(name), X, kwargs)
     torch.manual_seed(3)
+    # The global state is what is tested: numpy's old functions are the way to it.
     np.random.seed(3)  # noqa: NPY002
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     assert_array_equal(run(fitted(name), X, kwargs), first)

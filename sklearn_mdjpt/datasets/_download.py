@@ -141,8 +141,9 @@ def fetch_files(
         Another address than that of the dataset.
     progress : bool, default=True
         Whether the size is said before a download, and a bar is shown.
-    other_names : callable, default=None
-        Returns further paths at which a file may lie in the user's folder.
+    other_names : callable
+        Takes the path of a file, and returns further ones at which it may lie in the
+        user's folder; by default none.
 
     Returns
     -------

@@ -141,8 +141,7 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
         Of Adam.
     batch_size : int, default=64
         Windows encoded at once in ``transform``; changes memory, and numbers no more
-        than rounding does.  For a training batch see
-        ``subjects_per_batch``.
+        than rounding does.  For a training batch see ``subjects_per_batch``.
     chunk_size : int, default=16
         Most windows of a training batch with activations held at once; the others are
         computed again for the gradient.  Training a batch of 78 windows then grows
@@ -239,8 +238,8 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
     A training is known again by all parameters but those of speed and of the features
     (``batch_size``, ``chunk_size``, ``compile``, ``checkpoint_dir``,
     ``checkpoint_every``, ``accelerate``, ``device``, ``torch_threads``, ``verbose``,
-    ``feature``, ``standardize``), by its signals, and
-    by who saw what when; mixed precision counts too.  With ``random_state=None`` a
+    ``feature``, ``standardize``), by its signals, and by who saw what when; mixed
+    precision counts too.  With ``random_state=None`` a
     training that was begun is gone on with, and one that was finished is returned.
     Weights are equal to the last bit on one machine with equal settings of speed.
     Callbacks go on where they were as far as their attributes are plain values or
@@ -871,10 +870,10 @@ list of mne.Epochs or braindecode dataset
         -------
         dict of str to float
             ``isa`` and ``cda`` of batches of two subjects a dataset, so that numbers
-            of any ``subjects_per_batch`` can be compared, and
-            ``centroid_distance``: the mean
-            Frobenius distance between the datasets' mean channel covariances after
-            the spatial mixing, each divided by its own trace (nan for one dataset).
+            of any ``subjects_per_batch`` can be compared, and ``centroid_distance``:
+            the mean Frobenius distance between the datasets' mean channel covariances
+            after the spatial mixing, each divided by its own trace (nan for one
+            dataset).
         """
         check_is_fitted(self, "module_")
         if n_batches < 1:

@@ -39,6 +39,7 @@ class ClassifierParts(nn.Module):
     config: dict[str, Any]
     spatial: nn.Linear
     if TYPE_CHECKING:
+        # Declared for type checkers alone; HybridEncoder defines and documents them.
 
         def encode(  # noqa: D102
             self,
