@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn.ensemble import VotingClassifier
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from .._labels import check_labels
 from .._validation import check_option, list_some
@@ -112,7 +112,7 @@ class PooledClassifier(VotingClassifier):
         ValueError
             If there are no labels, or a model refuses the windows.
         """
-        classes, codes = check_labels(y, len(X), self)
+        classes, codes = check_labels(y, _num_samples(X), self)
         fitted = copy.copy(self)
         super(PooledClassifier, fitted).fit(X, classes[codes], **fit_params)
         self.__dict__ = fitted.__dict__
