@@ -360,7 +360,9 @@ def test_finetuning_goes_by_the_content_of_the_weights(X, tmp_path):
     assert len(list(folder.iterdir())) == 2
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize(
+    "backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"]
+)
 def test_folds_and_jobs_share_one_folder(X, tmp_path, backend):
     # Another number of threads would round otherwise, and training amplifies that.
     encoder = small(checkpoint_dir=tmp_path, torch_threads=1)

@@ -76,6 +76,7 @@ def save_windows(folder):
     )
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_one_process(client, n_bytes_sent, tmp_path):
     save_windows(tmp_path / "store")
     X = EEGWindows.open(tmp_path / "store")

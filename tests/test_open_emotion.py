@@ -401,7 +401,7 @@ def test_emoeeg_files_with_other_trials_are_refused(tmp_path):
         fetch_emoeeg_mc(tmp_path, **LOCAL)
 
 
-@pytest.mark.parametrize("k", [2, 3])
+@pytest.mark.parametrize("k", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_no_pair_holds_an_imagery_window(emoeeg, k):
     """Imagination has no stimulus: weights are those of the clips alone."""
     both = fetch_emoeeg_mc(emoeeg, context="both", **LOCAL)[::3]

@@ -243,7 +243,10 @@ def threads_of_workers(folder, backend, **settings):
 
 
 @pytest.mark.parametrize("n_threads", [None, 64])
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param("loky", marks=pytest.mark.slow), "threading", "multiprocessing"],
+)
 def test_two_jobs_share_the_cores(tmp_path, backend, n_threads, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS")
     found = threads_of_workers(tmp_path, backend, torch_threads=n_threads)
@@ -412,6 +415,7 @@ print(len(peaks), peaks[19], peaks[-1])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 def test_memory_of_sixty_steps_is_flat(tmp_path):
     out = subprocess.run(

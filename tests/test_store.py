@@ -696,6 +696,7 @@ def test_a_folder_made_meanwhile_is_left_alone(make_windows, tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_stays_flat(tmp_path):
     out = run(

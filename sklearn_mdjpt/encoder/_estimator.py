@@ -267,7 +267,7 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn_mdjpt import MDJPTEncoder
     >>> from sklearn_mdjpt.datasets import make_emotion_windows
-    >>> X = make_emotion_windows(n_datasets=2, n_subjects=2, random_state=0)
+    >>> X = make_emotion_windows(2, n_subjects=2, n_stimuli=3, random_state=0)
     >>> encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=2, random_state=0)
     >>> model = make_pipeline(encoder, LogisticRegression()).fit(X, X.y)
     >>> model.predict(X).shape == X.shape

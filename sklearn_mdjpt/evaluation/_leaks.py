@@ -64,7 +64,7 @@ def assert_unseen(
     >>> from sklearn_mdjpt import MDJPTEncoder
     >>> from sklearn_mdjpt.datasets import make_emotion_windows
     >>> from sklearn_mdjpt.evaluation import assert_unseen
-    >>> X = make_emotion_windows(1, n_subjects=3, random_state=0)
+    >>> X = make_emotion_windows(1, n_subjects=3, n_stimuli=3, random_state=0)
     >>> encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=1, random_state=0)
     >>> assert_unseen(encoder.fit(X), X)
     Traceback (most recent call last):

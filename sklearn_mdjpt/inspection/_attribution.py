@@ -181,7 +181,7 @@ def integrated_gradients(
     >>> X = make_emotion_windows(1, n_subjects=2, n_stimuli=3, random_state=0)
     >>> encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=1, random_state=0)
     >>> model = make_pipeline(encoder, LogisticRegression(max_iter=1000)).fit(X, X.y)
-    >>> result = integrated_gradients(model, X, n_steps=4)
+    >>> result = integrated_gradients(model, X, n_steps=2)
     >>> result.values.shape == (len(X), 60)
     True
     >>> result.mean(by=None).index.tolist()
