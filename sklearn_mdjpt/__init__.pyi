@@ -22,6 +22,7 @@ from .alignment import covariance_distance as covariance_distance
 from .classifier import MDJPTClassifier as MDJPTClassifier
 from .encoder import MDJPTEncoder as MDJPTEncoder
 from .encoder import convert as convert
+from .features import CorrelatedComponents as CorrelatedComponents
 from .features import DifferentialEntropy as DifferentialEntropy
 from .features import LDSSmoother as LDSSmoother
 from .features import RunningNormalizer as RunningNormalizer

@@ -106,7 +106,9 @@ def stop_and_resume(X, folder, at, **overrides):
 # Going on ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("at", "n_subjects"), [(3, 3), (6, 2)])
+@pytest.mark.parametrize(
+    ("at", "n_subjects"), [pytest.param(3, 3, marks=pytest.mark.slow), (6, 2)]
+)
 def test_a_stopped_training_goes_on_to_the_same_weights(X, tmp_path, at, n_subjects):
     options = {"subjects_per_batch": n_subjects}
     whole = small(**options).fit(X)

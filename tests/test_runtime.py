@@ -257,6 +257,7 @@ def test_two_jobs_share_the_cores(tmp_path, backend, n_threads, monkeypatch):
     assert max_threads() is None
 
 
+@pytest.mark.slow
 def test_a_fork_after_training_does_not_hang():
     """Threads of OpenMP do not survive a fork; with two of them the child waited."""
     code = """

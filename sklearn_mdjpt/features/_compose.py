@@ -226,7 +226,13 @@ class WindowFeatures(
         Returns the features, the shapes of what the extractor and each step put out,
         and the names of the metadata that was known.
         """
-        taken = set().union(*(_takes(s.fit) | _takes(s.transform) for _, s in steps))
+        methods = ("fit", "transform") if fit else ("transform",)
+        taken = {
+            name
+            for _, step in steps
+            for method in methods
+            for name in _takes(getattr(step, method))
+        }
         X, columns = read_metadata(X, taken, given, domain=self.domain)
         if "domains" in taken and columns["domains"] is None:
             raise ValueError(
