@@ -19,7 +19,17 @@ from pathlib import Path
 import pandas as pd
 from simulated_transfer import DESIGNS, ENTROPY, make_data, make_model
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
+from sklearn_mdjpt import (
+    CorrelatedComponents,
+    DifferentialEntropy,
+    LDSSmoother,
+    SubjectScaler,
+    WindowFeatures,
+)
 from sklearn_mdjpt.baselines import combined, differential_entropy
 from sklearn_mdjpt.evaluation import few_shot, zero_shot
 
@@ -52,12 +62,24 @@ LEVERS = {
     "k = 6, three times the windows": group(6, share=3),
     "k = 2, three times the windows": group(2, share=3),
 }
-PEERS, PEER_NAMES = "peers", (ENTROPY,)
+CORRELATED = "DE, correlated components"
+# What needs no training: each is scored once a seed.
+PEERS = {"peers": ENTROPY, "correlated": CORRELATED}
 PROTOCOLS = {
     "one person": lambda *args, **options: few_shot(*args, train_size=1, **options),
     "three people": few_shot,
     "zero-shot": zero_shot,
 }
+
+
+def correlated_entropy(source):
+    """Return entropy on what the people of the source datasets have in common."""
+    entropy = DifferentialEntropy(channels="canonical")
+    shared = WindowFeatures(entropy, [SubjectScaler(), CorrelatedComponents()])
+    return make_pipeline(
+        WindowFeatures(FrozenEstimator(shared.fit(source)), [LDSSmoother()]),
+        LogisticRegression(C=0.1, max_iter=5000),
+    )
 
 
 def score(seed, start, lever):
@@ -69,10 +91,11 @@ def score(seed, start, lever):
     source, _, target = make_data(seed, DESIGNS["short"]["n_subjects"])
     begin = time.perf_counter()
     seconds = 0.0
-    if lever == PEERS:
-        models = {
-            ENTROPY: differential_entropy("subject", "lds"),
-        }
+    if lever == "peers":
+        models = {ENTROPY: differential_entropy("subject", "lds")}
+    elif lever == "correlated":
+        models = {CORRELATED: correlated_entropy(source)}
+        seconds = time.perf_counter() - begin
     else:
         model = make_model(max_epochs=N_EPOCHS, torch_threads=1, **LEVERS[lever])
         name = "windowfeatures__extractor"
@@ -105,17 +128,18 @@ def score(seed, start, lever):
 
 def report(table):
     """Print the mean of each lever and its paired difference to k = 2."""
-    joined = table[~table["decoder"].isin(["alone", *PEER_NAMES])]
+    alone = ["alone", *PEERS.values()]
+    joined = table[~table["decoder"].isin(alone)]
     both = joined.groupby(["lever", "decoder", "protocol"])["score"].mean().unstack()
     print(both.round(1).to_string(), end="\n\n")
-    table = table[table["decoder"].isin(["alone", *PEER_NAMES])]
+    table = table[table["decoder"].isin(alone)]
     alone = table["decoder"] == "alone"
     table = table.assign(lever=table["lever"].where(alone, table["decoder"]))
     # Seeds differ by more than levers do: only those count that k = 2 has as well.
     table = table[table["seed"].isin(table["seed"][table["lever"] == "k = 2"])]
     mean = table.groupby(["lever", "protocol", "seed"])["score"].mean().unstack("seed")
     base = mean.loc["k = 2"] if "k = 2" in mean.index else None
-    names = [name for name in (*PEER_NAMES, *LEVERS) if name in set(table["lever"])]
+    names = [name for name in (*PEERS.values(), *LEVERS) if name in set(table["lever"])]
     columns = {}
     for protocol in PROTOCOLS:
         part = mean.xs(protocol, level="protocol")
@@ -143,13 +167,13 @@ def main():
     if not given.report:
         for start in given.starts:
             for seed in given.seeds:
-                for lever in (PEERS, *given.levers):
+                for lever in (*PEERS, *given.levers):
                     if (
                         len(done)
                         and (
                             (done["seed"] == seed)
                             & (done["lever"] == lever)
-                            & ((done["start"] == start) | (lever == PEERS))
+                            & ((done["start"] == start) | (lever in PEERS))
                         ).any()
                     ):
                         continue
