@@ -1,8 +1,10 @@
 """What two processes do together, each on its rank; see test_distributed.py.
 
-    accelerate launch --multi_gpu --num_processes 2 distributed_for_a_test.py FOLDER
+    accelerate launch --multi_gpu --num_processes 2 distributed_for_a_test.py FOLDER \
+        NAME ...
 
-Each process writes its results into FOLDER.
+Each process writes its results of these trainings into FOLDER; "checkpoints" stands for
+an interrupted training and for errors.
 """
 
 import os
@@ -77,15 +79,8 @@ def message_of(function):
     return "no error"
 
 
-if __name__ == "__main__":
-    folder, X = Path(sys.argv[1]), windows()
-    for name, settings in TRAININGS.items():
-        encoder = make(accelerate=True, **settings)
-        features = encoder.fit_transform(X)
-        np.savez(folder / f"{name}-{RANK}.npz", **results(encoder, features))
-    copy = pickle.loads(pickle.dumps(encoder))
-    np.testing.assert_array_equal(copy.transform(X), encoder.transform(X))
-
+def interrupt_and_fail(folder, X):
+    """Go on after Ctrl-C, train without a seed, and fail in three ways."""
     short = {"max_epochs": 2, "batches_per_epoch": 6, "accelerate": True}
     checked = {"checkpoint_dir": folder / "checkpoints", "callbacks": [Interrupt()]}
     first = make(**short, **checked).fit(X)
@@ -112,6 +107,20 @@ if __name__ == "__main__":
     }
     messages = [f"{name}: {message_of(f)}\n" for name, f in errors.items()]
     (folder / f"errors-{RANK}.txt").write_text("".join(messages))
+
+
+if __name__ == "__main__":
+    folder, X = Path(sys.argv[1]), windows()
+    names = sys.argv[2:]
+    for name in [name for name in names if name in TRAININGS]:
+        encoder = make(accelerate=True, **TRAININGS[name])
+        features = encoder.fit_transform(X)
+        np.savez(folder / f"{name}-{RANK}.npz", **results(encoder, features))
+    copy = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_array_equal(copy.transform(X), encoder.transform(X))
+
+    if "checkpoints" in names:
+        interrupt_and_fail(folder, X)
 
     # A process that is gone while another still listens to it can bring it down.
     accelerator = Accelerator()

@@ -114,6 +114,7 @@ def test_two_jobs_give_the_same_files(data, cleaned, tmp_path):
     importlib.util.find_spec("mne_icalabel") is None,
     reason="needs mne-icalabel (the extra 'ica')",
 )
+@pytest.mark.slow
 def test_two_jobs_give_the_same_components(tmp_path):
     X = make_data(2)
     parameters = {"max_ica_iter": 10, "remove": ("brain", "other"), "threshold": 0.3}

@@ -447,7 +447,15 @@ def test_cross_validation_by_subject(name, routing):
 
 
 # Steps of windows: of all that make features, and both classifiers.
-@pytest.mark.parametrize("name", ["MDJPTEncoder", "WindowFeatures", *CLASSIFIERS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MDJPTEncoder",
+        "MDJPTClassifier",
+        pytest.param("WindowFeatures", marks=pytest.mark.slow),
+        pytest.param("BraindecodeClassifier", marks=pytest.mark.slow),
+    ],
+)
 def test_two_processes_give_the_same_folds(name):
     X = windows(0)
     one, two = (

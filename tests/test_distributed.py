@@ -32,17 +32,42 @@ def launch(script, *arguments, n_processes=2, **environment):
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def together(tmp_path_factory):
-    """Folder with the results of two processes."""
-    folder = tmp_path_factory.mktemp("together")
-    done = launch(FOLDER / "distributed_for_a_test.py", folder)
+# One launch for these, and another for all the rest.
+QUICK = ("curve", "group")
+
+
+def train_together(folder, *names):
+    done = launch(FOLDER / "distributed_for_a_test.py", folder, *names)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
 
-@pytest.mark.parametrize("name", TRAININGS)
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Folder with the results of two processes."""
+    folder = tmp_path_factory.mktemp("together")
+    return train_together(folder, *QUICK, "checkpoints")
+
+
+@pytest.fixture(scope="module")
+def rest_together(tmp_path_factory):
+    """Folder with the results of the other trainings."""
+    folder = tmp_path_factory.mktemp("together")
+    return train_together(folder, *(set(TRAININGS) - set(QUICK)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in TRAININGS if name not in QUICK])
+def test_two_processes_train_as_one_in_other_ways(rest_together, name):
+    compare_with_one(rest_together, name)
+
+
+@pytest.mark.parametrize("name", QUICK)
 def test_two_processes_train_as_one(together, name):
+    compare_with_one(together, name)
+
+
+def compare_with_one(together, name):
     X = windows()
     encoder = make(**TRAININGS[name])
     expected = results(encoder, encoder.fit_transform(X))

@@ -43,7 +43,7 @@ def losses(split):
 
     def evaluate(**parameters):
         encoder = MDJPTEncoder(**SIZE | parameters).fit(train)
-        return encoder.pretraining_losses(test, n_batches=12), encoder
+        return encoder.pretraining_losses(test, n_batches=6), encoder
 
     length = {"max_epochs": 2, "batches_per_epoch": 15}
     return {
