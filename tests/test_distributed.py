@@ -33,7 +33,7 @@ def launch(script, *arguments, n_processes=2, **environment):
 
 
 # One launch for these, and another for all the rest.
-QUICK = ("curve", "group")
+QUICK = ("group",)
 
 
 def train_together(folder, *names):
@@ -46,14 +46,14 @@ def train_together(folder, *names):
 def together(tmp_path_factory):
     """Folder with the results of two processes."""
     folder = tmp_path_factory.mktemp("together")
-    return train_together(folder, *QUICK, "checkpoints")
+    return train_together(folder, *QUICK)
 
 
 @pytest.fixture(scope="module")
 def rest_together(tmp_path_factory):
     """Folder with the results of the other trainings."""
     folder = tmp_path_factory.mktemp("together")
-    return train_together(folder, *(set(TRAININGS) - set(QUICK)))
+    return train_together(folder, *(set(TRAININGS) - set(QUICK)), "checkpoints")
 
 
 @pytest.mark.slow
@@ -77,15 +77,18 @@ def compare_with_one(together, name):
     losses = ranks[0]["losses"]
     assert len(losses) == len(expected["losses"])
     np.testing.assert_allclose(losses, expected["losses"], rtol=1e-4)
-    # It is a curve, and not a constant.
-    assert np.ptp(losses) > 0.05
+    if name == "curve":  # and not a constant
+        assert np.ptp(losses) > 0.05
     for key in set(expected) - {"losses", "features"}:
         atol = 1e-2 * np.abs(expected[key]).max() + 1e-5
         np.testing.assert_allclose(ranks[0][key], expected[key], atol=atol, err_msg=key)
 
 
-def test_two_processes_go_on_from_one_checkpoint(together):
-    ranks = [dict(np.load(together / f"checkpoints-{rank}.npz")) for rank in (0, 1)]
+@pytest.mark.slow
+def test_two_processes_go_on_from_one_checkpoint(rest_together):
+    ranks = [
+        dict(np.load(rest_together / f"checkpoints-{rank}.npz")) for rank in (0, 1)
+    ]
     for found in ranks:
         assert found["interrupted"]
         assert found["n_batches"].tolist() == [7, 12, 12]
@@ -94,9 +97,10 @@ def test_two_processes_go_on_from_one_checkpoint(together):
     np.testing.assert_array_equal(ranks[0]["unseeded"], ranks[1]["unseeded"])
 
 
-def test_errors_reach_all_processes(together):
+@pytest.mark.slow
+def test_errors_reach_all_processes(rest_together):
     for rank in (0, 1):
-        text = (together / f"errors-{rank}.txt").read_text()
+        text = (rest_together / f"errors-{rank}.txt").read_text()
         assert "other data: ValueError: The processes have other parameters" in text
         assert "too many: ValueError: 2 processes were started, but a batch" in text
         assert "not finite: FloatingPointError: The pre-training loss became" in text
