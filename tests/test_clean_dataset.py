@@ -104,6 +104,7 @@ def test_results_can_be_saved_and_opened(cleaned, tmp_path):
     assert_same(EEGWindows.open(tmp_path / "store"), cleaned[1])
 
 
+@pytest.mark.slow
 def test_two_jobs_give_the_same_files(data, cleaned, tmp_path):
     found = clean_dataset(data, tmp_path / "new", n_jobs=2, **QUICK)
     assert_same(found, cleaned[1])

@@ -115,16 +115,17 @@ def test_help_is_quick_and_teaches():
     assert result.stdout.count("python -m sklearn_mdjpt extract") > 2
 
 
-def test_module_runs(weights):
-    command = [sys.executable, "-m", "sklearn_mdjpt", "info"]
-    result = subprocess.run(
-        [*command, str(weights)], capture_output=True, text=True, timeout=100
-    )
+@pytest.mark.slow
+def test_module_prints_what_the_command_says(weights):
+    command = [sys.executable, "-m", "sklearn_mdjpt", "info", str(weights)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert result.returncode == 0, result.stderr
     assert "weights of MDJPTEncoder.save" in result.stdout
-    result = subprocess.run(
-        [*command, "nowhere.ckpt"], capture_output=True, text=True, timeout=100
-    )
+
+
+def test_module_ends_with_an_error():
+    command = [sys.executable, "-m", "sklearn_mdjpt", "info", "nowhere.ckpt"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert result.returncode == 2 and not result.stdout
     assert result.stderr == "error: There is no 'nowhere.ckpt'.\n"
 

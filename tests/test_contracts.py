@@ -447,15 +447,8 @@ def test_cross_validation_by_subject(name, routing):
 
 
 # Steps of windows: of all that make features, and both classifiers.
-@pytest.mark.parametrize(
-    "name",
-    [
-        "MDJPTEncoder",
-        "MDJPTClassifier",
-        pytest.param("WindowFeatures", marks=pytest.mark.slow),
-        pytest.param("BraindecodeClassifier", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow  # by default, test_evaluation.py has jobs that score alike
+@pytest.mark.parametrize("name", ["MDJPTEncoder", "WindowFeatures", *CLASSIFIERS])
 def test_two_processes_give_the_same_folds(name):
     X = windows(0)
     one, two = (

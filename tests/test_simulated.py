@@ -192,6 +192,7 @@ def test_emotion_changes_band_power_as_documented():
     assert contrast("O1_alpha", "neutral", "negative") > 0.3
 
 
+@pytest.mark.slow
 def test_emotion_strength_sets_how_well_emotions_decode():
     # Without what is locked to the stimulus: it alone would tell stimuli apart.
     sizes = {"n_subjects": 6, "n_stimuli": 9, "stimulus_strength": 0.0}
