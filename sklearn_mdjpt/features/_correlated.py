@@ -132,11 +132,13 @@ class CorrelatedComponents(
             Features.
         y : None
             Ignored.
-        subjects, stimuli : array-like of shape (n_windows,), default=None
-            Who saw what; without it there is an error.
+        subjects : array-like of shape (n_windows,), default=None
+            Subject of each window; without them there is an error.
         datasets : array-like of shape (n_windows,), default=None
             Dataset of each window; stimuli of different datasets are different.  None:
             one dataset.
+        stimuli : array-like of shape (n_windows,), default=None
+            What they saw; without them there is an error.
         onsets : array-like of shape (n_windows,), default=None
             Seconds from the start of the stimulus; without them there is an error.
 
