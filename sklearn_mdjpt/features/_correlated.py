@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import pandas as pd
 from scipy.linalg import LinAlgError, eigh
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._grouping import check_groups, combine_groups, rows_of_groups
-from .._io._pickles import VersionedPickle
 from .._validation import check_number, check_onsets
 from ..windows._metadata import takes_metadata
-from ._steps import READ
+from ._steps import READ, FeatureStep
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -27,9 +22,7 @@ if TYPE_CHECKING:
 _WHO_SAW_WHAT = ("subjects", "datasets", "stimuli", "onsets")
 
 
-class CorrelatedComponents(
-    ClassNamePrefixFeaturesOutMixin, VersionedPickle, TransformerMixin, BaseEstimator
-):
+class CorrelatedComponents(ClassNamePrefixFeaturesOutMixin, FeatureStep):
     r"""Project features on what people have in common at the same moment.
 
     Correlated components [1]_ [2]_ of features: the directions in which people who see
@@ -50,7 +43,8 @@ class CorrelatedComponents(
     Parameters
     ----------
     n_components : int, default=None
-        Components that are kept, those of the largest correlation.  None: all.
+        Components that are kept, those of the largest correlation.  None: all, as many
+        as there are features.
     shrinkage : float, default=0.3
         :math:`\gamma`, from 0 to 1.
     weight_power : float, default=2.0
@@ -74,9 +68,8 @@ class CorrelatedComponents(
     Notes
     -----
     Datasets count alike.  The more people and moments, the less shrinkage is needed.
-    Where features are a person's own mean and scale apart from others', scale them by
-    subject first.  A `~sklearn.preprocessing.StandardScaler` behind it would undo the
-    weights.
+    People differ in the mean and scale of their features: scale these by subject
+    first.  A `~sklearn.preprocessing.StandardScaler` behind it would undo the weights.
 
     To learn components on some datasets and to decode another, fit them there and
     freeze them with `sklearn.frozen.FrozenEstimator`, as in the example.
@@ -167,13 +160,13 @@ class CorrelatedComponents(
                 f"shrinkage={self.shrinkage}: raise it, or give more windows."
             ) from None
         validate_data(self, X, skip_check_array=True)  # a failed fit leaves no trace
-        kept = slice(None, None, -1), slice(self.n_components)
-        self.correlations_ = correlations[kept[0]][kept[1]]
+        # eigh sorts them the other way round.
+        self.correlations_ = correlations[::-1][: self.n_components]
+        vectors = vectors.T[::-1][: self.n_components]
         weights = np.maximum(self.correlations_, 0) ** self.weight_power
-        vectors = vectors.T[kept[0]][kept[1]]
         # The sign of an eigenvector is free: its largest entry is positive.
         largest = np.abs(vectors).argmax(axis=1)[:, None]
-        vectors *= np.sign(np.take_along_axis(vectors, largest, axis=1))
+        vectors = vectors * np.sign(np.take_along_axis(vectors, largest, axis=1))
         self.components_ = weights[:, None] * vectors
         return self
 
@@ -219,12 +212,6 @@ class CorrelatedComponents(
             Row i is window i.
         """
         return self.fit(X, y, **metadata).transform(X)
-
-    def __sklearn_tags__(self):
-        """Say that float32 stays float32."""
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     @property
     def _n_features_out(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
+from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -23,7 +24,7 @@ VARIANCE_OFFSET = 1e-10
 _RESOLUTION = {np.dtype(np.float64): 1e-13, np.dtype(np.float32): 1e-6}
 
 
-class SubjectScaler(FeatureStep):
+class SubjectScaler(OneToOneFeatureMixin, FeatureStep):
     r"""Standardise each subject's features by the mean and SD of that subject.
 
     Each subject's features have a centre and a scale of their own, which a classifier

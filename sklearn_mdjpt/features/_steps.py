@@ -24,10 +24,8 @@ READ = {"dtype": (np.float64, np.float32), "order": "C"}
 TIMED = ("subjects", "sessions", "trials", "onsets")
 
 
-class FeatureStep(
-    VersionedPickle, OneToOneFeatureMixin, TransformerMixin, BaseEstimator
-):
-    """Base of the three steps: fit_transform with metadata, and float32 is kept."""
+class FeatureStep(VersionedPickle, TransformerMixin, BaseEstimator):
+    """Base of the steps: fit_transform with metadata, and float32 is kept."""
 
     def fit_transform(
         self, X: ArrayLike, y: object = None, **metadata: Any
@@ -57,7 +55,7 @@ class FeatureStep(
         return tags
 
 
-class TimedStep(FeatureStep):
+class TimedStep(OneToOneFeatureMixin, FeatureStep):
     """A transformer that runs through sequences of windows in the order of time."""
 
     __metadata_request__fit = __metadata_request__transform = dict.fromkeys(TIMED, True)
