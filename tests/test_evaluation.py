@@ -565,6 +565,26 @@ def test_assert_unseen_looks_into_functions(windows):
             assert_unseen(make_pipeline(step, LogisticRegression()), windows)
 
 
+def test_frozen_features_that_saw_test_subjects_are_refused(windows, three_sets):
+    features = WindowFeatures(DifferentialEntropy(channels="canonical"))
+    head = LogisticRegression(max_iter=1000)
+    seen = make_pipeline(FrozenEstimator(clone(features).fit(windows)), head)
+    with pytest.raises(ValueError, match="WindowFeatures was fitted on 4 of the subj"):
+        leave_subjects_out({"m": seen}, windows)
+    inside = WindowFeatures(FrozenEstimator(clone(features).fit(windows)))
+    with pytest.raises(ValueError, match="WindowFeatures was fitted on 4 of the subj"):
+        assert_unseen(make_pipeline(inside, head), windows)
+    other = three_sets[three_sets.groups("dataset") == "B"]
+    frozen = FrozenEstimator(clone(features).fit(other))
+    assert assert_unseen(make_pipeline(frozen, head), windows) == ""
+    # Not frozen, they are fitted anew in each split.
+    assert assert_unseen(make_pipeline(features.fit(windows), head), windows) == ""
+    arrays = WindowFeatures(DifferentialEntropy(sfreq=200))
+    unnamed = arrays.fit(np.asarray(windows))
+    with pytest.warns(LeakageWarning, match="WindowFeatures are not known"):
+        assert assert_unseen(FrozenEstimator(unnamed), windows) == "unknown"
+
+
 def test_assert_unseen_passes_others(windows, three_sets):
     encoder = tiny_encoder().fit(three_sets[three_sets.groups("dataset") == "B"])
     with warnings.catch_warnings():

@@ -192,20 +192,9 @@ def combined(
     >>> combined(encoder).fit(X, X.y).predict(X).shape == X.shape
     True
     """
-    from ..encoder import MDJPTEncoder  # it imports torch
-
     check_option(smoothing, (None, "lds"), "smoothing")
-    names = [parts] if isinstance(parts, str) else list(parts)
-    unknown = [name for name in names if name not in _PARTS]
-    if unknown or not names or len(set(names)) < len(names):
-        raise ValueError(
-            f"parts must be different ones of {list_some(map(repr, _PARTS))}; got "
-            f"{parts!r}."
-        )
-    if encoder is None:
-        encoder = MDJPTEncoder.small(random_state=random_state)
-    elif not isinstance(encoder, MDJPTEncoder):
-        encoder = MDJPTEncoder(weights=encoder)
+    names = check_parts(parts, _PARTS)
+    encoder = make_encoder(encoder, random_state)
     steps = [SubjectScaler()] + ([LDSSmoother()] if smoothing == "lds" else [])
     common: dict[str, Any] = {"C": C, "class_weight": class_weight}
     made = {
@@ -214,3 +203,26 @@ def combined(
         "tangent": lambda: tangent_space(recentre=True, **common),
     }
     return PooledClassifier([(name, made[name]()) for name in names])
+
+
+def check_parts(parts, known):
+    """Return names of parts as a list; raise if they are not different known ones."""
+    names = [parts] if isinstance(parts, str) else list(parts)
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"parts must be different ones of {list_some(map(repr, known))}; got "
+            f"{parts!r}."
+        )
+    return names
+
+
+def make_encoder(encoder, random_state):
+    """Return an encoder as it came, with the weights of a file, or the small one."""
+    from ..encoder import MDJPTEncoder  # it imports torch
+
+    if encoder is None:
+        return MDJPTEncoder.small(random_state=random_state)
+    if isinstance(encoder, MDJPTEncoder):
+        return encoder
+    return MDJPTEncoder(weights=encoder)

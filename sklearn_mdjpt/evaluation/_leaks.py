@@ -10,6 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from .._identity import say_what_may_be_one
 from .._io._code import find_installed
@@ -17,6 +18,7 @@ from .._validation import check_option, list_some, warn
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._saved import Seen
 from ..encoder._weights import read_weights
+from ..features._compose import WindowFeatures
 from ..model_selection._leakage import LeakageWarning, find_overlap
 from ._models import untrained_encoders
 
@@ -26,31 +28,35 @@ if TYPE_CHECKING:
     from ..windows._windows import EEGWindows
 
 
+_TRAINED = {"MDJPTEncoder": "pre-trained", "WindowFeatures": "fitted"}
+
+
 def assert_unseen(
     model: BaseEstimator, X: EEGWindows, *, on_leak: Literal["raise", "warn"] = "raise"
 ) -> str:
-    """Check that no encoder inside a model was pre-trained on the subjects of X.
+    """Check that nothing inside a model was trained on the subjects of X beforehand.
 
     Parameters
     ----------
     model : estimator
-        Anything with an `MDJPTEncoder` inside, fitted or with ``weights``; without one
+        Anything with an `MDJPTEncoder` inside, fitted or with ``weights``, or with a
+        fitted `WindowFeatures` inside a `sklearn.frozen.FrozenEstimator`; without them
         there is nothing to check.
     X : EEGWindows
         The windows to test on.
     on_leak : {"raise", "warn"}, default="raise"
-        What to do if an encoder has seen them.
+        What to do if one of them has seen these subjects.
 
     Returns
     -------
     str
-        "pre-training" if an encoder has seen subjects of X (with ``on_leak="warn"``),
+        "pre-training" if one has seen subjects of X (with ``on_leak="warn"``),
         "unknown" if it cannot be known, else "".
 
     Raises
     ------
     ValueError
-        If an encoder has seen subjects of X.
+        If one of them has seen subjects of X.
 
     Warns
     -----
@@ -73,34 +79,34 @@ def assert_unseen(
     """
     tested = dict.fromkeys(X.groups("subject"))
     leak = ""
-    for encoder in _encoders_in_functions(model):
-        seen = _seen(encoder)
+    for trained in _trained_parts(model):
+        seen, kind = _seen(trained), type(trained).__name__
         if seen is None:
             continue
         known = [name for name in tested if name in set(seen.subjects or ())]
         if known:
             text = (
-                f"MDJPTEncoder was pre-trained on {len(known)} of the subjects that it "
+                f"{kind} was {_TRAINED[kind]} on {len(known)} of the subjects that it "
                 f"is to be tested on: {list_some(known)}."
             )
             if on_leak == "raise":
                 raise ValueError(
-                    f"{text} Pre-train it on others, or pass an encoder that is not "
-                    "fitted and has no weights (sklearn.base.clone), which is then "
-                    "trained on the training subjects of each split."
+                    f"{text} Train it on others, or pass it without weights, not "
+                    "fitted and not frozen: it is then trained on the training "
+                    "subjects of each split."
                 )
             warn(text, LeakageWarning)
             leak = "pre-training"
         elif seen.subjects is None or seen.n_subjects != len(seen.subjects):
             warn(
-                "The training subjects of an encoder are not known (a released "
+                f"The training subjects of {kind} are not known (a released "
                 "checkpoint, an anonymous file, or datasets without a name): whether "
                 "it has seen the test subjects cannot be checked.",
                 LeakageWarning,
             )
             leak = leak or "unknown"
         elif text := say_what_may_be_one(seen.table(), X.metadata, "subject"):
-            warn(f"Training subjects of MDJPTEncoder, and X: {text}", LeakageWarning)
+            warn(f"Training subjects of {kind}, and X: {text}", LeakageWarning)
             leak = leak or "unknown"
     return leak
 
@@ -181,43 +187,57 @@ def _overlap(train, test, on_leak):
     return [*found, *["unknown"] * bool(unsure)]
 
 
-def _encoders_in_functions(model):
-    """Return the encoders of a model, also those that its functions use.
+def _trained_parts(model):
+    """Return the encoders of a model, and its frozen features.
 
-    ``FunctionTransformer(encoder.transform)`` is an example of such a function.
+    Functions may use them: ``FunctionTransformer(encoder.transform)`` is an example.
     """
     visited = {}
-    waiting = [model]
+    waiting = [(model, False)]
     while waiting:
-        value = waiting.pop()
-        if id(value) in visited:
+        value, frozen = waiting.pop()
+        if (id(value), frozen) in visited:
             continue
-        visited[id(value)] = value
+        visited[id(value), frozen] = value
+        inside = []
         if isinstance(value, functools.partial):
-            waiting += [value.func, *value.args, *value.keywords.values()]
+            inside = [value.func, *value.args, *value.keywords.values()]
         elif isinstance(value, types.MethodType):
-            waiting += [value.__self__, value.__func__]
+            inside = [value.__self__, value.__func__]
         elif isinstance(value, types.FunctionType) and not find_installed(value):
             with contextlib.suppress(ValueError):  # a variable without a value yet
                 used = inspect.getclosurevars(value)
-                waiting += [*used.nonlocals.values(), *used.globals.values()]
+                inside = [*used.nonlocals.values(), *used.globals.values()]
         elif hasattr(value, "get_params") and not isinstance(value, type):
-            waiting += value.get_params(deep=True).values()
+            inside = value.get_params(deep=True).values()
+            frozen = frozen or isinstance(value, FrozenEstimator)
         elif isinstance(value, list | tuple):
-            waiting += value
-    return [value for value in visited.values() if isinstance(value, MDJPTEncoder)]
+            inside = value
+        waiting += [(part, frozen) for part in inside]
+    found = {
+        id(value): value
+        for (_, frozen), value in visited.items()
+        if isinstance(value, MDJPTEncoder)
+        or (frozen and isinstance(value, WindowFeatures))
+    }
+    return list(found.values())
 
 
-def _seen(encoder):
-    """Return the training subjects of an encoder; None if it is not trained yet."""
-    if hasattr(encoder, "module_"):
+def _seen(trained):
+    """Return the training subjects; None if there was no training yet."""
+    if isinstance(trained, WindowFeatures):
+        if not hasattr(trained, "steps_"):
+            return None
+        subjects = trained.training_subjects_
+        return Seen(None, subjects, None if subjects is None else len(subjects))
+    if hasattr(trained, "module_"):
         return Seen(
-            encoder.training_datasets_,
-            encoder.training_subjects_,
-            encoder.n_training_subjects_,
+            trained.training_datasets_,
+            trained.training_subjects_,
+            trained.n_training_subjects_,
         )
-    if encoder.weights is None:
+    if trained.weights is None:
         return None
     return read_weights(
-        encoder.weights, released_activation=encoder.released_activation
+        trained.weights, released_activation=trained.released_activation
     ).seen

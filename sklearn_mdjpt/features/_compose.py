@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from .._identity import is_made_up
 from .._io._pickles import VersionedPickle
 from .._validation import check_option, list_some
 from ..windows._metadata import (
@@ -68,6 +69,9 @@ class WindowFeatures(
         The fitted steps.
     n_features_out_ : int
         Number of features.
+    training_subjects_ : list of str or None
+        Subjects whose windows it was fitted to, such as "SEED/03"; None for arrays, or
+        where subjects or datasets have no names.
 
     See Also
     --------
@@ -212,12 +216,14 @@ class WindowFeatures(
 
     def _fit(self, X, y, metadata):
         check_option(self.domain, tuple(DOMAINS), "domain")
+        X, _ = read_metadata(X, (), metadata, domain=self.domain)
         steps = [(name, clone(step)) for name, step in self._checked_steps()]
         extractor = clone(self.extractor)
         Z, shapes, known = self._run(X, metadata, extractor, steps, fit=True, y=y)
         self.extractor_, self.steps_ = extractor, steps
         self._shapes, self._known = shapes, known
         self.n_features_out_ = Z.shape[1]
+        self.training_subjects_ = _subjects_by_name(X)
         return Z
 
     def _run(self, X, given, extractor, steps, *, fit, y=None):
@@ -399,6 +405,16 @@ def _refuse_hidden(name, step):
                     "not pass on to it: make it a step of WindowFeatures itself."
                 )
             _refuse_hidden(name, inside)
+
+
+def _subjects_by_name(X):
+    """Return the subjects of windows; None unless all have names."""
+    if not isinstance(X, EEGWindows):
+        return None
+    metadata = X.metadata
+    if metadata["subject"].isna().any() or is_made_up(metadata["dataset"]).any():
+        return None
+    return sorted(set(X.groups("subject")))
 
 
 def _takes(method):

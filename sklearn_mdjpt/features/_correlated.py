@@ -146,7 +146,7 @@ class CorrelatedComponents(ClassNamePrefixFeaturesOutMixin, FeatureStep):
             If subjects, stimuli or onsets are not given, no two subjects share a
             moment, X is not finite or a parameter is out of range.
         """
-        self._check_parameters()
+        self.check_parameters()
         x = check_array(X, estimator=self, **READ).astype(np.float64)
         between, within = _covariances(x, *self._who_saw_what(len(x), **metadata))
         n_features = x.shape[1]
@@ -217,7 +217,16 @@ class CorrelatedComponents(ClassNamePrefixFeaturesOutMixin, FeatureStep):
     def _n_features_out(self):
         return len(self.components_)
 
-    def _check_parameters(self):
+    def check_parameters(self) -> None:
+        """Raise if a parameter is out of its range, as `fit` does.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range.
+        TypeError
+            If a parameter is of another kind.
+        """
         if self.n_components is not None:
             check_number(self.n_components, "n_components", whole=True, least=1)
         check_number(self.shrinkage, "shrinkage", least=0, most=1)

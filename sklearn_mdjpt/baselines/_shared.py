@@ -1,0 +1,114 @@
+"""Features in which the people of other datasets agree, ready for a new dataset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion
+
+from ..features import CorrelatedComponents, DifferentialEntropy, SubjectScaler
+from ..features._compose import WindowFeatures
+from ._combined import check_parts, make_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .._typing import PathLike, RandomState
+    from ..encoder import MDJPTEncoder
+    from ..windows._windows import EEGWindows
+
+_PARTS = ("mdjpt", "entropy")
+
+
+def shared_features(
+    source: EEGWindows,
+    encoder: MDJPTEncoder | PathLike | None = None,
+    *,
+    parts: Sequence[str] = ("mdjpt", "entropy"),
+    n_components: int | None = None,
+    shrinkage: float = 0.3,
+    weight_power: float = 2.0,
+    random_state: RandomState = None,
+) -> FrozenEstimator:
+    """Learn, without labels, the features in which people of other datasets agree.
+
+    mdJPT features and differential entropy of each window, side by side, are scaled by
+    subject and projected on their correlated components: the directions in which the
+    people of ``source`` agree at the same moment of the same stimulus.  What comes back
+    is frozen, so that cross-validation on another dataset does not learn it anew.
+    **Transductive**: each subject's features are z-scored by its own windows, those of
+    test subjects as well.
+
+    Parameters
+    ----------
+    source : EEGWindows
+        Windows of people who saw the same stimuli, of one or more datasets; nobody
+        that is to be decoded later may be among them.  Labels are not used.
+    encoder : MDJPTEncoder, path-like or None, default=None
+        A fitted encoder, one that is to be fitted to ``source``, or the file of its
+        weights.  None: `MDJPTEncoder.small`, fitted to ``source``.
+    parts : sequence of {"mdjpt", "entropy"}, default=("mdjpt", "entropy")
+        Which features are joined.  Without "mdjpt" nothing is trained.
+    n_components : int, default=None
+        As in `CorrelatedComponents`, like the next two.
+    shrinkage : float, default=0.3
+        Towards components of equal size.
+    weight_power : float, default=2.0
+        Power of the correlation that weights a component.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the encoder, where it is made here.
+
+    Returns
+    -------
+    FrozenEstimator
+        A fitted transformer from windows to features of shape (n_windows,
+        n_components).
+
+    Raises
+    ------
+    ValueError
+        If no two people of ``source`` share a moment, if ``parts`` or a parameter is
+        out of range, or if ``source`` cannot be trained on.
+
+    See Also
+    --------
+    combined : Multiplies probabilities instead, and needs no other dataset.
+    sklearn_mdjpt.CorrelatedComponents : The projection alone.
+
+    Notes
+    -----
+    A `~sklearn.preprocessing.StandardScaler` or `SubjectScaler` behind it would undo
+    the weights of the components.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn_mdjpt import LDSSmoother, MDJPTEncoder, WindowFeatures
+    >>> from sklearn_mdjpt.baselines import shared_features
+    >>> from sklearn_mdjpt.datasets import make_emotion_windows
+    >>> X = make_emotion_windows(2, n_subjects=3, n_stimuli=3, random_state=0)
+    >>> target = X.groups("dataset") == "SimB"
+    >>> encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=2, random_state=0)
+    >>> shared = shared_features(X[~target], encoder, n_components=8)
+    >>> model = make_pipeline(
+    ...     WindowFeatures(shared, [LDSSmoother()]), LogisticRegression(C=0.1))
+    >>> model.fit(X[target], X.y[target]).predict(X[target]).shape
+    (54,)
+    """
+    names = check_parts(parts, _PARTS)
+    components = CorrelatedComponents(n_components, shrinkage, weight_power)
+    components.check_parameters()  # before a training
+    made = {}
+    if "mdjpt" in names:
+        encoder = make_encoder(encoder, random_state)
+        if not hasattr(encoder, "module_"):
+            encoder = clone(encoder).fit(source)
+        made["mdjpt"] = FrozenEstimator(encoder)
+    if "entropy" in names:
+        made["entropy"] = DifferentialEntropy(channels="canonical")
+    extractor = FeatureUnion([(name, made[name]) for name in names])
+    features = WindowFeatures(extractor, [SubjectScaler(), components])
+    return FrozenEstimator(features.fit(source))
