@@ -65,7 +65,14 @@ DATA = {
     "references": ("average", "mastoids", "average", "M1", "average"),
 }
 N_TARGET = 12
-ENCODER = {"patch_size": 64, "patch_stride": 12, "batches_per_epoch": 30}
+# Other than `MDJPTEncoder.small` now: two people in a batch, as in the paper.
+ENCODER = {
+    "patch_size": 64,
+    "patch_stride": 12,
+    "batches_per_epoch": 30,
+    "subjects_per_batch": 2,
+    "lr": 5e-3,
+}
 VARIANTS = {
     "mdJPT, joint": {},
     "without ISA": {"isa_weight": 0.0},
@@ -80,11 +87,11 @@ ENTROPY = "DE, by subject"
 CONTEXT = ["seed", "protocol", "method", "sources", "subject", "unit", "metric"]
 
 
-def make_data(seed, n_subjects):
+def make_data(seed, n_subjects, **options):
     """Return windows to pre-train on, held-out windows of the same, and the target."""
     n_source = n_subjects + N_HELD_OUT
     counts = [n_source] * (len(DATA["montages"]) - 1) + [N_TARGET]
-    X = make_emotion_windows(5, n_subjects=counts, random_state=seed, **DATA)
+    X = make_emotion_windows(5, n_subjects=counts, random_state=seed, **DATA, **options)
     is_target = X.groups("dataset") == TARGET
     held_out = (X.metadata["subject"].astype(int) > n_subjects).to_numpy() & ~is_target
     return X[~is_target & ~held_out], X[held_out], X[is_target]
