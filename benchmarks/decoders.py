@@ -4,9 +4,10 @@
     python benchmarks/decoders.py --studies main --seeds 10 11
     python benchmarks/decoders.py --report              # only tables and figures
 
-Encoders are pre-trained without labels on four simulated datasets and decode a fifth one
-of another cap (`simulated_transfer.py` has the data).  All that was chosen was chosen on
-seeds from 100 on (`levers.md`); no choice has seen the seeds of this file.  Studies:
+Encoders are pre-trained without labels on four simulated datasets and decode a fifth
+one of another cap (`simulated_transfer.py` has the data).  All that was chosen was
+chosen on seeds from 100 on (`levers.md`); no choice has seen the seeds of this file.
+Studies:
 
 main      all decoders: 1, 2, 3, 4 and 8 labelled people, zero-shot, and new people who
           saw new clips

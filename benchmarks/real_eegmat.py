@@ -36,6 +36,7 @@ from sklearn_mdjpt import (
 )
 from sklearn_mdjpt.baselines import (
     BraindecodeClassifier,
+    PooledClassifier,
     differential_entropy,
     tangent_space,
 )
@@ -182,6 +183,18 @@ def methods(half, simulated, cache_dir):
         f"{SIMULATED}, smoothed": with_head(simulated),
         **networks,
     }
+    # No setting was chosen for these: the parts are those above.
+    for end, labels, entropy in (
+        ("", "mdJPT, label pairs", "DE, by subject"),
+        (", smoothed", REFERENCE, "DE, by subject, smoothed"),
+    ):
+        simple = {
+            "entropy": transductive[entropy],
+            "tangent": transductive["tangent space, recentred"],
+        }
+        every = {"mdjpt": transductive[labels], **simple}
+        transductive[f"pooled DE and tangent space{end}"] = pool(simple)
+        transductive[f"pooled mdJPT, DE and tangent space{end}"] = pool(every)
     across = {
         "DE, by subject, other caps": differential_entropy(
             "subject", channels="canonical", C=C
@@ -197,6 +210,11 @@ def methods(half, simulated, cache_dir):
         ),
     }
     return {INDUCTIVE: inductive, TRANSDUCTIVE: transductive, ACROSS: across}
+
+
+def pool(models):
+    """Multiply the probabilities of models."""
+    return PooledClassifier(list(models.items()))
 
 
 def study(wanted, cache_dir, n_jobs):

@@ -42,7 +42,7 @@ print(X)
 
 models = make_baselines(networks=["ShallowFBCSPNet"], max_epochs=10, random_state=0)
 models["mdJPT (transductive)"] = make_pipeline(
-    MDJPTEncoder.small(patch_size=64, patch_stride=12, max_epochs=1, random_state=0),
+    MDJPTEncoder.small(max_epochs=1, random_state=0),
     LogisticRegression(C=0.1, max_iter=1000),
 )
 

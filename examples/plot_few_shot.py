@@ -6,7 +6,8 @@ A new study has labels for two of its eight people only, and a cap that no other
 has.  An encoder is pre-trained on two other datasets, without labels, and frozen; a
 logistic regression on its features is trained on the two, and tested on the other six.
 Differential entropy, with and without normalisation by subject, stands beside it, and
-all features are smoothed along each trial in the same way.
+so do both together, projected on what the people of the two datasets have in common.
+All features are smoothed along each trial in the same way.
 """
 
 # %%
@@ -20,8 +21,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_mdjpt import LDSSmoother, MDJPTEncoder, WindowFeatures
-from sklearn_mdjpt.baselines import differential_entropy
+from sklearn_mdjpt import LDSSmoother, MDJPTEncoder, SubjectScaler, WindowFeatures
+from sklearn_mdjpt.baselines import differential_entropy, shared_features
 from sklearn_mdjpt.datasets import make_emotion_windows
 from sklearn_mdjpt.evaluation import compare, few_shot, plot, summary
 
@@ -39,31 +40,39 @@ new = X.groups("dataset") == "SimC"
 print(X[new])
 
 # %%
+# What the other datasets teach
+# -----------------------------
+# The encoder learns from the people of the two datasets who watched the same clips.
+# ``shared_features`` then joins its features with differential entropy, and finds,
+# without labels as well, the directions in which these people agree.
+
+encoder = MDJPTEncoder.small(max_epochs=3, random_state=0).fit(X[~new])
+shared = shared_features(X[~new], encoder)
+
+# %%
 # One call
 # --------
-# ``few_shot`` pre-trains the encoder on ``source``, checks that nobody of the new
-# dataset is in it, and draws the labelled people six times at random.
+# ``few_shot`` checks that nobody of the new dataset was trained on, and draws the
+# labelled people six times at random.
 
-encoder = MDJPTEncoder.small(
-    patch_size=64, patch_stride=12, max_epochs=3, random_state=0
-)
+head = LogisticRegression(C=0.1, max_iter=1000)
+steps = [SubjectScaler(), LDSSmoother()]
 models = {
-    "mdJPT": make_pipeline(
-        WindowFeatures(encoder, [LDSSmoother()]),
-        StandardScaler(),
-        LogisticRegression(C=0.1, max_iter=1000),
+    "mdJPT": make_pipeline(WindowFeatures(encoder, steps), StandardScaler(), head),
+    "mdJPT and DE, shared": make_pipeline(
+        WindowFeatures(shared, [LDSSmoother()]), head
     ),
     "differential entropy, by subject": differential_entropy("subject", "lds"),
     "differential entropy": differential_entropy(None, "lds"),
 }
-table = few_shot(models, X[new], source=X[~new], train_size=2, verbose=1)
+table = few_shot(models, X[new], train_size=2, verbose=1)
 columns = ["method", "mean", "sd", "low", "high", "n_subjects"]
 print(summary(table)[columns].round(3).to_string(index=False))
 
 # %%
 # Subject by subject
 # ------------------
-# Each person is compared with herself; p-values are corrected for two comparisons.
+# Each person is compared with herself; p-values are corrected for three comparisons.
 
 columns = ["method", "difference", "low", "high", "n_better", "n_worse", "p_holm"]
 print(compare(table, "mdJPT")[columns].round(3).to_string(index=False))

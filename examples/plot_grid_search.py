@@ -38,9 +38,7 @@ X = make_emotion_windows(
 source, X = X[X.groups("dataset") == "SimA"], X[X.groups("dataset") == "SimB"]
 folder = tempfile.TemporaryDirectory()
 weights = Path(folder.name) / "encoder.safetensors"
-encoder = MDJPTEncoder.small(
-    patch_size=64, patch_stride=12, max_epochs=2, random_state=0
-)
+encoder = MDJPTEncoder.small(max_epochs=2, random_state=0)
 encoder.fit(source).save(weights)
 
 # %%

@@ -42,9 +42,7 @@ X = make_emotion_windows(
     random_state=0,
 )
 new = np.isin(X.metadata["subject"], ["07", "08"])
-encoder = MDJPTEncoder.small(
-    patch_size=64, patch_stride=12, max_epochs=3, random_state=0
-)
+encoder = MDJPTEncoder.small(max_epochs=3, random_state=0)
 model = make_pipeline(encoder, LogisticRegression(C=0.1, max_iter=1000))
 model.fit(X[~new], X[~new].y)
 
@@ -79,9 +77,7 @@ plt.show()
 # The distance of their mean covariances inside the network, before training and after.
 # Covariance alignment pulls at this, with a weight of 0.02 by default.
 
-untrained = MDJPTEncoder.small(
-    patch_size=64, patch_stride=12, max_epochs=0, random_state=0
-).fit(X[~new])
+untrained = MDJPTEncoder.small(max_epochs=0, random_state=0).fit(X[~new])
 distances = {
     "before training": covariance_distances(untrained, X[new], by="subject"),
     "after": covariance_distances(encoder, X[new], by="subject"),

@@ -122,9 +122,7 @@ tables = [
 # with the real data add ``unknown_channels="position"``.
 
 new = X.groups("dataset") == "FACED"
-encoder = MDJPTEncoder.small(
-    patch_size=64, patch_stride=12, max_epochs=3, random_state=0
-)
+encoder = MDJPTEncoder.small(max_epochs=3, random_state=0)
 models = {
     "mdJPT": make_pipeline(encoder, LogisticRegression(max_iter=1000)),
     "differential entropy": entropy,

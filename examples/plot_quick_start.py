@@ -51,9 +51,7 @@ new = np.isin(X.metadata["subject"], ["07", "08"])
 # are smoothed along each trial, and a logistic regression learns the labels.
 # ``MDJPTEncoder()`` has the paper's size; ``small`` is for two cores and a minute.
 
-encoder = MDJPTEncoder.small(
-    patch_size=64, patch_stride=12, max_epochs=3, random_state=0
-)
+encoder = MDJPTEncoder.small(max_epochs=3, random_state=0)
 model = make_pipeline(
     WindowFeatures(encoder, [LDSSmoother()]),
     StandardScaler(),

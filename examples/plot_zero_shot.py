@@ -36,9 +36,7 @@ X = make_emotion_windows(
 )
 new = X.groups("dataset") == "SimC"
 models = {
-    "mdJPT": MDJPTEncoder.small(
-        patch_size=64, patch_stride=12, max_epochs=3, random_state=0
-    ),
+    "mdJPT": MDJPTEncoder.small(max_epochs=3, random_state=0),
     "differential entropy": WindowFeatures(DifferentialEntropy(), [SubjectScaler()]),
 }
 

@@ -71,7 +71,7 @@ def run(options):
 
 
 def _encoder(**changes):
-    options = _TRAINING | {"patch_size": 64, "patch_stride": 12, "random_state": 0}
+    options = _TRAINING | {"random_state": 0}
     return MDJPTEncoder.small(**options | changes)
 
 
