@@ -8,17 +8,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from .._drawing import pyplot
-from ..baselines._pipelines import differential_entropy
+from ..baselines import differential_entropy, shared_features
 from ..datasets import make_emotion_windows
 from ..encoder._estimator import MDJPTEncoder
 from ..evaluation import few_shot, pretrain, summary
-from ..features import LDSSmoother
+from ..features import LDSSmoother, SubjectScaler
 from ..features._compose import WindowFeatures
 from ..plotting import plot_history, plot_scores
 
 _FIGURE, _TABLE = "mdjpt_demo.png", "mdjpt_demo.csv"
 _NEW = "SimC"
-_TRAINING = {"max_epochs": 5, "batches_per_epoch": 25}
+_TRAINING = {"max_epochs": 5, "batches_per_epoch": 16}
 _N_SUBJECTS = 8
 _TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 
@@ -48,7 +48,9 @@ def run(options):
         path = trained["mdJPT"][0].extractor.weights
         history = MDJPTEncoder.load(path).history_
         _say(f"Decoding in {_NEW}, from two labelled people each time ...")
+        shared = WindowFeatures(shared_features(X[~new], path), [LDSSmoother()])
         models |= {
+            "mdJPT and entropy, shared": make_pipeline(shared, _classifier()),
             "differential entropy": differential_entropy(None, "lds"),
             "differential entropy, by subject": differential_entropy("subject", "lds"),
         }
@@ -77,10 +79,14 @@ def _encoder(**changes):
 
 def _on_features(encoder):
     return make_pipeline(
-        WindowFeatures(encoder, [LDSSmoother()]),
+        WindowFeatures(encoder, [SubjectScaler(), LDSSmoother()]),
         StandardScaler(),
-        LogisticRegression(C=0.1, max_iter=1000),
+        _classifier(),
     )
+
+
+def _classifier():
+    return LogisticRegression(C=0.1, max_iter=1000)
 
 
 def _say(text):
