@@ -17,11 +17,16 @@ datasets  1 and 2 source datasets instead of 4, as many windows
 
 Scores by person go into ``results/decoders.csv``, what each training did into
 ``results/decoders_training.csv``, and when each study of a seed was scored into
-``results/decoders_log.csv``.
+``results/decoders_log.csv``.  ``--speed`` times each decoder in a process of its own,
+into ``results/decoders_speed.csv``.
 """
 
 import argparse
 import datetime
+import json
+import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -89,11 +94,13 @@ def with_head(features):
     return make_pipeline(WindowFeatures(features, [LDSSmoother()]), head())
 
 
-def make_models(source, folder, study, n_people, n_datasets):
+def make_models(source, folder, study, n_people, n_datasets, only=None):
     """Train encoders, and return decoders by name and what the trainings did."""
     kinds = {MDJPT: min(6, n_people)}
-    if study == "main":
+    if study == "main" and only is None:
         kinds[PAPER] = 2
+    if only in (ENTROPY, SHARED_ENTROPY, TANGENT):
+        kinds = {}
     models, trainings = {}, []
     for name, k in kinds.items():
         path = folder / f"{k}.safetensors"
@@ -113,13 +120,22 @@ def make_models(source, folder, study, n_people, n_datasets):
                 "wall_seconds": time.perf_counter() - begin,
             }
         )
-    encoder = MDJPTEncoder.load(folder / f"{kinds[MDJPT]}.safetensors", torch_threads=1)
-    models[ENTROPY] = differential_entropy("subject", "lds")
-    models[SHARED_ENTROPY] = with_head(shared_features(source, parts="entropy"))
-    models[SHARED] = with_head(shared_features(source, encoder))
+
+    def together():
+        path = folder / f"{kinds[MDJPT]}.safetensors"
+        encoder = MDJPTEncoder.load(path, torch_threads=1)
+        return with_head(shared_features(source, encoder))
+
+    others = {
+        ENTROPY: lambda: differential_entropy("subject", "lds"),
+        SHARED_ENTROPY: lambda: with_head(shared_features(source, parts="entropy")),
+        SHARED: together,
+    }
     if study in ("main", "light"):
-        models[POOLED] = combined(models[MDJPT][0].extractor, "lds")
-        models[TANGENT] = tangent_space(recentre=True)
+        others[POOLED] = lambda: combined(models[MDJPT][0].extractor, "lds")
+        others[TANGENT] = lambda: tangent_space(recentre=True)
+    for name in others if only is None else {only} & set(others):
+        models[name] = others[name]()
     return models, trainings
 
 
@@ -178,6 +194,48 @@ def done():
     if not path.exists():
         return set()
     return set(pd.read_csv(path)[KEYS].itertuples(index=False, name=None))
+
+
+def measure(name, cache_dir):
+    """Print seconds and memory of one decoder, whose encoder is trained already."""
+    seed = SEEDS[0]
+    source, _, target = make_data(seed, N_PEOPLE)
+    folder = Path(cache_dir) / f"main_{seed}_{N_PEOPLE}_4"
+    people = target.metadata["subject"].to_numpy()
+    labelled = np.isin(people, np.unique(people)[:3])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin = time.perf_counter()
+    models, trainings = make_models(source, folder, "main", N_PEOPLE, 4, only=name)
+    learnt = time.perf_counter()
+    models[name].fit(target[labelled], target[labelled].y)
+    fitted = time.perf_counter()
+    models[name].predict(target[~labelled])
+    found = {
+        "method": name,
+        "training": sum(training["training_seconds"] for training in trainings),
+        "components": learnt - begin,
+        "fit": fitted - learnt,
+        "predict": time.perf_counter() - fitted,
+        "n_fit": int(labelled.sum()),
+        "n_predict": int((~labelled).sum()),
+        "memory_mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        / 1024,
+    }
+    print(json.dumps(found))
+
+
+def speed(cache_dir):
+    """Time the decoders one after another."""
+    rows = []
+    for name in (MDJPT, ENTROPY, SHARED_ENTROPY, SHARED, POOLED, TANGENT):
+        command = [sys.executable, "-W", "ignore", __file__, "--measure", name]
+        command += ["--cache-dir", cache_dir]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    table = pd.DataFrame(rows)
+    path = RESULTS / "decoders_speed.csv"
+    table.to_csv(path, index=False, float_format="%.2f")
+    print(table.round(2).to_string(index=False))
 
 
 def as_table(scores):
@@ -281,7 +339,13 @@ def main():
     parser.add_argument("--cache-dir", default="decoders_cache")
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--report", action="store_true")
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.measure:
+        return measure(given.measure, given.cache_dir)
+    if given.speed:
+        return speed(given.cache_dir)
     if not given.report:
         jobs = [
             (study, *job)
@@ -292,7 +356,7 @@ def main():
         run = Parallel(given.n_jobs, return_as="generator_unordered")
         for found in run(delayed(score)(*job, given.cache_dir) for job in jobs):
             keep(*found)
-    report()
+    return report()
 
 
 if __name__ == "__main__":
