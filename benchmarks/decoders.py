@@ -12,6 +12,7 @@ Studies:
 main      all decoders: 1, 2, 3, 4 and 8 labelled people, zero-shot, and new people who
           saw new clips
 light     the same with artifacts
+alone     one dataset, no others: leave one person out
 people    2 and 6 people of each source dataset instead of 16, as many windows
 datasets  1 and 2 source datasets instead of 4, as many windows
 
@@ -34,12 +35,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from simulated_transfer import TARGET, make_data
+from simulated_transfer import N_TARGET, TARGET, make_data
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_mdjpt import LDSSmoother, MDJPTEncoder, SubjectScaler, WindowFeatures
+from sklearn_mdjpt import (
+    CorrelatedComponents,
+    DifferentialEntropy,
+    LDSSmoother,
+    MDJPTEncoder,
+    SubjectScaler,
+    WindowFeatures,
+)
 from sklearn_mdjpt.baselines import (
     combined,
     differential_entropy,
@@ -62,10 +70,12 @@ LABELLED = (1, 2, 3, 4, 8)
 MDJPT, PAPER = "mdJPT", "mdJPT, two people in a batch"
 ENTROPY, TANGENT = "DE, by subject", "tangent space, recentred"
 SHARED_ENTROPY, SHARED = "DE, shared", "mdJPT and DE, shared"
+OWN = "DE, shared, of the training fold"
 POOLED = "mdJPT and DE, probabilities multiplied"
 STUDIES = {
     "main": [(seed, N_PEOPLE, 4) for seed in SEEDS],
     "light": [(seed, N_PEOPLE, 4) for seed in SEEDS[:2]],
+    "alone": [(seed, 1, 4) for seed in SEEDS],
     "people": [(seed, n, 4) for n in (2, 6) for seed in SEEDS[:2]],
     "datasets": [(seed, N_PEOPLE, n) for n in (1, 2) for seed in SEEDS[:2]],
 }
@@ -139,6 +149,16 @@ def make_models(source, folder, study, n_people, n_datasets, only=None):
     return models, trainings
 
 
+def models_of_one_dataset():
+    """Return decoders that know nothing of other datasets."""
+    steps = [SubjectScaler(), CorrelatedComponents(), LDSSmoother()]
+    return {
+        ENTROPY: differential_entropy("subject", "lds"),
+        OWN: make_pipeline(WindowFeatures(DifferentialEntropy(), steps), head()),
+        TANGENT: tangent_space(recentre=True),
+    }
+
+
 def score(study, seed, n_people, n_datasets, cache_dir):
     """Return scores by person, and what the trainings did, of one seed of a study."""
     artifacts = "light" if study == "light" else None
@@ -147,15 +167,20 @@ def score(study, seed, n_people, n_datasets, cache_dir):
     source = source[np.isin(source.groups("dataset"), names)]
     folder = Path(cache_dir) / f"{study}_{seed}_{n_people}_{n_datasets}"
     folder.mkdir(parents=True, exist_ok=True)
-    models, trainings = make_models(source, folder, study, n_people, n_datasets)
     options = {"cache_dir": folder}
-    sizes = LABELLED if study == "main" else (1, 3)
-    tables = [
-        few_shot(models, target, train_size=size, **options).assign(n_labelled=size)
-        for size in sizes
-    ]
-    single = {name: model for name, model in models.items() if name != POOLED}
-    tables.append(zero_shot(single, target, **options).assign(n_labelled=0))
+    if study == "alone":
+        models, trainings = models_of_one_dataset(), [{"method": OWN}]
+        table = leave_subjects_out(models, target, **options)
+        tables = [table.assign(n_labelled=N_TARGET - 1)]
+    else:
+        models, trainings = make_models(source, folder, study, n_people, n_datasets)
+        sizes = LABELLED if study == "main" else (1, 3)
+        tables = [
+            few_shot(models, target, train_size=size, **options).assign(n_labelled=size)
+            for size in sizes
+        ]
+        single = {name: model for name, model in models.items() if name != POOLED}
+        tables.append(zero_shot(single, target, **options).assign(n_labelled=0))
     if study in ("main", "light"):
         cv = LeaveSubjectsAndStimuliOut(4, 3, random_state=0)
         tables.append(
@@ -254,7 +279,7 @@ def say(part, table):
     print(summary(table)[columns].round(3).to_string(index=False))
     columns = ["protocol", "n_labelled", "method", "difference", "low", "high",
                "n_better", "n_worse", "p_holm"]  # fmt: skip
-    for reference in (ENTROPY, SHARED_ENTROPY):
+    for reference in {ENTROPY, SHARED_ENTROPY} & set(table["method"]):
         print(f"against {reference}")
         print(compare(table, reference)[columns].round(4).to_string(index=False))
 
@@ -262,7 +287,7 @@ def say(part, table):
 def report():
     """Print the tables and draw the figures."""
     scores = pd.read_csv(RESULTS / "decoders.csv", dtype={"subject": str})
-    for study in ("main", "light"):
+    for study in ("main", "light", "alone"):
         part = scores[scores["study"] == study]
         if not len(part):
             continue
