@@ -1,5 +1,7 @@
 """Features in which the people of other datasets agree."""
 
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -103,6 +105,13 @@ def test_it_is_not_learnt_anew(source, target, encoder):
     seen = source[source.groups("dataset") == "SimA"]
     with pytest.raises(ValueError, match="on 3 of the subjects"):
         few_shot({"shared": model}, seen, train_size=1, n_splits=2)
+
+
+def test_it_is_kept_by_pickle(source, target, encoder):
+    shared = shared_features(source, encoder, n_components=4)
+    again = pickle.loads(pickle.dumps(shared))
+    assert_array_equal(again.transform(target), shared.transform(target))
+    assert again.estimator.training_subjects_ == sorted(set(source.groups("subject")))
 
 
 def test_errors_come_before_a_training(source, monkeypatch):
