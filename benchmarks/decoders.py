@@ -12,6 +12,7 @@ Studies:
 main      all decoders: 1, 2, 3, 4 and 8 labelled people, zero-shot, and new people who
           saw new clips
 light     the same with artifacts
+short     six people of each source dataset, and a third of the windows
 alone     one dataset, no others: leave one person out
 people    2 and 6 people of each source dataset instead of 16, as many windows
 datasets  1 and 2 source datasets instead of 4, as many windows
@@ -75,6 +76,7 @@ POOLED = "mdJPT and DE, probabilities multiplied"
 STUDIES = {
     "main": [(seed, N_PEOPLE, 4) for seed in SEEDS],
     "light": [(seed, N_PEOPLE, 4) for seed in SEEDS[:2]],
+    "short": [(seed, 6, 4) for seed in SEEDS],
     "alone": [(seed, 1, 4) for seed in SEEDS],
     "people": [(seed, n, 4) for n in (2, 6) for seed in SEEDS[:2]],
     "datasets": [(seed, N_PEOPLE, n) for n in (1, 2) for seed in SEEDS[:2]],
@@ -82,9 +84,11 @@ STUDIES = {
 KEYS = ["study", "seed", "n_people", "n_datasets"]
 
 
-def make_encoder(k, n_datasets):
+def make_encoder(study, k, n_datasets):
     """Return `small` with k people in a batch, for the same number of windows."""
     batches = round(N_BATCHES * (6 / k) * (4 / n_datasets))
+    if study == "short":
+        batches = batches // 3
     return MDJPTEncoder.small(
         subjects_per_batch=k,
         max_epochs=10,
@@ -116,7 +120,7 @@ def make_models(source, folder, study, n_people, n_datasets, only=None):
         path = folder / f"{k}.safetensors"
         begin = time.perf_counter()
         if not path.exists():
-            make_encoder(k, n_datasets).fit(source).save(path)
+            make_encoder(study, k, n_datasets).fit(source).save(path)
         encoder = MDJPTEncoder(weights=path, torch_threads=1)
         smoothed = WindowFeatures(encoder, [SubjectScaler(), LDSSmoother()])
         models[name] = make_pipeline(smoothed, StandardScaler(), head())
@@ -287,7 +291,7 @@ def say(part, table):
 def report():
     """Print the tables and draw the figures."""
     scores = pd.read_csv(RESULTS / "decoders.csv", dtype={"subject": str})
-    for study in ("main", "light", "alone"):
+    for study in ("main", "light", "short", "alone"):
         part = scores[scores["study"] == study]
         if not len(part):
             continue
