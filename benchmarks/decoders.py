@@ -315,7 +315,7 @@ def draw_labels(scores, path):
         & (scores["protocol"] == "few_shot")
     ]
     means = part.pivot_table(index="n_labelled", columns="method", values="value")
-    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, ax = plt.subplots(figsize=(9, 4), layout="constrained")
     names = [SHARED, POOLED, MDJPT, PAPER, SHARED_ENTROPY, ENTROPY, TANGENT]
     for name in names:
         dashed = "-" if "mdJPT" in name else "--"

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn_mdjpt import (
     CorrelatedComponents,
     DifferentialEntropy,
+    EEGWindows,
     LDSSmoother,
     MDJPTEncoder,
     SubjectScaler,
@@ -20,7 +21,7 @@ from sklearn_mdjpt import (
 )
 from sklearn_mdjpt.baselines import shared_features
 from sklearn_mdjpt.datasets import make_emotion_windows
-from sklearn_mdjpt.evaluation import few_shot, zero_shot
+from sklearn_mdjpt.evaluation import few_shot, leave_one_dataset_out, zero_shot
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +115,49 @@ def test_it_is_kept_by_pickle(source, target, encoder):
     assert again.estimator.training_subjects_ == sorted(set(source.groups("subject")))
 
 
-def test_errors_come_before_a_training(source, monkeypatch):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parts": ("mdjpt", "tangent")}, "parts must be different ones of"),
+        ({"parts": None}, "parts must be different ones of"),
+        ({"shrinkage": 2.0}, "shrinkage"),
+        ({"encoder": np.zeros(3)}, "encoder must be an MDJPTEncoder, the path of"),
+        ({"encoder": tiny_encoder(), "parts": "entropy"}, "An encoder is given, but"),
+    ],
+)
+def test_errors_come_before_a_training(source, monkeypatch, change, message):
     monkeypatch.setattr(MDJPTEncoder, "fit", lambda *args: pytest.fail("it trains"))
-    with pytest.raises(ValueError, match="parts must be different ones of"):
-        shared_features(source, parts=("mdjpt", "tangent"))
-    with pytest.raises(ValueError, match="shrinkage"):
-        shared_features(source, shrinkage=2.0)
+    with pytest.raises((ValueError, TypeError), match=message):
+        shared_features(source, **change)
+
+
+def test_sources_without_moments_are_refused(source, monkeypatch):
+    monkeypatch.setattr(MDJPTEncoder, "fit", lambda *args: pytest.fail("it trains"))
+    with pytest.raises(TypeError, match="source must be EEGWindows.*got ndarray"):
+        shared_features(np.zeros((4, 2, 250)))
+    one = source[source.groups("subject") == "SimA/01"]
+    with pytest.raises(ValueError, match="No two subjects of a dataset in source"):
+        shared_features(one)
+    bare = EEGWindows.from_arrays(
+        np.random.default_rng(0).standard_normal((4, 2, 250)), ch_names=["Cz", "Pz"],
+        sfreq=125.0, subject=["1", "1", "2", "2"], dataset="A",
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="4 of the 4 windows of source have no stimul"):
+        shared_features(bare)
+
+
+def test_neighbours_are_not_sought_by_the_stimulus(windows, target):
+    steps = [SubjectScaler(), CorrelatedComponents()]
+    model = WindowFeatures(DifferentialEntropy(), steps)
+    with pytest.raises(ValueError, match="stimulus, which gives away the label"):
+        zero_shot({"own": model}, target)
+    with pytest.raises(ValueError, match="stimulus, which gives away the label"):
+        leave_one_dataset_out({"own": make_pipeline(model, LogisticRegression())},
+                              windows, protocols="zero_shot")  # fmt: skip
+
+
+def test_frozen_features_alone_are_taken(source, target):
+    shared = shared_features(source, parts="entropy")
+    found = zero_shot({"shared": shared}, target)
+    same = zero_shot({"shared": make_pipeline(shared)}, target)
+    assert_array_equal(found["value"], same["value"])

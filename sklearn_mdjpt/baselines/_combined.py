@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -207,7 +208,8 @@ def combined(
 
 def check_parts(parts, known):
     """Return names of parts as a list; raise if they are not different known ones."""
-    names = [parts] if isinstance(parts, str) else list(parts)
+    several = isinstance(parts, list | tuple | set)
+    names = list(parts) if several else [parts]
     unknown = [name for name in names if name not in known]
     if unknown or not names or len(set(names)) < len(names):
         raise ValueError(
@@ -225,4 +227,9 @@ def make_encoder(encoder, random_state):
         return MDJPTEncoder.small(random_state=random_state)
     if isinstance(encoder, MDJPTEncoder):
         return encoder
+    if not isinstance(encoder, str | os.PathLike):
+        raise TypeError(
+            "encoder must be an MDJPTEncoder, the path of a weights file or None, got "
+            f"{encoder!r:.80}."
+        )
     return MDJPTEncoder(weights=encoder)

@@ -10,6 +10,7 @@ from sklearn.pipeline import FeatureUnion
 
 from ..features import CorrelatedComponents, DifferentialEntropy, SubjectScaler
 from ..features._compose import WindowFeatures
+from ..windows._windows import EEGWindows
 from ._combined import check_parts, make_encoder
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from .._typing import PathLike, RandomState
     from ..encoder import MDJPTEncoder
-    from ..windows._windows import EEGWindows
 
 _PARTS = ("mdjpt", "entropy")
 
@@ -26,7 +26,7 @@ def shared_features(
     source: EEGWindows,
     encoder: MDJPTEncoder | PathLike | None = None,
     *,
-    parts: Sequence[str] = ("mdjpt", "entropy"),
+    parts: str | Sequence[str] = ("mdjpt", "entropy"),
     n_components: int | None = None,
     shrinkage: float = 0.3,
     weight_power: float = 2.0,
@@ -49,7 +49,7 @@ def shared_features(
     encoder : MDJPTEncoder, path-like or None, default=None
         A fitted encoder, one that is to be fitted to ``source``, or the file of its
         weights.  None: `MDJPTEncoder.small`, fitted to ``source``.
-    parts : sequence of {"mdjpt", "entropy"}, default=("mdjpt", "entropy")
+    parts : {"mdjpt", "entropy"} or sequence of these, default=("mdjpt", "entropy")
         Which features are joined.  Without "mdjpt" nothing is trained.
     n_components : int, default=None
         As in `CorrelatedComponents`, like the next two.
@@ -69,8 +69,11 @@ def shared_features(
     Raises
     ------
     ValueError
-        If no two people of ``source`` share a moment, if ``parts`` or a parameter is
-        out of range, or if ``source`` cannot be trained on.
+        If subjects, stimuli or onsets of ``source`` are not known, if no two people of
+        a dataset share a moment, if ``parts`` or a parameter is out of range, or if
+        there is an encoder and no part that uses it.
+    TypeError
+        If ``source`` is no EEGWindows, or ``encoder`` neither encoder nor path.
 
     See Also
     --------
@@ -81,6 +84,9 @@ def shared_features(
     -----
     A `~sklearn.preprocessing.StandardScaler` or `SubjectScaler` behind it would undo
     the weights of the components.
+
+    It is kept by pickle or joblib, for one version of this package, as all estimators
+    of scikit-learn are; ``encoder.save`` makes a file of the encoder for later ones.
 
     Examples
     --------
@@ -99,6 +105,9 @@ def shared_features(
     (54,)
     """
     names = check_parts(parts, _PARTS)
+    if encoder is not None and "mdjpt" not in names:
+        raise ValueError(f'An encoder is given, but "mdjpt" is not in parts={parts!r}.')
+    _check_source(source)
     components = CorrelatedComponents(n_components, shrinkage, weight_power)
     components.check_parameters()  # before a training
     made = {}
@@ -112,3 +121,30 @@ def shared_features(
     extractor = FeatureUnion([(name, made[name]) for name in names])
     features = WindowFeatures(extractor, [SubjectScaler(), components])
     return FrozenEstimator(features.fit(source))
+
+
+def _check_source(source):
+    """Raise unless people of the same dataset saw the same moment."""
+    if not isinstance(source, EEGWindows):
+        raise TypeError(
+            "source must be EEGWindows, which know who saw what and when, got "
+            f"{type(source).__name__}. EEGWindows.from_arrays, from_epochs and "
+            "from_braindecode make them; concat_windows joins several."
+        )
+    columns = source.metadata[["dataset", "subject", "stimulus", "onset"]]
+    missing = columns.columns[columns.isna().any()]
+    if len(missing):
+        n = int(columns.isna().any(axis=1).sum())
+        raise ValueError(
+            f"{n} of the {len(source)} windows of source have no "
+            f"{' and no '.join(missing)}: without that it is not known who saw the "
+            "same moment. Select the windows that have all, or name them where the "
+            "windows are made."
+        )
+    moments = columns.assign(onset=(1000 * columns["onset"]).round())
+    people = moments.groupby(["dataset", "stimulus", "onset"])["subject"].nunique()
+    if not (people > 1).any():
+        raise ValueError(
+            "No two subjects of a dataset in source share a moment of a stimulus, so "
+            "that nothing can be learnt from where they agree."
+        )

@@ -7,6 +7,7 @@ from uuid import uuid4
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 
 from .._io._fingerprint import NotKnown, fingerprint
 from .._validation import list_some, warn
@@ -236,7 +237,8 @@ def _fit_predict(model, X_train, y_train, X_test, classes):
 
 
 def _find_nearest(model, windows, exclude):
-    Z = np.asarray(clone(model).fit_transform(windows.X))
+    # A FrozenEstimator has no fit_transform, a pipeline of one has.
+    Z = np.asarray(make_pipeline(clone(model)).fit_transform(windows.X))
     if Z.ndim != 2:
         raise ValueError(
             f"Neighbours are found among 2-D features, got shape {Z.shape}."

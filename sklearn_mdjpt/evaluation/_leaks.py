@@ -91,9 +91,9 @@ def assert_unseen(
             )
             if on_leak == "raise":
                 raise ValueError(
-                    f"{text} Train it on others, or pass it without weights, not "
-                    "fitted and not frozen: it is then trained on the training "
-                    "subjects of each split."
+                    f"{text} Leave them out where it is trained, or pass it without "
+                    "weights, not fitted and not frozen: it is then trained on the "
+                    "training subjects of each split."
                 )
             warn(text, LeakageWarning)
             leak = "pre-training"

@@ -9,6 +9,7 @@ from .._validation import list_some
 from ..classifier._estimator import MDJPTClassifier
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._pairs import pair_columns, uses_labels
+from ..features import CorrelatedComponents
 from ..windows._content import signals, without_made_up_names
 from ._jobs import computed_with
 from ._scores import BASELINES
@@ -112,6 +113,12 @@ def untrained_encoders(model):
     """Return the encoders of a model that have no weights, default ones included."""
     encoders = find_encoders(with_default_encoders(model)).values()
     return [encoder for encoder in encoders if not is_pretrained(encoder)]
+
+
+def learns_who_agrees(model):
+    """Whether a model, where it is fitted, learns from who saw the same moment."""
+    # What is inside a FrozenEstimator is not among the nested parameters.
+    return bool(_find(model, CorrelatedComponents))
 
 
 def is_pretrained(encoder):

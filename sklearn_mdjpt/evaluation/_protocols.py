@@ -17,6 +17,7 @@ from ._models import (
     check_classifiers,
     check_models,
     feature_part,
+    learns_who_agrees,
     untrained_encoders,
 )
 
@@ -557,6 +558,14 @@ def zero_shot_cases(models, targets, source, exclude):
                 f"The encoders of {list_some(untrained)} have no weights; pass source, "
                 "other datasets to pre-train them on."
             )
+    learning = [name for name, part in parts.items() if learns_who_agrees(part)]
+    if learning:
+        raise ValueError(
+            f"The CorrelatedComponents of {list_some(learning)} would be learnt from "
+            "the people that are tested, by the stimulus, which gives away the label. "
+            "Learn them from others and freeze them: baselines.shared_features does, "
+            "or sklearn.frozen.FrozenEstimator."
+        )
     cases = []
     for name, target in targets.items():
         if exclude == "subject" and len(set(target.subjects)) < 2:
