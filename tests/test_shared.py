@@ -158,6 +158,13 @@ def test_neighbours_are_not_sought_by_the_stimulus(windows, target):
 
 def test_frozen_features_alone_are_taken(source, target):
     shared = shared_features(source, parts="entropy")
+    components = shared.estimator.steps_[-1][1]
+    by_hand = WindowFeatures(
+        DifferentialEntropy(channels="canonical"),
+        [SubjectScaler(), FrozenEstimator(components)],
+    )
+    own = zero_shot({"shared": by_hand}, target)
     found = zero_shot({"shared": shared}, target)
     same = zero_shot({"shared": make_pipeline(shared)}, target)
     assert_array_equal(found["value"], same["value"])
+    assert_array_equal(found["value"], own["value"])

@@ -117,8 +117,8 @@ def untrained_encoders(model):
 
 def learns_who_agrees(model):
     """Whether a model, where it is fitted, learns from who saw the same moment."""
-    # What is inside a FrozenEstimator is not among the nested parameters.
-    return bool(_find(model, CorrelatedComponents))
+    found = _find(model, CorrelatedComponents)
+    return not all(_is_frozen(model, name) for name in found)
 
 
 def is_pretrained(encoder):
