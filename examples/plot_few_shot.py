@@ -47,7 +47,7 @@ print(X[new])
 # without labels as well, the directions in which these people agree.
 
 encoder = MDJPTEncoder.small(max_epochs=3, random_state=0).fit(X[~new])
-shared = shared_features(X[~new], encoder)
+shared = shared_features(X[~new], encoder, smoothing="lds")
 
 # %%
 # One call
@@ -59,9 +59,7 @@ head = LogisticRegression(C=0.1, max_iter=1000)
 steps = [SubjectScaler(), LDSSmoother()]
 models = {
     "mdJPT": make_pipeline(WindowFeatures(encoder, steps), StandardScaler(), head),
-    "mdJPT and DE, shared": make_pipeline(
-        WindowFeatures(shared, [LDSSmoother()]), head
-    ),
+    "mdJPT and DE, shared": make_pipeline(shared, head),
     "differential entropy, by subject": differential_entropy("subject", "lds"),
     "differential entropy": differential_entropy(None, "lds"),
 }

@@ -108,6 +108,13 @@ def test_it_is_not_learnt_anew(source, target, encoder):
         few_shot({"shared": model}, seen, train_size=1, n_splits=2)
 
 
+def test_smoothing_is_the_last_step(source, target):
+    smooth = shared_features(source, parts="entropy", smoothing="lds")
+    plain = shared_features(source, parts="entropy")
+    expected = WindowFeatures(plain, [LDSSmoother()]).fit(target).transform(target)
+    assert_allclose(smooth.transform(target), expected, rtol=1e-6, atol=1e-9)
+
+
 def test_it_is_kept_by_pickle(source, target, encoder):
     shared = shared_features(source, encoder, n_components=4)
     again = pickle.loads(pickle.dumps(shared))
@@ -121,6 +128,7 @@ def test_it_is_kept_by_pickle(source, target, encoder):
         ({"parts": ("mdjpt", "tangent")}, "parts must be different ones of"),
         ({"parts": None}, "parts must be different ones of"),
         ({"shrinkage": 2.0}, "shrinkage"),
+        ({"smoothing": "LDS"}, "smoothing must be"),
         ({"encoder": np.zeros(3)}, "encoder must be an MDJPTEncoder, the path of"),
         ({"encoder": tiny_encoder(), "parts": "entropy"}, "An encoder is given, but"),
     ],

@@ -48,7 +48,7 @@ def run(options):
         path = trained["mdJPT"][0].extractor.weights
         history = MDJPTEncoder.load(path).history_
         _say(f"Decoding in {_NEW}, from two labelled people each time ...")
-        shared = WindowFeatures(shared_features(X[~new], path), [LDSSmoother()])
+        shared = shared_features(X[~new], path, smoothing="lds")
         models |= {
             "mdJPT and entropy, shared": make_pipeline(shared, _classifier()),
             "differential entropy": differential_entropy(None, "lds"),

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import FeatureUnion
 
-from ..features import CorrelatedComponents, DifferentialEntropy, SubjectScaler
+from .._validation import check_option
+from ..features import (
+    CorrelatedComponents,
+    DifferentialEntropy,
+    LDSSmoother,
+    SubjectScaler,
+)
 from ..features._compose import WindowFeatures
 from ..windows._windows import EEGWindows
 from ._combined import check_parts, make_encoder
@@ -27,6 +33,7 @@ def shared_features(
     encoder: MDJPTEncoder | PathLike | None = None,
     *,
     parts: str | Sequence[str] = ("mdjpt", "entropy"),
+    smoothing: Literal["lds"] | None = None,
     n_components: int | None = None,
     shrinkage: float = 0.3,
     weight_power: float = 2.0,
@@ -51,6 +58,9 @@ def shared_features(
         weights.  None: `MDJPTEncoder.small`, fitted to ``source``.
     parts : {"mdjpt", "entropy"} or sequence of these, default=("mdjpt", "entropy")
         Which features are joined.  Without "mdjpt" nothing is trained.
+    smoothing : {None, "lds"}, default=None
+        "lds": smooth the components along the windows of each trial (`LDSSmoother`);
+        the trials must be known.
     n_components : int, default=None
         As in `CorrelatedComponents`, like the next two.
     shrinkage : float, default=0.3
@@ -92,21 +102,21 @@ def shared_features(
     --------
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn_mdjpt import LDSSmoother, MDJPTEncoder, WindowFeatures
+    >>> from sklearn_mdjpt import MDJPTEncoder
     >>> from sklearn_mdjpt.baselines import shared_features
     >>> from sklearn_mdjpt.datasets import make_emotion_windows
     >>> X = make_emotion_windows(2, n_subjects=3, n_stimuli=3, random_state=0)
     >>> target = X.groups("dataset") == "SimB"
     >>> encoder = MDJPTEncoder.small(max_epochs=1, batches_per_epoch=2, random_state=0)
-    >>> shared = shared_features(X[~target], encoder, n_components=8)
-    >>> model = make_pipeline(
-    ...     WindowFeatures(shared, [LDSSmoother()]), LogisticRegression(C=0.1))
+    >>> shared = shared_features(X[~target], encoder, smoothing="lds", n_components=8)
+    >>> model = make_pipeline(shared, LogisticRegression(C=0.1))
     >>> model.fit(X[target], X.y[target]).predict(X[target]).shape
     (54,)
     """
     names = check_parts(parts, _PARTS)
     if encoder is not None and "mdjpt" not in names:
         raise ValueError(f'An encoder is given, but "mdjpt" is not in parts={parts!r}.')
+    check_option(smoothing, (None, "lds"), "smoothing")
     _check_source(source)
     components = CorrelatedComponents(n_components, shrinkage, weight_power)
     components.check_parameters()  # before a training
@@ -119,7 +129,8 @@ def shared_features(
     if "entropy" in names:
         made["entropy"] = DifferentialEntropy(channels="canonical")
     extractor = FeatureUnion([(name, made[name]) for name in names])
-    features = WindowFeatures(extractor, [SubjectScaler(), components])
+    smoother = [LDSSmoother()] if smoothing == "lds" else []
+    features = WindowFeatures(extractor, [SubjectScaler(), components, *smoother])
     return FrozenEstimator(features.fit(source))
 
 
