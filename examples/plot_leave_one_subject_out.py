@@ -138,7 +138,7 @@ axis.set(
     title=f"Leave one subject out, {'eegmat' if real else 'simulated EEG'}: "
     "a line is a subject",
 )
-axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, fontsize="small")
+axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, fontsize="small")
 figure.savefig("plot_leave_one_subject_out.png", dpi=150)
 plt.show()
 
