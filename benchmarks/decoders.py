@@ -103,9 +103,9 @@ def head():
     return LogisticRegression(C=0.1, max_iter=5000)
 
 
-def with_head(features):
-    """Put smoothing by trial and a classifier behind frozen shared features."""
-    return make_pipeline(WindowFeatures(features, [LDSSmoother()]), head())
+def shared(source, **options):
+    """Return a classifier on smoothed features that people of the source share."""
+    return make_pipeline(shared_features(source, smoothing="lds", **options), head())
 
 
 def make_models(source, folder, study, n_people, n_datasets, only=None):
@@ -138,11 +138,11 @@ def make_models(source, folder, study, n_people, n_datasets, only=None):
     def together():
         path = folder / f"{kinds[MDJPT]}.safetensors"
         encoder = MDJPTEncoder.load(path, torch_threads=1)
-        return with_head(shared_features(source, encoder))
+        return shared(source, encoder=encoder)
 
     others = {
         ENTROPY: lambda: differential_entropy("subject", "lds"),
-        SHARED_ENTROPY: lambda: with_head(shared_features(source, parts="entropy")),
+        SHARED_ENTROPY: lambda: shared(source, parts="entropy"),
         SHARED: together,
     }
     if study in ("main", "light"):
@@ -166,7 +166,7 @@ def models_of_one_dataset():
 def score(study, seed, n_people, n_datasets, cache_dir):
     """Return scores by person, and what the trainings did, of one seed of a study."""
     artifacts = "light" if study == "light" else None
-    source, held_out, target = make_data(seed, n_people, artifacts=artifacts)
+    source, _, target = make_data(seed, n_people, artifacts=artifacts)
     names = list(dict.fromkeys(source.groups("dataset")))[:n_datasets]
     source = source[np.isin(source.groups("dataset"), names)]
     folder = Path(cache_dir) / f"{study}_{seed}_{n_people}_{n_datasets}"
@@ -283,7 +283,9 @@ def say(part, table):
     print(summary(table)[columns].round(3).to_string(index=False))
     columns = ["protocol", "n_labelled", "method", "difference", "low", "high",
                "n_better", "n_worse", "p_holm"]  # fmt: skip
-    for reference in {ENTROPY, SHARED_ENTROPY} & set(table["method"]):
+    for reference in (ENTROPY, SHARED_ENTROPY):
+        if reference not in set(table["method"]):
+            continue
         print(f"against {reference}")
         print(compare(table, reference)[columns].round(4).to_string(index=False))
 
