@@ -1,5 +1,6 @@
-"""`WindowFeatures`, at its path of old; it lives in `sklearn_mdjpt.features`."""
+"""Models of several parts: put together, and calibrated as a whole."""
 
 from .features import WindowFeatures
+from .features._calibration import calibrate
 
-__all__ = ["WindowFeatures"]
+__all__ = ["WindowFeatures", "calibrate"]

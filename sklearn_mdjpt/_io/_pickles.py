@@ -1,6 +1,6 @@
 """Pickles of estimators: those of another format are refused with an explanation."""
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it whenever attributes of fitted estimators change their meaning."""
 
 _KEY = "_pickle_format"

@@ -6,11 +6,10 @@ from numbers import Real
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._grouping import check_groups, rows_of_groups
+from .._grouping import check_groups
 from .._io._pickles import VersionedPickle
 from .._validation import (
     as_id,
@@ -22,6 +21,7 @@ from .._validation import (
     warn,
 )
 from ..windows._metadata import TakesWindows, takes_metadata
+from ..windows._people import rows_by_name
 from ._spd import (
     EIGENVALUE_FLOOR,
     METRICS,
@@ -89,11 +89,13 @@ class CovarianceAlignment(
     Attributes
     ----------
     means_ : dict of str to ndarray of shape (n_channels, n_channels)
-        Mean of each domain seen in ``fit``.
+        Mean of each domain seen in ``fit``, and of those that were calibrated.
     target_ : ndarray of shape (n_channels, n_channels)
         The target.
     dispersions_ : dict of str to float or None
         Dispersion of each domain; None if ``dispersion`` is None.
+    calibrated_subjects_ : list of str
+        The domains that ``calibrate`` got.
     n_features_in_ : int
         Number of channels.
 
@@ -262,6 +264,69 @@ class CovarianceAlignment(
         X = check_spd(X, self.eigenvalue_floor)
         return self._align(X, _find_domains(len(X), None, **metadata))
 
+    @takes_metadata("domains", "sample_domain")
+    def calibrate(self, X: ArrayLike, **metadata: ArrayLike | None) -> Self:
+        """Fix the means of some domains: their later matrices are recentred by these.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_matrices, n_channels, n_channels)
+            The domains' first matrices.
+        domains, sample_domain : array-like of shape (n_matrices,), default=None
+            Domain of each matrix; without them there is an error.
+
+        Returns
+        -------
+        CovarianceAlignment
+            The transformer itself; after an error it is as it was.
+
+        Raises
+        ------
+        ValueError
+            If there are no domains, or none were given in ``fit``; else as in ``fit``.
+
+        Notes
+        -----
+        A domain that was in ``fit``, or calibrated before, is calibrated anew.  The
+        target and the final dispersion stay as ``fit`` found them.
+        """
+        check_is_fitted(self)
+        X = check_spd(X, self.eigenvalue_floor)
+        names = given_domains(len(X), **metadata)
+        self._check_n_channels(X)
+        self._calibrate(X, names)
+        return self
+
+    def _without_domains(self, n_channels):
+        """Make it as after a fit that has seen no domain, with the identity as target.
+
+        Returns
+        -------
+        CovarianceAlignment
+            Itself.
+        """
+        self.means_, self.target_ = {}, np.eye(n_channels)
+        self.dispersions_ = self._final_dispersion = None
+        self._by_domain, self.calibrated_subjects_ = True, []
+        self.n_features_in_ = n_channels
+        return self
+
+    def _calibrate(self, X, names):
+        """Calibrate from checked matrices; set all attributes at the end."""
+        if names is None or not self._by_domain:
+            raise ValueError(
+                "To calibrate, fit and calibrate must know the domains of their "
+                "matrices: pass domains=, or use WindowFeatures on EEGWindows."
+            )
+        rows = rows_by_name(names)
+        means = {name: spd_mean(X[rows[name]], self.metric) for name in sorted(rows)}
+        _warn_of_singles(rows)
+        if self.dispersions_ is not None:
+            found = {d: _dispersion(X[rows[d]], M) for d, M in means.items()}
+            self.dispersions_ = self.dispersions_ | found
+        self.means_ = self.means_ | means
+        self.calibrated_subjects_ = sorted({*self.calibrated_subjects_, *means})
+
     def __sklearn_tags__(self):
         """Say that X is 3-D and float64 stays float64."""
         tags = super().__sklearn_tags__()
@@ -294,7 +359,7 @@ class CovarianceAlignment(
                 "No domains were given: all of X is one, whose mean is the target, and "
                 "nothing is moved. Pass domains=."
             )
-        rows = rows_by_domain(np.full(len(X), _ALL) if names is None else names)
+        rows = rows_by_name(np.full(len(X), _ALL) if names is None else names)
         means = {name: spd_mean(X[rows[name]], self.metric) for name in sorted(rows)}
         if self.target == "identity":
             target = np.eye(X.shape[1])
@@ -316,7 +381,7 @@ class CovarianceAlignment(
                 final = np.mean(list(dispersions.values()))
         self.means_, self.target_ = means, target
         self.dispersions_, self._final_dispersion = dispersions, final
-        self._by_domain = names is not None
+        self._by_domain, self.calibrated_subjects_ = names is not None, []
         self.n_features_in_ = X.shape[1]
 
     def _align(self, X, names):
@@ -332,13 +397,16 @@ class CovarianceAlignment(
             aligned[rows] = Z
         return aligned
 
-    def _means_of_rows(self, X, names):
-        """Return (domain, rows, mean) of each domain; raise on a forbidden one."""
+    def _check_n_channels(self, X):
         if X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has matrices of {X.shape[1]} channels, but "
                 f"{type(self).__name__} was fitted with {self.n_features_in_}."
             )
+
+    def _means_of_rows(self, X, names):
+        """Return (domain, rows, mean) of each domain; raise on a forbidden one."""
+        self._check_n_channels(X)
         if names is None:
             names = np.full(len(X), _NEW if self._by_domain else _ALL)
             if self._by_domain and self.unseen == "transductive":
@@ -348,7 +416,7 @@ class CovarianceAlignment(
                     "drops keywords when it predicts; WindowFeatures and "
                     "WindowAlignment take the domains from EEGWindows."
                 )
-        present = rows_by_domain(names)
+        present = rows_by_name(names)
         new = {name: k for name, k in present.items() if name not in self.means_}
         if new and self.unseen == "error":
             problem = f"Domains {list_some(new)} were not seen in fit"
@@ -420,14 +488,6 @@ def _dispersion(X, M):
     """Mean squared affine-invariant distance from M; 0 if it is a rounding error."""
     dispersion = float((distances(X, M, "riemann") ** 2).mean())
     return dispersion if dispersion > _NO_DISPERSION * len(M) else 0.0
-
-
-def rows_by_domain(names):
-    """Return a dict of domain to its rows, by first appearance."""
-    codes, found = pd.factorize(names)
-    return {
-        str(name): rows for name, rows in zip(found, rows_of_groups(codes), strict=True)
-    }
 
 
 def _warn_of_singles(rows_by_domain):

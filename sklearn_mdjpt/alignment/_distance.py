@@ -12,8 +12,8 @@ from .._grouping import check_groups
 from .._validation import check_number, check_option, list_some
 from ..channels._montage import SharedChannels
 from ..windows._inputs import check_finite, is_array
+from ..windows._people import rows_by_name
 from ..windows._windows import EEGWindows
-from ._covariance import rows_by_domain
 from ._spd import (
     EIGENVALUE_FLOOR,
     METRICS,
@@ -128,7 +128,7 @@ def covariance_distance(
         )
     X = check_spd(X, eigenvalue_floor)
     names = check_groups(domains, len(X), "domains")
-    present = rows_by_domain(names)
+    present = rows_by_name(names)
     if len(present) < 2:
         raise ValueError(
             f"Distances between domains need two of them, got {list_some(present)}."

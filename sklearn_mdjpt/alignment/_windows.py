@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -18,12 +19,12 @@ from ..channels._montage import common_channels
 from ..windows._flaws import mix_channels
 from ..windows._inputs import as_windows, check_finite, check_window_array, is_array
 from ..windows._metadata import ReadsWindows, TakesWindows, takes_metadata
+from ..windows._people import check_people, rows_by_name
 from ..windows._windows import EEGWindows
 from ._covariance import (
     CovarianceAlignment,
     domain_means,
     given_domains,
-    rows_by_domain,
 )
 from ._spd import (
     EIGENVALUE_FLOOR,
@@ -207,6 +208,8 @@ class WindowAlignment(
         the key is None).
     ch_names_ : tuple of str or None
         Channels of the output; None after a fit on arrays.
+    calibrated_subjects_ : list of str
+        The domains that ``calibrate`` got.
 
     See Also
     --------
@@ -235,6 +238,8 @@ class WindowAlignment(
     >>> WindowAlignment().fit_transform(X)
     <EEGWindows: 72 windows of 5 s, 2 datasets (...), 4 subjects, 60 channels at ...>
     """
+
+    alignments_: dict[tuple[str, ...] | None, CovarianceAlignment]
 
     __metadata_request__fit = {"domains": True, "sample_domain": True}
     __metadata_request__transform = {"domains": True, "sample_domain": True}
@@ -331,19 +336,73 @@ class WindowAlignment(
             an error; a montage not seen in ``fit``, unless the target is the identity.
         """
         check_is_fitted(self)
+        return self._align(*self._parts(X, metadata, "transform"))
+
+    @takes_metadata("domains", "sample_domain")
+    def calibrate(self, X: Windows, **metadata: ArrayLike | None) -> Self:
+        """Fix the mean covariances of some domains: what comes later uses these alone.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs or array-like (n_windows, n_channels, n_times)
+            The first windows of one or more domains, whose datasets and subjects have
+            names.
+        domains, sample_domain : array-like of shape (n_windows,), default=None
+            As for `fit`.
+
+        Returns
+        -------
+        WindowAlignment
+            The transformer itself; after an error it is as it was.
+
+        Raises
+        ------
+        ValueError
+            If some windows do not say whose they are; else as for `transform`.
+
+        Notes
+        -----
+        Domains are calibrated for their montage: with another one there is an error
+        later.
+        """
+        check_is_fitted(self)
+        if not is_array(X) and not self._given:
+            X, _ = check_people(X)
+        X, parts = self._parts(X, metadata, "calibrate")
+        changed = {}
+        for montage, (_, of_montage, matrices) in parts.items():
+            alignment = self.alignments_.get(montage)
+            if alignment is None:
+                self._check_new_montage(montage)
+                alignment = CovarianceAlignment(
+                    self.metric, "identity", eigenvalue_floor=self.eigenvalue_floor
+                )._without_domains(len(montage))
+            changed[montage] = copy.copy(alignment)
+            changed[montage]._calibrate(matrices, of_montage)
+        self.alignments_ = self.alignments_ | changed
+        return self
+
+    @property
+    def calibrated_subjects_(self) -> list[str]:
+        """The domains that `calibrate` got."""
+        check_is_fitted(self)
+        found = (one.calibrated_subjects_ for one in self.alignments_.values())
+        return sorted(set().union(*found))
+
+    def _parts(self, X, metadata, method):
+        """Return X as windows or array, and its parts by montage, once fitted."""
         X, names, given = self._check(X, metadata)
         if isinstance(X, EEGWindows) != (self.ch_names_ is not None):
             was, now = ("EEGWindows", "an array")[:: 1 if self.ch_names_ else -1]
-            raise ValueError(f"fit was given {was}, transform is given {now}.")
+            raise ValueError(f"fit was given {was}, {method} is given {now}.")
         if isinstance(X, EEGWindows) and given != self._given:
             raise ValueError(
                 f"fit was given {'domains' if self._given else 'no domains'}, and "
-                f"transform {'none' if self._given else 'some'}: the domains would "
+                f"{method} {'none' if self._given else 'some'}: the domains would "
                 "differ from those of fit."
             )
         check_finite(X, self._channels, constant=False)
-        parts = _by_montage(X, names, self._channels, self.eigenvalue_floor)
-        return self._align(X, parts)
+        return X, _by_montage(X, names, self._channels, self.eigenvalue_floor)
 
     def _check(self, X, metadata):
         """Return X, its domains, and whether these were given by keyword."""
@@ -399,21 +458,33 @@ class WindowAlignment(
     def _congruences(self, montage, matrices, domains):
         """Return (rows, matrix to apply) of each domain in windows of one montage."""
         alignment = self.alignments_.get(montage)
+        known = {} if alignment is None else alignment.means_
+        elsewhere = {*self.calibrated_subjects_} - known.keys()
+        lost = elsewhere.intersection(() if domains is None else domains)
+        if lost:
+            raise ValueError(
+                f"{list_some(sorted(lost))}: calibrated with other channels than "
+                f"{list_some(montage)}; calibrate with the same cap."
+            )
         if alignment is not None:
             target = alignment.target_
             means = alignment._means_of_rows(matrices, domains)
         else:
             # All domains of a montage that fit has not seen are unseen.
-            if self.target != "identity" or self.unseen == "error":
-                raise ValueError(
-                    f"No window with the channels {list_some(montage)} was seen in fit;"
-                    " that needs target='identity' and unseen='transductive', got "
-                    f"target={self.target!r} and unseen={self.unseen!r}."
-                )
+            self._check_new_montage(montage)
             target = np.eye(len(montage))
-            present = rows_by_domain(domains)
+            present = rows_by_name(domains)
             means = domain_means(matrices, present, self.metric, known={})
         return [(rows, recentring(M, target)) for _, rows, M in means]
+
+    def _check_new_montage(self, montage):
+        """Raise unless windows of a montage that fit has not seen can be aligned."""
+        if self.target != "identity" or self.unseen == "error":
+            raise ValueError(
+                f"No window with the channels {list_some(montage)} was seen in fit;"
+                " that needs target='identity' and unseen='transductive', got "
+                f"target={self.target!r} and unseen={self.unseen!r}."
+            )
 
 
 def as_windows_or_array(X):

@@ -29,6 +29,7 @@ from .._validation import check_number, check_option, list_some
 from ..encoder._callbacks import SharesLoggers
 from ..encoder._estimator import MDJPTEncoder
 from ..features import LDSSmoother, RunningNormalizer
+from ..features._calibration import twin
 from ..features._compose import WindowFeatures
 from ..nn import MLPHead
 from ..windows._inputs import is_array
@@ -329,6 +330,29 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         with plain_torch(), threads, torch.inference_mode():
             logits = [head(rows.double()) for rows in Z.split(_BLOCK_ROWS)]
             return torch.softmax(torch.cat(logits), dim=1).numpy()
+
+    def calibrate(self, X: Windows) -> Self:
+        """Fix the statistics of the people in X, as `WindowFeatures.calibrate`.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs, list of mne.Epochs or braindecode dataset
+            Windows of one or more people, whose datasets and subjects have names.
+
+        Returns
+        -------
+        MDJPTClassifier
+            The classifier itself; after an error it is as it was.
+        """
+        check_is_fitted(self)
+        self.features_ = twin(self.features_).calibrate(X)
+        return self
+
+    @property
+    def calibrated_subjects_(self) -> list[str]:
+        """The people whose statistics are fixed, as "dataset/subject"."""
+        check_is_fitted(self)
+        return self.features_.calibrated_subjects_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

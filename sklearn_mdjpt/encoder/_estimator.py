@@ -23,6 +23,7 @@ from .._torch import (
 from .._validation import check_option, check_y, count_values
 from ..windows._inputs import as_windows, is_array
 from ..windows._reader import CanonicalReader
+from ._calibration import calibrate, known_statistics, read_calibrated
 from ._callbacks import SharesLoggers
 from ._files import load_encoder, make_module, save_encoder, store_encoder
 from ._held_out import mean_losses
@@ -31,8 +32,13 @@ from ._pairs import PairDataset, pair_columns
 from ._parameters import check_parameters, parameters_of
 from ._pretrain import pretrain, without_loggers
 from ._processes import join_processes
-from ._saved import Seen
-from ._transform import extract_features, pooled_statistics
+from ._saved import Calibration, Seen
+from ._transform import (
+    extract_features,
+    feature_statistics,
+    pooled_statistics,
+    standardized,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -278,6 +284,8 @@ class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
     True
     """
 
+    _calibrations: dict[str, Calibration]
+
     # Under metadata routing fit gets these wherever they are passed, without a call
     # of set_fit_request; when they are not passed, nothing happens.
     __metadata_request__fit = {
@@ -499,7 +507,7 @@ list of mne.Epochs or braindecode dataset
             on which windows of a subject are in X.
         """
         check_is_fitted(self, "module_")
-        windows, reader = self._read(X, self.module_, self._fitted_parameters)
+        windows, reader = read_calibrated(self, X)
         with plain_torch(), torch_threads(self.torch_threads):
             features = extract_features(
                 self.module_,
@@ -507,8 +515,53 @@ list of mne.Epochs or braindecode dataset
                 windows.metadata,
                 batch_size=self.batch_size,
                 device=_device(self.module_),
+                known=known_statistics(self),
             )
         return self._standardized(features)
+
+    def calibrate(self, X: Windows) -> Self:
+        """Fix the statistics of the people in X: what comes later uses these alone.
+
+        The amplitude of a person's signals and the z-scores inside the network are
+        taken from X, without labels.  Each later window of that person stands alone
+        then, whatever comes with it: a few minutes at the beginning of a session serve
+        for the rest of it, and for a stream.  Other people go on by ``subject_norm``.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs, list of mne.Epochs or braindecode dataset
+            Windows of one or more people, whose datasets and subjects have names.
+
+        Returns
+        -------
+        MDJPTEncoder
+            The encoder itself; after an error it is as it was.
+
+        Raises
+        ------
+        ValueError
+            If some windows do not say whose they are, hold NaN or inf, or are constant
+            in every channel.
+
+        See Also
+        --------
+        sklearn_mdjpt.compose.calibrate : Does the same in each step of a pipeline.
+
+        Notes
+        -----
+        Who is calibrated again, is calibrated anew.  ``fit`` forgets all.  With
+        ``window_norm="robust"`` the mean of each channel is fixed as well, so that the
+        cap must stay the same, and signals that drift are to be high-pass filtered.
+        """
+        check_is_fitted(self, "module_")
+        self._calibrations = self._calibrations | calibrate(self, X)
+        return self
+
+    @property
+    def calibrated_subjects_(self) -> list[str]:
+        """The people whose statistics are fixed, as "dataset/subject"."""
+        check_is_fitted(self, "module_")
+        return sorted(self._calibrations)
 
     def _fit(self, X, y, *, encode, **metadata):
         """Fit, and return the features of X if ``encode`` or the scale needs them.
@@ -554,6 +607,7 @@ list of mne.Epochs or braindecode dataset
             self.mean_, self.scale_ = mean, scale
             self._set_seen(made.seen)
             self.interrupted_ = made.net is not None and made.net.interrupted_
+            self._calibrations = {}
             self.n_features_out_ = module.n_features
             # Channels are compared by name; only arrays have a fixed number of them.
             self.__dict__.pop("n_features_in_", None)
@@ -626,7 +680,7 @@ list of mne.Epochs or braindecode dataset
         if hasattr(self, "module_"):
             parts["fitted"] = [
                 self._fitted_parameters, self.module_.config, self.mean_, self.scale_,
-                dict(self.module_.state_dict()),
+                dict(self.module_.state_dict()), self._calibrations,
             ]  # fmt: skip
         return parts
 
@@ -640,8 +694,9 @@ list of mne.Epochs or braindecode dataset
 
         The file holds the weights (as float32, whatever ``module_`` was moved to), the
         standardisation, the parameters that belong to them, the losses and times of
-        each epoch, and the names of the training datasets and subjects; no data, no
-        paths and no user names.  The same encoder gives the same bytes.
+        each epoch, the names of the training datasets and subjects, and the statistics
+        and names of calibrated people; no data, no paths and no user names.  The same
+        encoder gives the same bytes.
 
         Parameters
         ----------
@@ -652,12 +707,13 @@ list of mne.Epochs or braindecode dataset
             ends in ".part" and can be removed.)  Permissions are those of a new file,
             and a link is replaced, not what it leads to.
         anonymous : bool, default=False
-            Whether to leave out the names of the training datasets and subjects: ids
-            of patients say who they are, and names of datasets where they were.  Only
-            the number of subjects is kept.  In an encoder that is loaded from the file
-            ``training_datasets_`` and ``training_subjects_`` are None, so that asking
-            for an overlap with a test set is an error, never an empty answer.  Names
-            are not replaced by hashes: whoever can guess an id can compute those.
+            Whether to leave out the names of the training datasets and subjects, and
+            all that `calibrate` learnt: ids of patients say who they are, and names of
+            datasets where they were.  Only the number of subjects is kept.  In an
+            encoder that is loaded from the file ``training_datasets_`` and
+            ``training_subjects_`` are None, so that asking for an overlap with a test
+            set is an error, never an empty answer.  Names are not replaced by hashes:
+            whoever can guess an id can compute those.
 
         Raises
         ------
@@ -673,7 +729,9 @@ list of mne.Epochs or braindecode dataset
         """
         check_is_fitted(self, "module_")
         check_option(anonymous, (True, False), "anonymous")
-        save_encoder(self, path, self._seen(anonymous))
+        save_encoder(
+            self, path, self._seen(anonymous), {} if anonymous else self._calibrations
+        )
 
     def _seen(self, anonymous):
         """Return whom the weights were trained on, without names if ``anonymous``."""
@@ -923,22 +981,6 @@ list of mne.Epochs or braindecode dataset
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def feature_statistics(features):
-    """Return mean and scale of each feature; one that is constant gets scale 1."""
-    mean = features.mean(axis=0, dtype=float)
-    scale = features.std(axis=0, dtype=float)
-    # Below float32's resolution a spread is rounding noise.
-    scale[scale <= 1e-6 * np.abs(mean).max()] = 1.0
-    return mean, scale
-
-
-def standardized(features, mean, scale):
-    """Return z-scores as float32; without a mean, the features as they are."""
-    if mean is None:
-        return features
-    return ((features - mean) / scale).astype(np.float32)
 
 
 def _device(module):

@@ -7,7 +7,7 @@ from .._validation import list_some, warn
 from ..nn import HybridEncoder
 from ._parameters import check_parameters, parameters_of
 from ._saved import file_metadata
-from ._weights import read_weights, write_weights
+from ._weights import calibration_content, read_weights, write_weights
 
 
 def make_module(encoder, file=None):
@@ -45,7 +45,7 @@ def make_module(encoder, file=None):
     return module, file
 
 
-def save_encoder(encoder, path, seen):
+def save_encoder(encoder, path, seen, calibrations):
     """Write a fitted encoder, as `MDJPTEncoder.save` does.
 
     Parameters
@@ -56,8 +56,11 @@ def save_encoder(encoder, path, seen):
         The file.
     seen : Seen
         Whom the file says that the weights were trained on.
+    calibrations : dict of str to Calibration
+        The calibrated people that the file holds.
     """
-    module, extra = encoder.module_, {}
+    module = encoder.module_
+    extra, of_people = calibration_content(calibrations)
     if encoder.mean_ is not None:
         extra |= {"mean": torch.from_numpy(encoder.mean_)}
         extra |= {"scale": torch.from_numpy(encoder.scale_)}
@@ -65,6 +68,7 @@ def save_encoder(encoder, path, seen):
         statistics = module.get_statistics()
         extra |= {f"statistics.{k}": v for k, v in statistics._asdict().items()}
     metadata = file_metadata(encoder._fitted_parameters, seen, encoder.history_)
+    metadata |= of_people
     write_weights(path, dict(module.named_parameters()), module.config, extra, metadata)
 
 
@@ -98,6 +102,7 @@ def load_encoder(cls, path, overrides):
     encoder.history_ = file.history
     encoder.mean_, encoder.scale_ = file.standardization()
     encoder.interrupted_ = False
+    encoder._calibrations = file.calibrations()
     encoder._set_seen(file.seen)
     encoder.n_features_out_ = module.n_features
     return encoder

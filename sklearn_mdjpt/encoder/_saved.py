@@ -1,4 +1,4 @@
-"""What an encoder keeps beside its weights: its history, and whom it was trained on."""
+"""What an encoder keeps beside its weights: its history, and whom it knows."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,8 @@ from .. import __version__
 from .._identity import is_made_up, say_what_is_hidden
 from .._validation import join_ids, list_some, split_ids
 from ..channels._channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
+from ..nn import NormStatistics
+from ..windows._amplitude import Amplitude
 
 
 class Seen(NamedTuple):
@@ -36,6 +38,21 @@ class Seen(NamedTuple):
         # In files of earlier versions a slash may be part of a subject's id.
         people = [(d, "/".join(part or "" for part in rest)) for d, *rest in rows]
         return pd.DataFrame(people, columns=["dataset", "subject"], dtype=object)
+
+
+class Calibration(NamedTuple):
+    """The statistics of one person, without labels.
+
+    Attributes
+    ----------
+    amplitude : Amplitude or None
+        The amplitude of the signals; None with ``window_norm=None``.
+    statistics : NormStatistics or None
+        What z-scores inside the network, on the CPU; None with ``subject_norm=None``.
+    """
+
+    amplitude: Amplitude | None
+    statistics: NormStatistics | None
 
 
 NOTHING_SEEN = Seen([], [], 0)

@@ -5,6 +5,7 @@ import torch
 
 from .._grouping import combine_groups, natural_codes, rows_of_groups
 from .._validation import name_windows, warn
+from ..windows._people import people_of
 from ._processes import SingleProcess, balance_load
 
 N_STATISTICS_WINDOWS = 256
@@ -16,7 +17,7 @@ _ARTEFACT_FACTOR = 10
 
 @torch.inference_mode()
 def extract_features(
-    encoder, reader, metadata, *, batch_size, device, statistics=None, processes=None
+    encoder, reader, metadata, *, batch_size, device, known=None, processes=None
 ):
     """Encode all windows of a reader.
 
@@ -32,9 +33,9 @@ def extract_features(
         Windows encoded at once.
     device : torch.device
         Where to compute.
-    statistics : NormStatistics, default=None
-        Fixed statistics, with which each window stands alone; None takes those of
-        each subject if the encoder normalises by subject.
+    known : dict of str to NormStatistics, default=None
+        Fixed statistics of people by name, with which each of their windows stands
+        alone.  Others go by their own windows if the encoder normalises by subject.
     processes : AcceleratedProcesses, default=None
         Processes that share the work; all of them get all features.
 
@@ -51,10 +52,12 @@ def extract_features(
     """
     processes = processes or SingleProcess()
     features = np.zeros((len(metadata), encoder.n_features), np.float32)
+    fixed, others = _split_known(metadata, known, device)
 
     def encode(rows):
-        for batch in _batches(rows, reader.n_times, batch_size):
-            yield batch, _encode(encoder, reader, metadata, batch, device)
+        return encode_windows(
+            encoder, reader, metadata, rows, batch_size=batch_size, device=device
+        )
 
     def finish(batch, z, given):
         features[batch] = encoder.features_from(z, given).cpu().numpy()
@@ -66,20 +69,18 @@ def extract_features(
                 "by far from those that the statistics were learnt on."
             )
 
-    by_subject = encoder.subject_norm == "subject" and statistics is None
-    if not by_subject:
-        mine = np.array_split(np.arange(len(metadata)), processes.num_processes)[
-            processes.process_index
-        ]
+    for rows, of_subject in fixed:
+        for batch, z in encode(rows):
+            finish(batch, z, of_subject)
+    if encoder.subject_norm != "subject":
+        rest = np.sort(np.concatenate([*others, np.array([], int)]))
+        mine = np.array_split(rest, processes.num_processes)[processes.process_index]
         for batch, z in encode(mine):
-            finish(batch, z, statistics)
+            finish(batch, z, None)
         return processes.reduce(features)
-    subjects = _rows_by_subject(metadata)
-    owners = balance_load([len(rows) for rows in subjects], processes.num_processes)
+    owners = balance_load([len(rows) for rows in others], processes.num_processes)
     far = []
-    for rows in (
-        subjects[k] for k in np.flatnonzero(owners == processes.process_index)
-    ):
+    for rows in (others[k] for k in np.flatnonzero(owners == processes.process_index)):
         chosen = statistics_rows(reader, metadata, rows)
         encoded = list(encode(chosen))
         of_subject = encoder.norm_statistics([z for _, z in encoded])
@@ -88,14 +89,8 @@ def extract_features(
         del encoded
         for batch, z in encode(np.setdiff1d(rows, chosen)):
             finish(batch, z, of_subject)
-        far.append(_far_windows(features, rows))
-    far = np.concatenate(far) if far else np.array([], int)
-    if len(far):
-        warn(
-            f"Artefacts? {name_windows(far, metadata)} differ more from the rest of "
-            "their subject than all its others together, and so rule its z-scores; if "
-            "they are artefacts, leave them out.",
-        )
+        far.append(rows[far_windows(features[rows])])
+    warn_of_far_windows(far, metadata)
     return processes.reduce(features)
 
 
@@ -109,14 +104,18 @@ def pooled_statistics(encoder, reader, metadata, *, batch_size, device):
     )
     return encoder.norm_statistics(
         [
-            _encode(encoder, reader, metadata, batch, device)
-            for batch in _batches(rows, reader.n_times, batch_size)
+            z
+            for _, z in encode_windows(
+                encoder, reader, metadata, rows, batch_size=batch_size, device=device
+            )
         ]
     )
 
 
 @torch.no_grad()
-def batches_with_statistics(encoder, reader, metadata, *, batch_size, device):
+def batches_with_statistics(
+    encoder, reader, metadata, *, batch_size, device, known=None
+):
     """Read all windows of a reader, with the statistics that z-score each.
 
     Unlike `extract_features` it leaves what to do with them to the caller, who may ask
@@ -134,6 +133,8 @@ def batches_with_statistics(encoder, reader, metadata, *, batch_size, device):
         Windows at once.
     device : torch.device
         Where to compute.
+    known : dict of str to NormStatistics, default=None
+        As for `extract_features`.
 
     Yields
     ------
@@ -144,24 +145,49 @@ def batches_with_statistics(encoder, reader, metadata, *, batch_size, device):
     statistics : NormStatistics or None
         What `HybridEncoder.features_from` takes for them.
     """
-    groups = [np.arange(len(metadata))]
-    if encoder.subject_norm == "subject":
-        groups = _rows_by_subject(metadata)
+    groups, others = _split_known(metadata, known, device)
+    if encoder.subject_norm != "subject" and others:
+        others = [np.sort(np.concatenate(others))]
+    groups += [(rows, None) for rows in others]
     dtype = next(encoder.parameters()).dtype
-    for rows in groups:
-        statistics = None
-        if encoder.subject_norm == "subject":
+    for rows, given in groups:
+        statistics = given
+        if statistics is None and encoder.subject_norm == "subject":
             chosen = statistics_rows(reader, metadata, rows)
             statistics = encoder.norm_statistics(
-                _encode(encoder, reader, metadata, batch, device)
-                for batch in _batches(chosen, reader.n_times, batch_size)
-            )
+                z
+                for _, z in encode_windows(
+                    encoder, reader, metadata, chosen, batch_size=batch_size,
+                    device=device,
+                )
+            )  # fmt: skip
         for batch in _batches(rows, reader.n_times, batch_size):
             yield (
                 batch,
                 torch.from_numpy(reader.read(batch)).to(device, dtype),
                 statistics,
             )
+
+
+def encode_windows(encoder, reader, metadata, rows, *, batch_size, device):
+    """Encode the channels of some windows, in batches.
+
+    Parameters
+    ----------
+    encoder, reader, metadata, batch_size, device
+        As for `extract_features`.
+    rows : ndarray of int
+        The windows.
+
+    Yields
+    ------
+    batch : ndarray of int
+        Some of ``rows``.
+    z : Tensor
+        As of `HybridEncoder.encode_channels`.
+    """
+    for batch in _batches(rows, reader.n_times, batch_size):
+        yield batch, _encode(encoder, reader, metadata, batch, device)
 
 
 def _encode(encoder, reader, metadata, rows, device):
@@ -184,14 +210,33 @@ def _encode(encoder, reader, metadata, rows, device):
     return z
 
 
-def _far_windows(features, rows):
-    """Return the few windows of a subject that make up most of its variance."""
-    values = features[rows]
-    values = values - np.median(values, axis=0)
+def far_windows(features):
+    """Find the few windows of a subject that make up most of its variance.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_windows, n_features)
+        Features of one subject.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_windows,)
+    """
+    values = features - np.median(features, axis=0)
     distance = np.linalg.norm(values, axis=1)
     far = distance > _ARTEFACT_FACTOR * np.median(distance)
-    ruled = np.sum(distance[far] ** 2) > np.sum(distance[~far] ** 2)
-    return rows[far] if ruled else rows[:0]
+    return far & (np.sum(distance[far] ** 2) > np.sum(distance[~far] ** 2))
+
+
+def warn_of_far_windows(far, metadata):
+    """Warn of windows that `far_windows` found, given as lists of rows."""
+    far = np.concatenate([*far, np.array([], int)])
+    if len(far):
+        warn(
+            f"Artefacts? {name_windows(far, metadata)} differ more from the rest of "
+            "their subject than all its others together, and so rule its z-scores; if "
+            "they are artefacts, leave them out.",
+        )
 
 
 def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):
@@ -226,6 +271,23 @@ def statistics_rows(reader, metadata, rows, limit=N_STATISTICS_WINDOWS):
     return rows[order]
 
 
+def _split_known(metadata, known, device):
+    """Return (rows, statistics) of known people, and the rows of each other one."""
+    subjects = _rows_by_subject(metadata)
+    if not known:
+        return [], subjects
+    names = people_of(metadata)
+    fixed, others = [], []
+    for rows in subjects:
+        statistics = known.get(names[rows[0]])
+        if statistics is None:
+            others.append(rows)
+        else:
+            on_device = (value.to(device) for value in statistics)
+            fixed.append((rows, type(statistics)(*on_device)))
+    return fixed, others
+
+
 def _rows_by_subject(metadata):
     """List the rows of each subject of each dataset, by first appearance."""
     ids = metadata[["dataset", "subject"]].fillna("").astype(str)
@@ -239,3 +301,19 @@ def _batches(rows, n_times, batch_size):
         same = rows[n_times[rows] == length]
         for i in range(0, len(same), batch_size):
             yield same[i : i + batch_size]
+
+
+def feature_statistics(features):
+    """Return mean and scale of each feature; one that is constant gets scale 1."""
+    mean = features.mean(axis=0, dtype=float)
+    scale = features.std(axis=0, dtype=float)
+    # Below float32's resolution a spread is rounding noise.
+    scale[scale <= 1e-6 * np.abs(mean).max()] = 1.0
+    return mean, scale
+
+
+def standardized(features, mean, scale):
+    """Return z-scores as float32; without a mean, the features as they are."""
+    if mean is None:
+        return features
+    return ((features - mean) / scale).astype(np.float32)

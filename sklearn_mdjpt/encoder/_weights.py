@@ -25,12 +25,14 @@ from .._validation import check_path, home_hint, list_some
 from ..channels._channels import CANONICAL_CHANNELS, CANONICAL_SFREQ
 from ..nn import HybridEncoder, NormStatistics, released_to_state_dict
 from ..nn.encoder import FEATURES, SUBJECT_NORMS, VARIANTS
-from ._saved import NOT_KNOWN, Seen, file_metadata, no_history
+from ..windows._amplitude import Amplitude
+from ._saved import NOT_KNOWN, Calibration, Seen, file_metadata, no_history
 
 _KIND = "weights"
 _FORMAT_VERSION = 4
 _ENCODER, _EXTRA = "encoder.", "extra."
 _STATISTICS = "statistics."
+_CALIBRATION = "calibration."
 # No size or count is larger; torch and pandas accept all smaller ones.
 _MAX_INT = 2**31 - 1
 # Sizes that a tensor of the encoder has as an axis; the other two have none.
@@ -59,6 +61,7 @@ STORED_PARAMETERS = {
 """Parameters of the estimator that a file keeps, and the values that they take."""
 
 _METADATA = tuple(file_metadata({}, NOT_KNOWN, no_history()))
+_CALIBRATED = "calibrated_subjects"  # only where there are some
 
 
 class WeightsFile(NamedTuple):
@@ -72,8 +75,8 @@ class WeightsFile(NamedTuple):
         Constructor arguments of that `HybridEncoder` that fix its architecture.
     extra : dict of str to Tensor
         Further tensors: "mean" and "scale" of the standardisation, float64, and
-        "statistics.*" of ``subject_norm="train"``, float32; empty for released
-        checkpoints.
+        "statistics.*" of ``subject_norm="train"``, float32; "calibration.*" of
+        calibrated people, one after the other; empty for released checkpoints.
     metadata : dict
         Everything else; empty for released checkpoints.
     """
@@ -113,6 +116,44 @@ class WeightsFile(NamedTuple):
         return NormStatistics(
             *(self.extra[_STATISTICS + k] for k in NormStatistics._fields)
         )
+
+    def calibrations(self):
+        """Return the `Calibration` of each person, by name."""
+        found = {}
+        for k, (name, amplitude) in enumerate(
+            self.metadata.get(_CALIBRATED, {}).items()
+        ):
+            statistics = None
+            if amplitude is not None:
+                amplitude = Amplitude(**amplitude)
+            if _CALIBRATION + NormStatistics._fields[0] in self.extra:
+                statistics = NormStatistics(
+                    *(self.extra[_CALIBRATION + f][k] for f in NormStatistics._fields)
+                )
+            found[name] = Calibration(amplitude, statistics)
+        return found
+
+
+def calibration_content(calibrations):
+    """Return the tensors and the header of calibrated people, for `write_weights`.
+
+    Parameters
+    ----------
+    calibrations : dict of str to Calibration
+        By person; all of them with statistics, or none.
+    """
+    if not calibrations:
+        return {}, {}
+    people, tensors = list(calibrations.values()), {}
+    if people[0].statistics is not None:
+        for name in NormStatistics._fields:
+            values = [getattr(one.statistics, name) for one in people]
+            tensors[_CALIBRATION + name] = torch.stack(values)
+    amplitudes = {
+        name: None if one.amplitude is None else one.amplitude._asdict()
+        for name, one in calibrations.items()
+    }
+    return tensors, {_CALIBRATED: amplitudes}
 
 
 def write_weights(path, state_dict, config, extra, metadata):
@@ -198,7 +239,8 @@ def _as(dtype, value):
 
 def _extra_dtype(name):
     """Statistics are used in float32, the standardisation in float64."""
-    return torch.float32 if name.startswith(_STATISTICS) else torch.float64
+    is_statistics = name.startswith((_STATISTICS, _CALIBRATION))
+    return torch.float32 if is_statistics else torch.float64
 
 
 def _decode(content, path):
@@ -298,6 +340,8 @@ def _check(weights, problem):
     if parameters["subject_norm"] == "train":
         statistics = module.get_statistics()._asdict()
         shapes |= {_STATISTICS + k: tuple(v.shape) for k, v in statistics.items()}
+    if n_people := len(weights.metadata.get(_CALIBRATED, ())):
+        shapes |= _calibration_shapes(n_people, weights.config, parameters)
     expected = {name: (shape, _extra_dtype(name)) for name, shape in shapes.items()}
     _refuse(problem, tensor_problems(weights.extra, expected))
     # Features are divided by them.
@@ -311,9 +355,25 @@ def _check(weights, problem):
     )
 
 
+def _calibration_shapes(n_people, config, parameters):
+    """Return the shape of each tensor of calibrated people."""
+    shapes = {}
+    if parameters["subject_norm"] is not None:
+        names = ("n_chans", "latent_dim", "n_virtual_channels")
+        n_chans, latent_dim, n_virtual = (config[name] for name in names)
+        channel, spatial = (n_chans, latent_dim), (latent_dim, n_virtual)
+        of_one = (channel, channel, spatial, spatial)
+        for name, shape in zip(NormStatistics._fields, of_one, strict=True):
+            shapes[_CALIBRATION + name] = (n_people, *shape)
+    return shapes
+
+
 def _metadata_problems(metadata):
     """Say what is wrong in the header, apart from the config."""
-    if wrong := _key_problems(metadata, _METADATA, "the header"):
+    expected = _METADATA
+    if isinstance(metadata, dict) and _CALIBRATED in metadata:
+        expected = (*_METADATA, _CALIBRATED)
+    if wrong := _key_problems(metadata, expected, "the header"):
         return wrong
     parameters, sfreq = metadata["parameters"], metadata["sfreq"]
     datasets, subjects = metadata["training_datasets"], metadata["training_subjects"]
@@ -339,6 +399,9 @@ def _metadata_problems(metadata):
     }
     wrong = _key_problems(parameters, STORED_PARAMETERS, "parameters")
     wrong += wrong or _option_problems(parameters, STORED_PARAMETERS, "parameters")
+    if _CALIBRATED in metadata:
+        has_amplitude = not wrong and parameters["window_norm"] is not None
+        wrong += _calibrated_problems(metadata[_CALIBRATED], has_amplitude)
     wrong += [
         f"{name} is {reprlib.repr(metadata[name])}, expected {what}"
         for name, (is_good, what) in forms.items()
@@ -347,6 +410,33 @@ def _metadata_problems(metadata):
     if (datasets is None) != (subjects is None):
         wrong.append("one of training_datasets and training_subjects is null, not both")
     return wrong + _history_problems(metadata["history"])
+
+
+def _calibrated_problems(people, has_amplitude):
+    """Say what is wrong with the amplitudes of calibrated people."""
+    if not isinstance(people, dict) or not people:
+        return [
+            f"{_CALIBRATED} is {reprlib.repr(people)}, expected an object of people"
+        ]
+    what = "an object of centers and scale" if has_amplitude else "null"
+    return [
+        f"{_CALIBRATED}[{cut(name, 80)!r}] is {reprlib.repr(one)}, expected {what}"
+        for name, one in people.items()
+        if not (_is_amplitude(one) if has_amplitude else one is None)
+    ]
+
+
+def _is_amplitude(value):
+    if not isinstance(value, dict) or set(value) != set(Amplitude._fields):
+        return False
+    centers, scale = value["centers"], value["scale"]
+    if not isinstance(centers, dict) or not centers or not _is_number(scale):
+        return False
+    return scale > 0 and all(map(_is_number, centers.values()))
+
+
+def _is_number(value):
+    return value is not None and _is_number_or_none(value)
 
 
 def _are_names(names):

@@ -1,12 +1,14 @@
 """Evaluation of transfer to new subjects and datasets, leak-free, as tidy tables.
 
 `few_shot`, `zero_shot` and `leave_one_dataset_out` are the paper's protocols,
-`leave_subjects_out` is cross-validation within data; `ablation` and `scaling` study the
-encoder.  All take any estimators of scikit-learn and refuse splits and weights that
-leak.  They return a table with one row for each method, split, subject and metric,
-which `summary`, `compare` and `plot` take.
+`leave_subjects_out` is cross-validation within data; `calibration` asks how many
+minutes of a new person it takes; `ablation` and `scaling` study the encoder.  All take
+any estimators of scikit-learn and refuse splits and weights that leak.  They return a
+table with one row for each method, split, subject and metric, which `summary`,
+`compare` and `plot` take.
 """
 
+from ._calibration import calibration
 from ._figures import plot_scores as plot
 from ._leaks import assert_unseen
 from ._protocols import (
@@ -25,6 +27,7 @@ __all__ = [
     "METRICS",
     "ablation",
     "assert_unseen",
+    "calibration",
     "compare",
     "few_shot",
     "leave_one_dataset_out",

@@ -99,7 +99,7 @@ def run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose):
         ]
         results = iter(runner.run(jobs))
 
-    tables, predicted, problems = _score_baselines(cases), [], {}
+    tables, predicted, problems = score_baselines(cases), [], {}
     for case, case_leaks in zip(cases, leaks, strict=True):
         for k, (_, test) in enumerate(case.splits):
             result = next(results)
@@ -116,7 +116,7 @@ def run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose):
             texts = problems.setdefault(case.columns["method"], [])
             texts.append(str(result["problem"]))
     table = pd.concat(tables, ignore_index=True)
-    _warn_of_scores(problems, table)
+    warn_of_scores(problems, table)
     further = [name for name in table if name not in (*_BEFORE, *_AFTER)]
     table = table[[*_BEFORE, *further, *_AFTER]]
     if return_predictions:
@@ -252,7 +252,7 @@ def _find_nearest(model, windows, exclude):
 # Tables -----------------------------------------------------------------------
 
 
-def _score_baselines(cases):
+def score_baselines(cases):
     """Return the scores of chance and majority, once for each list of splits."""
     unique = {}
     for case in cases:
@@ -269,7 +269,7 @@ def _score_baselines(cases):
     return tables
 
 
-def _warn_of_scores(problems, table):
+def warn_of_scores(problems, table):
     """Warn of subjects of one class, and once for each model without scores."""
     single = table.loc[table["n_classes"] == 1, "subject"].unique()
     if len(single):

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from .._io._files import write_file
 from .._io._fingerprint import fingerprint
 from .._io._pickles import VersionedPickle
-from ..encoder._estimator import feature_statistics, standardized
+from ..encoder._transform import feature_statistics, standardized
 from ._jobs import computed_with
 from ._labelled import POSITION
 from ._models import find_encoders, replace_encoders

@@ -207,31 +207,107 @@ def plot_scaling(
         )
     means["label"] = _label_rows(means.drop(columns=["n_sources", "leak"]), "mean")
     rows = means[~means["method"].isin(BASELINES)].sort_values("n_sources")
-    labels = list(dict.fromkeys(means["label"][sorted(rows.index)]))
     ax = one_axes(ax, (5.5, 4.0))
+    _draw_lines(ax, rows, rows["n_sources"])
+    _finish_lines(ax, means, f"{_spaced(metric)} by {unit} (%)")
+    ax.set_xticks(sorted(set(rows["n_sources"])))
+    ax.set_xlabel("source datasets")
+    return ax
+
+
+def plot_calibration(
+    table: pd.DataFrame,
+    *,
+    metric: str = "balanced_accuracy",
+    unit: Literal["window", "trial"] = "window",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the score against the minutes that models were calibrated to.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `sklearn_mdjpt.evaluation.calibration`.
+    metric : str, default="balanced_accuracy"
+        As for `sklearn_mdjpt.evaluation.summary`.
+    unit : {"window", "trial"}, default="window"
+        As for `sklearn_mdjpt.evaluation.summary`.
+    ax : matplotlib Axes, default=None
+        Where to draw; None makes a figure.
+
+    Returns
+    -------
+    matplotlib Axes
+        Means over subjects with 95 % intervals, a line for each method; the minutes
+        stand at equal distances, and the dashed line is chance.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As of `sklearn_mdjpt.evaluation.summary`, or if ``minutes`` are missing.
+    ImportError
+        Without matplotlib.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn_mdjpt.plotting import plot_calibration
+    >>> rows = [(m, s, 0.5 + 0.1 * m) for m in (0.0, 1.0) for s in ("A/1", "A/2")]
+    >>> table = pd.DataFrame(rows, columns=["minutes", "subject", "value"]).assign(
+    ...     method="mdJPT", labelled=False, dataset="A", split=0, unit="window",
+    ...     metric="balanced_accuracy", leak="", seconds=1.0)
+    >>> plot_calibration(table).get_xlabel()
+    'minutes of calibration'
+    """
+    means = summary(table, metric=metric, unit=unit)
+    if "minutes" not in means:
+        raise ValueError(
+            "The table has no column minutes: expected that of evaluation.calibration."
+        )
+    if "labelled" in means:
+        labelled = means.pop("labelled").map({False: None, True: "used"})
+        means.insert(1, "labels", labelled)
+    means["label"] = _label_rows(means.drop(columns=["minutes", "leak"]), "mean")
+    rows = means[~means["method"].isin(BASELINES)]
+    values = sorted(set(rows["minutes"]))
+    ax = one_axes(ax, (6.0, 4.0))
+    _draw_lines(ax, rows, rows["minutes"].map(values.index))
+    _finish_lines(ax, means, f"{_spaced(metric)} by {unit} (%)")
+    labels = ["all" if np.isinf(value) else f"{value:g}" for value in values]
+    ax.set_xticks(range(len(values)), labels)
+    ax.set_xlabel("minutes of calibration")
+    return ax
+
+
+def _draw_lines(ax, rows, places):
+    """Draw a line of means with intervals for each label."""
+    labels = list(dict.fromkeys(rows["label"][sorted(rows.index)]))
     # Lines are shifted, so that intervals do not cover each other.
     shifts = 0.06 * (np.arange(len(labels)) - (len(labels) - 1) / 2)
     for k, (label, shift) in enumerate(zip(labels, shifts, strict=True)):
         line = rows[rows["label"] == label]
+        line = line.loc[places[line.index].sort_values().index]
         ax.errorbar(
-            line["n_sources"] + shift, 100 * line["mean"], yerr=_bars(line, "mean"),
+            places[line.index] + shift, 100 * line["mean"], yerr=_bars(line, "mean"),
             capsize=3, marker=MARKERS[k % len(MARKERS)], color=COLORS[k % len(COLORS)],
             label=label,
         )  # fmt: skip
+
+
+def _finish_lines(ax, means, ylabel):
+    """Add chance, the label of the scores and a legend."""
     chance = means.loc[means["method"] == "chance", "mean"]
     if len(chance):
         ax.axhline(
             100 * chance.mean(), color="k", linestyle="--", linewidth=1, label="chance"
         )
-    ax.set_xticks(sorted(set(rows["n_sources"])))
-    ax.set_xlabel("source datasets")
-    ax.set_ylabel(f"{_spaced(metric)} by {unit} (%)")
+    ax.set_ylabel(ylabel)
     ax.spines[["top", "right"]].set_visible(False)
+    labels = ax.get_legend_handles_labels()[1]
     ax.legend(
         loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=9,
-        ncols=min(3, 1 + len(labels)) if max(map(len, labels)) < 20 else 1,
+        ncols=min(3, len(labels)) if max(map(len, labels)) < 20 else 1,
     )  # fmt: skip
-    return ax
 
 
 def _label_rows(rows, end):

@@ -151,7 +151,7 @@ def leave_subjects_out(
     models = check_classifiers(models)
     check_windows(X, "X")
     windows = LabelledWindows(X, y)
-    splits = _splits(cv, X, windows)
+    splits = make_splits(cv, X, windows)
     cases = [
         Case({"protocol": "leave_subjects_out", "method": name}, model, windows, splits)
         for name, model in models.items()
@@ -584,7 +584,7 @@ def zero_shot_cases(models, targets, source, exclude):
     return cases
 
 
-def _splits(cv, X, windows):
+def make_splits(cv, X, windows):
     """Return the splits as a list of positions."""
     if isinstance(cv, bool | str | type):
         raise TypeError(

@@ -28,7 +28,9 @@ from ..windows._metadata import (
     read_metadata,
     takes_metadata,
 )
+from ..windows._people import check_people
 from ..windows._windows import EEGWindows
+from ._calibration import NothingToCalibrateError, calibrated, twin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +119,9 @@ class WindowFeatures(
     In a grid search: ``features__extractor__bands``, ``features__ldssmoother``,
     ``features__ldssmoother__transition_noise``.
     """
+
+    extractor_: Any
+    steps_: list[tuple[str, Any]]
 
     __metadata_request__fit = dict.fromkeys(KEYWORDS, True)
     __metadata_request__transform = dict.fromkeys(KEYWORDS, True)
@@ -214,6 +219,57 @@ class WindowFeatures(
         check_is_fitted(self)
         return self._run(X, metadata, self.extractor_, self.steps_, fit=False)[0]
 
+    def calibrate(self, X: Windows) -> Self:
+        """Fix the statistics of the people in X, in the extractor and in each step.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs, list of mne.Epochs or braindecode dataset
+            Windows of one or more people, whose datasets and subjects have names.
+
+        Returns
+        -------
+        WindowFeatures
+            The transformer itself; after an error it is as it was.
+
+        Raises
+        ------
+        ValueError
+            If some windows do not say whose they are, if nothing in it can be
+            calibrated; else as in `transform`.
+
+        See Also
+        --------
+        sklearn_mdjpt.compose.calibrate : Does the same in each step of a pipeline.
+
+        Notes
+        -----
+        A step that smooths along a trial goes on using the windows of that trial.
+        """
+        check_is_fitted(self)
+        X, _ = check_people(X)
+        extractor = calibrated(self.extractor_, X) or self.extractor_
+        can = {name for name, step in self.steps_ if hasattr(step, "calibrate")}
+        steps = [(n, twin(step) if n in can else step) for n, step in self.steps_]
+        if extractor is self.extractor_ and not can:
+            names = [type(part).__name__ for part in self._parts()]
+            raise NothingToCalibrateError(
+                f"None of {list_some(names)} can be calibrated."
+            )
+        self._run(X, {}, extractor, steps, fit=False, calibrate=can)
+        self.extractor_, self.steps_ = extractor, steps
+        return self
+
+    @property
+    def calibrated_subjects_(self) -> list[str]:
+        """The people whose statistics are fixed, as "dataset/subject"."""
+        check_is_fitted(self)
+        found = (getattr(part, "calibrated_subjects_", ()) for part in self._parts())
+        return sorted(set().union(*found))
+
+    def _parts(self):
+        return [self.extractor_, *(step for _, step in self.steps_)]
+
     def _fit(self, X, y, metadata):
         check_option(self.domain, tuple(DOMAINS), "domain")
         X, _ = read_metadata(X, (), metadata, domain=self.domain)
@@ -226,8 +282,10 @@ class WindowFeatures(
         self.training_subjects_ = _subjects_by_name(X)
         return Z
 
-    def _run(self, X, given, extractor, steps, *, fit, y=None):
+    def _run(self, X, given, extractor, steps, *, fit, y=None, calibrate=()):
         """Take X through all steps, in training and in testing.
+
+        Steps of the names in ``calibrate`` are calibrated on the way.
 
         Returns the features, the shapes of what the extractor and each step put out,
         and the names of the metadata that was known.
@@ -263,6 +321,8 @@ class WindowFeatures(
             for i, (name, step) in enumerate(steps, 1):
                 if fit:
                     step.fit(Z, y, **_pick(columns, step.fit))
+                elif name in calibrate:
+                    step.calibrate(Z, **_pick(columns, step.calibrate))
                 Z = step.transform(Z, **_pick(columns, step.transform))
                 Z = _check_output(Z, X, name, last=i == len(steps))
                 shapes.append(Z.shape)
@@ -287,8 +347,7 @@ class WindowFeatures(
         """
         check_is_fitted(self)
         names = input_features
-        steps = [self.extractor_, *(step for _, step in self.steps_)]
-        for step, shape in zip(steps, self._shapes, strict=True):
+        for step, shape in zip(self._parts(), self._shapes, strict=True):
             if len(shape) > 2:
                 names = None  # matrices
                 continue

@@ -47,12 +47,15 @@ class SubjectScaler(OneToOneFeatureMixin, FeatureStep):
     Attributes
     ----------
     means_, scales_ : dict of str to ndarray of shape (n_features,)
-        Mean and SD of each subject of the fit; the SD of a constant feature is 1. The
-        only key is None after a fit without subjects.
+        Mean and SD of each subject of the fit, and of those that were calibrated; the
+        SD of a constant feature is 1. The only key is None after a fit without
+        subjects.
     n_windows_ : dict of str to int
         Number of windows of each subject.
     mean_, scale_ : ndarray of shape (n_features,)
         The same over all training windows.
+    calibrated_subjects_ : list of str
+        The subjects that `calibrate` got.
     n_features_in_ : int
         Number of features.
 
@@ -143,6 +146,7 @@ class SubjectScaler(OneToOneFeatureMixin, FeatureStep):
         self.scales_ = {name: scale for name, (_, scale) in learnt.items()}
         self.n_windows_ = {name: len(rows) for name, rows in by_subject.items()}
         self.mean_, self.scale_ = pooled
+        self.calibrated_subjects_ = []
         return self
 
     def transform(
@@ -195,6 +199,47 @@ class SubjectScaler(OneToOneFeatureMixin, FeatureStep):
             centred = x[rows] - (mean if self.with_mean else 0.0)
             out[rows] = centred / (scale if self.with_std else 1.0)
         return out
+
+    def calibrate(self, X: ArrayLike, *, subjects: ArrayLike | None = None) -> Self:
+        """Fix the mean and SD of some subjects: what comes later uses these alone.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_windows, n_features)
+            Features of the subjects' first windows.
+        subjects : array-like of shape (n_windows,), default=None
+            Subject of each window; without them there is an error.
+
+        Returns
+        -------
+        SubjectScaler
+            The transformer itself; after an error it is as it was.
+
+        Raises
+        ------
+        ValueError
+            If there are no subjects, or none were given in `fit`; else as in `fit`.
+
+        Notes
+        -----
+        A subject that was in `fit`, or calibrated before, is calibrated anew.  With
+        `unseen="transductive"` all others go on by their own windows.
+        """
+        check_is_fitted(self)
+        x = validate_data(self, X, reset=False, **READ)
+        by_subject = _rows_by_subject(len(x), subjects)
+        if None in by_subject or None in self.means_:
+            raise ValueError(
+                "To calibrate, fit and calibrate must know whose windows they get: "
+                "pass subjects=, or use WindowFeatures on EEGWindows."
+            )
+        self._warn_single(by_subject)
+        learnt = {name: _statistics(x[rows]) for name, rows in by_subject.items()}
+        self.means_ = self.means_ | {name: one[0] for name, one in learnt.items()}
+        self.scales_ = self.scales_ | {name: one[1] for name, one in learnt.items()}
+        self.n_windows_ = self.n_windows_ | {n: len(r) for n, r in by_subject.items()}
+        self.calibrated_subjects_ = sorted({*self.calibrated_subjects_, *by_subject})
+        return self
 
     def _check_parameters(self):
         check_option(self.unseen, ("transductive", "pooled", "error"), "unseen")

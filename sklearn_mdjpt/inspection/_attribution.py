@@ -207,7 +207,9 @@ def integrated_gradients(
     values = np.empty((len(windows), len(CANONICAL_CHANNELS)))
     scores, baseline_scores = np.empty((2, len(windows)))
     with plain_torch(), torch_threads(encoder.torch_threads):
-        for rows, x, statistics in encoded_windows(module, windows, reader, batch_size):
+        for rows, x, statistics in encoded_windows(
+            encoder, windows, reader, batch_size
+        ):
             target = torch.from_numpy(targets[rows]).to(x.device)
             total = _integrate(score, x, statistics, target, n_steps, batch_size)
             values[rows] = (x * total).sum(2).cpu().numpy()

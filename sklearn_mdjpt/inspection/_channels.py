@@ -140,7 +140,9 @@ def channel_importance(
     values = np.empty((len(windows), encoder.n_features_out_))
     changes = np.empty((len(windows), len(CANONICAL_CHANNELS)))
     with plain_torch(), torch_threads(encoder.torch_threads), torch.no_grad():
-        for rows, x, statistics in encoded_windows(module, windows, reader, batch_size):
+        for rows, x, statistics in encoded_windows(
+            encoder, windows, reader, batch_size
+        ):
             z = module.encode_channels(x)
             silent = module.encode_channels(torch.zeros_like(x[:1]))[0]
             whole = features(z, statistics)

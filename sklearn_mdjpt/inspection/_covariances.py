@@ -89,7 +89,9 @@ def covariance_distances(
     module = encoder.module_
     total, counts = 0.0, torch.zeros(n_subjects, dtype=torch.float64)
     with plain_torch(), torch_threads(encoder.torch_threads), torch.no_grad():
-        for rows, x, statistics in encoded_windows(module, windows, reader, batch_size):
+        for rows, x, statistics in encoded_windows(
+            encoder, windows, reader, batch_size
+        ):
             z = module.encode_channels(x)
             means = covariance_centroids(
                 module.spatial_from(z, statistics), codes[rows]

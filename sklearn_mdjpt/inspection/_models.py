@@ -5,6 +5,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..classifier._estimator import MDJPTClassifier
+from ..encoder._calibration import known_statistics, read_calibrated
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._transform import batches_with_statistics
 from ..features._compose import WindowFeatures
@@ -66,17 +67,19 @@ def read_windows(model, X):
     before, encoder, _ = split_model(model)
     for step in before:
         X = step.transform(X)
-    return encoder, *encoder._read(X, encoder.module_, encoder._fitted_parameters)
+    return encoder, *read_calibrated(encoder, X)
 
 
-def encoded_windows(module, windows, reader, batch_size):
+def encoded_windows(encoder, windows, reader, batch_size):
     """Yield batches of windows with the statistics that ``transform`` would use."""
+    module = encoder.module_
     return batches_with_statistics(
         module,
         reader,
         windows.metadata,
         batch_size=batch_size,
         device=next(module.parameters()).device,
+        known=known_statistics(encoder),
     )
 
 

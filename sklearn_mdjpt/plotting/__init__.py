@@ -6,7 +6,12 @@ the colour-blind tell apart.  matplotlib (extra ``plot``) is imported when somet
 drawn.
 """
 
-from ..evaluation._figures import plot_ablation, plot_scaling, plot_scores
+from ..evaluation._figures import (
+    plot_ablation,
+    plot_calibration,
+    plot_scaling,
+    plot_scores,
+)
 from ._embedding import plot_embedding
 from ._history import plot_history
 from ._matrices import (
@@ -18,6 +23,7 @@ from ._topographies import plot_topographies
 
 __all__ = [
     "plot_ablation",
+    "plot_calibration",
     "plot_confusion",
     "plot_covariance_distances",
     "plot_embedding",

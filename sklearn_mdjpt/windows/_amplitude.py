@@ -1,5 +1,8 @@
 """The amplitude of a signal: robust mean and scale, which outliers do not move."""
 
+from collections import defaultdict
+from typing import NamedTuple
+
 import numpy as np
 
 _MEDIAN_SAMPLES = 2**21
@@ -63,6 +66,67 @@ def amplitude_statistics(source, picks, leave_out_padding=True):
     shift = first / n
     scale = np.sqrt(max(second / n - shift**2, 0.0))
     return mean + shift, float(scale) if scale > 0 else 1.0
+
+
+class Amplitude(NamedTuple):
+    """The amplitude of one person's signals, in their unit.
+
+    Attributes
+    ----------
+    centers : dict of str to float
+        Centre of each channel, by the name of its site.
+    scale : float
+        One robust SD.
+    """
+
+    centers: dict[str, float]
+    scale: float
+
+
+def windows_amplitude(parts):
+    """Return the amplitude of windows, by the rule of `amplitude_statistics`.
+
+    Parameters
+    ----------
+    parts : list of (list of str, ndarray of shape (n_windows, n_channels, n_times))
+        Sites of the channels, and windows of any lengths.
+
+    Returns
+    -------
+    Amplitude
+    """
+    sums, counts = defaultdict(float), defaultdict(int)
+    for sites, x in parts:
+        totals = x.sum(axis=(0, 2), dtype=float)
+        for site, total in zip(sites, totals, strict=True):
+            sums[site] += total
+            counts[site] += x[:, 0].size
+    means = {site: total / counts[site] for site, total in sums.items()}
+    centred = [_less(x, [means[site] for site in sites]) for sites, x in parts]
+    stride = int(max(1, np.ceil(sum(x.size for x in centred) / _MEDIAN_SAMPLES)))
+    magnitude = np.concatenate([np.abs(x[..., ::stride]).ravel() for x in centred])
+    # Flat channels tell nothing of the amplitude of the others.
+    magnitude = magnitude[magnitude > 0]
+    limit = OUTLIER_FACTOR * np.median(magnitude) if magnitude.size else 0.0
+    inside = [x[np.abs(x) < limit].astype(float) for x in centred]
+    n = sum(x.size for x in inside)
+    if n == 0:
+        return Amplitude(means, 1.0)
+    shift = sum(x.sum() for x in inside) / n
+    variance = sum(np.square(x).sum() for x in inside) / n - shift**2
+    scale = float(np.sqrt(max(variance, 0.0)))
+    centers = {site: float(mean + shift) for site, mean in means.items()}
+    return Amplitude(centers, scale if scale > 0 else 1.0)
+
+
+def _less(x, center):
+    """Take a number out of each channel (n, n_channels, n_times); exact if flat."""
+    # In float64: offsets of millivolts dwarf microvolts of EEG.
+    centred = np.empty_like(x)
+    np.subtract(x, np.array(center)[:, None], out=centred, casting="same_kind")
+    flat = (x == x[:1, :, :1]).all(axis=(0, 2))
+    centred[:, flat] = 0.0
+    return centred
 
 
 def channels_first(x):

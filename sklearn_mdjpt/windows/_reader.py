@@ -7,8 +7,13 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from .._validation import list_some, warn
-from ..channels._channels import CANONICAL_CHANNELS, CANONICAL_SFREQ, channel_matrix
-from ._amplitude import OUTLIER_FACTOR
+from ..channels._channels import (
+    CANONICAL_CHANNELS,
+    CANONICAL_SFREQ,
+    channel_matrix,
+    site_names,
+)
+from ._amplitude import OUTLIER_FACTOR, windows_amplitude
 from ._flaws import refuse_flaws
 from ._resampling import resampled_length
 from ._source import CACHED_SAMPLES
@@ -61,6 +66,8 @@ class CanonicalReader:
         self.sfreq = sfreq
         self.window_norm = window_norm
         self.per_window = per_window
+        # The fixed amplitude of each window, -1 where it is the recording's own.
+        self._amplitude_of, self._amplitudes = np.full(len(X), -1), []
         self._blocks = []
         self._block_of = np.empty(len(X), int)
         self._row_in_block = np.empty(len(X), int)
@@ -156,23 +163,79 @@ class CanonicalReader:
             raise ValueError(f"Windows of several lengths: {list_some(lengths)}.")
         n_new = int(lengths[0]) if len(lengths) else 0
         out = np.empty((len(rows), self.n_channels, n_new), np.float32)
-        blocks = self._block_of[rows]
-        for k in np.unique(blocks):
-            mine = np.flatnonzero(blocks == k)
+        blocks, fixed = self._block_of[rows], self._amplitude_of[rows]
+        for k, number in sorted({*zip(blocks.tolist(), fixed.tolist(), strict=True)}):
+            mine = np.flatnonzero((blocks == k) & (fixed == number))
+            amplitude = None if number < 0 else self._amplitudes[number]
             out[mine] = self._read_block(
-                self._blocks[k], self._row_in_block[rows[mine]]
+                self._blocks[k], self._row_in_block[rows[mine]], amplitude
             )
         return out
 
-    def _read_block(self, block, rows):
+    def amplitude(self, rows):
+        """Return the amplitude of some windows, for `fix_amplitudes`.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+            Windows of X.
+
+        Returns
+        -------
+        Amplitude
+            At the windows' own rates.
+        """
+        rows = np.asarray(rows)
+        parts = []
+        for k in np.unique(self._block_of[rows]):
+            block = self._blocks[k]
+            mine = self._row_in_block[rows[self._block_of[rows] == k]]
+            for length in np.unique(block.n_times[mine]):
+                same = mine[block.n_times[mine] == length]
+                x = block.source.windows(block.starts[same], length)[:, block.picks]
+                parts.append((block.sites(), x.astype(np.float32, copy=False)))
+        return windows_amplitude(parts)
+
+    def fix_amplitudes(self, people, amplitudes):
+        """Fix the amplitudes of some people: nothing else of a recording counts.
+
+        Parameters
+        ----------
+        people : ndarray of str or None, shape (n_windows,)
+            The person of each window.
+        amplitudes : dict of str to Amplitude
+            Of some of them.
+
+        Raises
+        ------
+        ValueError
+            If a window has a channel that the amplitude of its person lacks.
+        """
+        for block in self._blocks:
+            for name in {*people[block.rows]} & amplitudes.keys():
+                known = amplitudes[name].centers
+                new = [site for site in block.sites() if site not in known]
+                if new:
+                    raise ValueError(
+                        f"{name} was calibrated without the channels {list_some(new)}, "
+                        "which the windows have: calibrate with the same cap."
+                    )
+        self._amplitudes = [*amplitudes.values()]
+        numbers = {name: k for k, name in enumerate(amplitudes)}
+        self._amplitude_of = np.array([numbers.get(name, -1) for name in people])
+
+    def _read_block(self, block, rows, amplitude):
         source, _, starts, n_times, picks, weights = block
         # (n, n_picks, n_times), in memory channel by channel
         x = source.windows_at(starts[rows], n_times[rows[0]], self.sfreq, picks)
         if self.window_norm == "robust":
-            if self.per_window and not source.is_recording:
+            if amplitude is None and self.per_window and not source.is_recording:
                 x = _normalise_each(x)
             else:
-                center, scale = source.robust_statistics(picks)
+                if amplitude is None:
+                    center, scale = source.robust_statistics(picks)
+                else:
+                    center, scale = block.known(amplitude)
                 # In float64: offsets of millivolts dwarf microvolts of EEG.
                 np.subtract(x, center[:, None], out=x, casting="same_kind")
                 weights = weights * np.float32(1 / scale)
@@ -190,6 +253,16 @@ class _Block(NamedTuple):
     n_times: np.ndarray
     picks: np.ndarray
     weights: csr_array
+
+    def sites(self):
+        """Return the sites of the channels that are used."""
+        names = site_names(self.source.ch_names)
+        return [names[pick] for pick in self.picks]
+
+    def known(self, amplitude):
+        """Return centre by channel, and scale, of an amplitude known beforehand."""
+        center = [amplitude.centers[site] for site in self.sites()]
+        return np.array(center), amplitude.scale
 
 
 def _normalise_each(x):
