@@ -37,6 +37,7 @@ def shared_features(
     n_components: int | None = None,
     shrinkage: float = 0.3,
     weight_power: float = 2.0,
+    unseen: Literal["transductive", "pooled", "error"] = "transductive",
     random_state: RandomState = None,
 ) -> FrozenEstimator:
     """Learn, without labels, the features in which people of other datasets agree.
@@ -45,8 +46,8 @@ def shared_features(
     subject and projected on their correlated components: the directions in which the
     people of ``source`` agree at the same moment of the same stimulus.  What comes back
     is frozen, so that cross-validation on another dataset does not learn it anew.
-    **Transductive**: each subject's features are z-scored by its own windows, those of
-    test subjects as well.
+    **Transductive** unless ``unseen`` says otherwise: each subject's features are
+    z-scored by its own windows, those of test subjects as well.
 
     Parameters
     ----------
@@ -67,6 +68,10 @@ def shared_features(
         Towards components of equal size.
     weight_power : float, default=2.0
         Power of the correlation that weights a component.
+    unseen : {"transductive", "pooled", "error"}, default="transductive"
+        As in `SubjectScaler`.  "pooled": people who are neither in ``source`` nor
+        calibrated (`~sklearn_mdjpt.compose.calibrate`) are z-scored by the statistics
+        of ``source``; an encoder with ``subject_norm="train"`` belongs to it.
     random_state : int, RandomState instance or None, default=None
         Seeds the encoder, where it is made here.
 
@@ -117,6 +122,7 @@ def shared_features(
     if encoder is not None and "mdjpt" not in names:
         raise ValueError(f'An encoder is given, but "mdjpt" is not in parts={parts!r}.')
     check_option(smoothing, (None, "lds"), "smoothing")
+    check_option(unseen, ("transductive", "pooled", "error"), "unseen")
     _check_source(source)
     components = CorrelatedComponents(n_components, shrinkage, weight_power)
     components.check_parameters()  # before a training
@@ -130,7 +136,7 @@ def shared_features(
         made["entropy"] = DifferentialEntropy(channels="canonical")
     extractor = FeatureUnion([(name, made[name]) for name in names])
     smoother = [LDSSmoother()] if smoothing == "lds" else []
-    features = WindowFeatures(extractor, [SubjectScaler(), components, *smoother])
+    features = WindowFeatures(extractor, [SubjectScaler(unseen), components, *smoother])
     return FrozenEstimator(features.fit(source))
 
 
