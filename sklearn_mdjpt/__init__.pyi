@@ -12,6 +12,7 @@ from . import model_selection as model_selection
 from . import nn as nn
 from . import plotting as plotting
 from . import preprocessing as preprocessing
+from . import streaming as streaming
 from . import recordings as recordings
 from . import smoothing as smoothing
 from . import windows as windows

@@ -22,7 +22,7 @@ FLOORS = (
     {"preprocessing", "smoothing", "compose", "encoder"},
     {"classifier"},
     {"baselines"},
-    {"evaluation"},
+    {"evaluation", "streaming"},
     {"inspection"},
     {"plotting"},
     {"_cli"},

@@ -193,7 +193,7 @@ def test_oldest_versions_are_those_declared():
     path = ROOT / "requirements" / "oldest.txt"
     oldest = versions(path.read_text(encoding="utf-8").splitlines(), "==")
     # Of the tests and not of the package; and what asks for newer versions itself.
-    others = {"pytest", "pytest-xdist", "ruff", "moabb", "skada"}
+    others = {"pytest", "pytest-xdist", "ruff", "moabb", "skada", "mne-lsl"}
 
     def whole(version):
         return [int(part) for part in (version + ".0.0").split(".")[:3]]

@@ -133,7 +133,21 @@ class PooledClassifier(VotingClassifier):
             In the order of ``classes_``.
         """
         check_is_fitted(self)
-        found = np.asarray(self._collect_probas(X))  # (n_models, n_windows, n_classes)
+        return self.pool(np.asarray(self._collect_probas(X)))
+
+    def pool(self, probabilities: ArrayLike) -> np.ndarray:
+        """Return the pooled probabilities of those of each model.
+
+        Parameters
+        ----------
+        probabilities : array-like of shape (n_models, n_windows, n_classes)
+            In the order of ``estimators_``.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_classes)
+        """
+        found = np.asarray(probabilities, dtype=float)
         logs = np.log(np.maximum(found, _LEAST))
         pooled = np.average(logs, axis=0, weights=self._weights_not_none)
         pooled = np.exp(pooled - pooled.max(axis=1, keepdims=True))

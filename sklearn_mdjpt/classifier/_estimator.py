@@ -323,7 +323,23 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         if hasattr(self, "n_features_in_"):  # features were passed through
             X = validate_data(self, X, reset=False)
-        Z = torch.from_numpy(_as_float32(self.features_.transform(X, **metadata)))
+        return self.predict_head(self.features_.transform(X, **metadata))
+
+    def predict_head(self, Z: ArrayLike) -> np.ndarray:
+        """Return the probability of each class, of features that are there already.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_windows, n_features)
+            What ``features_`` gives.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_classes)
+            As of `predict_proba`.
+        """
+        check_is_fitted(self)
+        Z = torch.from_numpy(_as_float32(Z))
         # In double precision a row's numbers do not depend on the rows beside it.
         head = copy.deepcopy(self.module_).cpu().double()
         threads = torch_threads(self.torch_threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from .._validation import check_number
+from .._validation import check_number, check_option
 from ._steps import TimedStep
 
 
@@ -31,6 +31,10 @@ class LDSSmoother(TimedStep):
         The variance :math:`R` of the noise. Only the ratios of the three matter.
     initial_variance : float, default=0.01
         The variance :math:`V_0` of the first state around the trial's mean.
+    causal : bool, default=False
+        True: only the Kalman filter, so that an output uses the trial's windows so far.
+        Nothing is known of the first state then, the trial's mean included, and the
+        first output is the first window.
 
     Attributes
     ----------
@@ -44,7 +48,8 @@ class LDSSmoother(TimedStep):
 
     Notes
     -----
-    Smoothing is not causal: a window's output uses the trial's future.
+    Smoothing is not causal, unless ``causal``: a window's output uses the trial's
+    future.
 
     With the default constants, those of [2]_, a trial's windows become almost one
     vector: the SD within a trial falls to 0.04-6 % of what it was. Windows are then no
@@ -83,13 +88,27 @@ class LDSSmoother(TimedStep):
         transition_noise: float = 1e-4,
         observation_noise: float = 1.0,
         initial_variance: float = 0.01,
+        causal: bool = False,
     ) -> None:
         self.transition_noise = transition_noise
         self.observation_noise = observation_noise
         self.initial_variance = initial_variance
+        self.causal = causal
+
+    def online(self) -> KalmanFilter:
+        """Return the filter of one trial, for windows that come one by one.
+
+        Returns
+        -------
+        KalmanFilter
+            Its ``push`` gives what `transform` gives with ``causal=True``.
+        """
+        return KalmanFilter(self.transition_noise, self.observation_noise)
 
     def _check_parameters(self):
+        check_option(self.causal, (True, False), "causal")
         values = self.get_params()
+        del values["causal"]
         for name, value in values.items():
             check_number(value, name, above=0)
         if float(max(values.values())) > 1e10 * float(min(values.values())):
@@ -102,6 +121,8 @@ class LDSSmoother(TimedStep):
         return {}
 
     def _run(self, x, lengths, times):
+        if self.causal:
+            return self._filter(x, lengths, _steps(times, lengths))
         if len(x) == 1:
             return x  # solveh_banded takes no system of one
         # The posterior is Gaussian, so its mean is its mode: it solves a symmetric
@@ -123,6 +144,59 @@ class LDSSmoother(TimedStep):
         diagonal = pull + (before + after) + prior * is_first
         smooth = solveh_banded(np.stack([0.0 - before, diagonal]), pull * (x - mean))
         return start + mean + smooth
+
+    def _filter(self, x, lengths, steps):
+        out, stops = np.empty_like(x), np.cumsum(lengths)
+        for start, stop in zip(stops - lengths, stops, strict=True):
+            trial = self.online()
+            for row in range(start, stop):
+                out[row] = trial.push(x[row], steps[row])
+        return out
+
+
+class KalmanFilter:
+    """A random walk seen in noise, filtered as it comes.
+
+    Parameters
+    ----------
+    transition_noise, observation_noise : float
+        As in `LDSSmoother`.
+    """
+
+    def __init__(self, transition_noise, observation_noise):
+        self.transition_noise = float(transition_noise)
+        self.observation_noise = float(observation_noise)
+        self.reset()
+
+    def reset(self):
+        """Begin a trial: nothing is known of its first state."""
+        self._mean = None
+        self._variance = 0.0
+
+    def push(self, x, step=1.0):
+        """Take the next window in.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_features,)
+            Its features.
+        step : float, default=1.0
+            How much later than the last one it is, in steps.
+
+        Returns
+        -------
+        ndarray of shape (n_features,)
+            The mean of the state, given all windows so far.
+        """
+        x = np.asarray(x, dtype=float)
+        if self._mean is None:
+            self._mean, self._variance = x.copy(), self.observation_noise
+            return x.copy()
+        predicted = self._variance + step * self.transition_noise
+        gain = predicted / (predicted + self.observation_noise)
+        self._mean = self._mean + gain * (x - self._mean)
+        self._variance = (1 - gain) * predicted
+        return self._mean.copy()
 
 
 def _steps(times, lengths):

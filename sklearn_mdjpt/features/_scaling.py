@@ -341,6 +341,17 @@ class RunningNormalizer(TimedStep):
     def __init__(self, decay: float = 0.99) -> None:
         self.decay = decay
 
+    def online(self) -> RunningMoments:
+        """Return the normalisation of one session, for windows that come one by one.
+
+        Returns
+        -------
+        RunningMoments
+            Its ``push`` gives what `transform` gives for the session so far.
+        """
+        check_is_fitted(self)
+        return RunningMoments(self.mean_, self.var_, self.decay)
+
     def _check_parameters(self):
         check_number(self.decay, "decay", least=0, most=1)
 
@@ -365,6 +376,56 @@ class RunningNormalizer(TimedStep):
         prior = float(self.decay) ** steps
         deviation = prior * (x - self.mean_) + (1 - prior) * (centred - means)
         variance = prior * self.var_ + (1 - prior) * variances
+        return deviation / np.sqrt(variance + VARIANCE_OFFSET)
+
+
+class RunningMoments:
+    """What `RunningNormalizer` keeps of a session, as its windows come.
+
+    Parameters
+    ----------
+    mean, var : ndarray of shape (n_features,)
+        Mean and variance of the training windows.
+    decay : float
+        As in `RunningNormalizer`.
+    """
+
+    def __init__(self, mean, var, decay):
+        self.mean, self.var, self.decay = mean, var, float(decay)
+        self.reset()
+
+    def reset(self):
+        """Begin a session."""
+        self._n, self._first, self._mean, self._squares = 0, None, 0.0, 0.0
+
+    def push(self, x, step=1.0):
+        """Take the next window in.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_features,)
+            Its features.
+        step : float, default=1.0
+            Not used: windows are counted.
+
+        Returns
+        -------
+        ndarray of shape (n_features,)
+            The window, standardised by those so far.
+        """
+        x = np.asarray(x, dtype=float)
+        if self._first is None:
+            self._first, self._mean = x.copy(), np.zeros_like(x)
+            self._squares = np.zeros_like(x)
+        centred = x - self._first
+        self._squares = self._squares + (centred - self._mean) ** 2 * (
+            self._n / (self._n + 1)
+        )
+        self._mean = self._mean + (centred - self._mean) / (self._n + 1)
+        prior = self.decay**self._n
+        self._n += 1
+        deviation = prior * (x - self.mean) + (1 - prior) * (centred - self._mean)
+        variance = prior * self.var + (1 - prior) * self._squares / self._n
         return deviation / np.sqrt(variance + VARIANCE_OFFSET)
 
 

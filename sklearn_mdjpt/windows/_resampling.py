@@ -16,7 +16,7 @@ _LINE_SAMPLES = 2**22
 
 
 @functools.lru_cache
-def _ratio(sfreq, new_sfreq):
+def rate_ratio(sfreq, new_sfreq):
     """Return the ratio of two rates as the fraction that the filter works with."""
     ratio = Fraction(new_sfreq / sfreq).limit_denominator(_MAX_RATIO)
     if ratio == 0 or abs(float(ratio) * sfreq / new_sfreq - 1) > 1e-4:
@@ -25,7 +25,7 @@ def _ratio(sfreq, new_sfreq):
 
 
 @functools.lru_cache
-def _filter(ratio):
+def resampling_filter(ratio):
     """Return the default filter of `resample_poly`, which designs it in each call."""
     max_rate = max(ratio.numerator, ratio.denominator)
     if max_rate == 1:
@@ -39,7 +39,7 @@ def resampled_length(n_times, sfreq, new_sfreq):
     By the very fraction that `resample` uses: with an odd rate such as 500.03 Hz
     windows would otherwise drift away from the resampled recording.
     """
-    ratio = float(_ratio(sfreq, new_sfreq))
+    ratio = float(rate_ratio(sfreq, new_sfreq))
     return np.asarray(np.floor(np.asarray(n_times) * ratio + 0.5), int)
 
 
@@ -99,7 +99,7 @@ def resample(x, sfreq, new_sfreq, gaps=None):
     x = np.asarray(x)
     if sfreq == new_sfreq:
         return x.astype(np.float32, copy=False)
-    ratio = _ratio(sfreq, new_sfreq)
+    ratio = rate_ratio(sfreq, new_sfreq)
     n_new = int(resampled_length(x.shape[-1], sfreq, new_sfreq))
     out = np.empty((*x.shape[:-1], n_new), np.float32)
     lines, out_lines = x.reshape(-1, x.shape[-1]), out.reshape(-1, n_new)
@@ -148,9 +148,9 @@ def resample_windows(x, starts, n_times, sfreq, new_sfreq, picks, gaps=None):
     ndarray of shape (n_windows, n_picks, n_times)
         Float32, in memory channel by channel.
     """
-    ratio = _ratio(sfreq, new_sfreq)
+    ratio = rate_ratio(sfreq, new_sfreq)
     up, down = ratio.numerator, ratio.denominator
-    reach = len(_filter(ratio)) // (2 * up) + 1
+    reach = len(resampling_filter(ratio)) // (2 * up) + 1
     length = n_times * down // up + 2 * reach + down + 2
     base = _read_bridged(x, picks, 0, 1, gaps)
     last = _read_bridged(x, picks, x.shape[1] - 1, x.shape[1], gaps)
@@ -203,7 +203,7 @@ def _read(x, picks, a, b, gaps):
 
 def _resample_part(x, ratio):
     up, down = ratio.numerator, ratio.denominator
-    return resample_poly(x, up, down, axis=-1, window=_filter(ratio))
+    return resample_poly(x, up, down, axis=-1, window=resampling_filter(ratio))
 
 
 cache = BoundedCache(CACHE_BYTES)

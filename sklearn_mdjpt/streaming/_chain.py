@@ -1,0 +1,227 @@
+"""A fitted model, applied to windows that come one by one."""
+
+from __future__ import annotations
+
+from inspect import signature
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import FeatureUnion, Pipeline
+
+from ..alignment import CovarianceAlignment, WindowAlignment
+from ..baselines import PooledClassifier
+from ..classifier._estimator import MDJPTClassifier
+from ..encoder._estimator import MDJPTEncoder
+from ..features import SubjectScaler
+from ..features._compose import WindowFeatures
+from ..features._steps import TimedStep
+from ..windows._metadata import KEYWORDS, read_metadata
+
+
+class Chain:
+    """The steps of a model one after the other; those that have a memory keep it.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted: steps that each take windows or features, and a classifier.
+
+    Raises
+    ------
+    TypeError
+        If a step that runs along the windows is in a part that is not a chain, or the
+        model has no probabilities.
+    """
+
+    def __init__(self, model):
+        self.classes_ = model.classes_
+        *steps, self._classifier = _flatten(model)
+        if not hasattr(self._classifier, "predict_proba"):
+            raise TypeError(
+                f"A stream is decoded by probabilities, which "
+                f"{type(self._classifier).__name__} does not have (no predict_proba)."
+            )
+        for step, _ in [*steps, (self._classifier, None)]:
+            if not isinstance(step, TimedStep) and _holds(step, TimedStep):
+                raise TypeError(
+                    f"{type(step).__name__} holds a step that runs along the windows "
+                    "(LDSSmoother, RunningNormalizer) beside others; a stream needs it "
+                    "as a step of one chain."
+                )
+        self._steps = [
+            (step.online() if isinstance(step, TimedStep) else step, domain, step)
+            for step, domain in steps
+        ]
+
+    def start_trial(self):
+        """Begin a trial: smoothing starts anew."""
+        for online, _, step in self._steps:
+            if isinstance(step, TimedStep) and "trials" in step._apart:
+                online.reset()
+
+    def reset(self):
+        """Begin anew."""
+        for online, _, step in self._steps:
+            if isinstance(step, TimedStep):
+                online.reset()
+
+    def push(self, window, step_length):
+        """Return the probabilities of the next window.
+
+        Parameters
+        ----------
+        window : EEGWindows
+            One window.
+        step_length : float
+            How much later than the last one it is, in strides.
+
+        Returns
+        -------
+        ndarray of shape (n_classes,)
+        """
+        Z = window
+        for online, domain, step in self._steps:
+            if isinstance(step, TimedStep):
+                Z = online.push(np.asarray(Z)[0], step_length)[None]
+            else:
+                Z = step.transform(Z, **_metadata(window, step.transform, domain))
+        if isinstance(self._classifier, _Head):
+            return self._classifier.predict_proba(Z)[0]
+        predict = self._classifier.predict_proba
+        return predict(Z, **_metadata(window, predict, "subject"))[0]
+
+
+class PooledChains:
+    """The chains of models whose probabilities are multiplied."""
+
+    def __init__(self, model):
+        self.classes_ = model.classes_
+        self._pool = model.pool
+        self._chains = [Chain(one) for one in model.estimators_]
+
+    def start_trial(self):
+        """Begin a trial: smoothing starts anew."""
+        for chain in self._chains:
+            chain.start_trial()
+
+    def reset(self):
+        """Begin anew."""
+        for chain in self._chains:
+            chain.reset()
+
+    def push(self, window, step_length):
+        """Return the probabilities of the next window, as `Chain.push`."""
+        found = [chain.push(window, step_length)[None] for chain in self._chains]
+        return self._pool(np.stack(found))[0]
+
+
+def make_chain(model):
+    """Return the chain of a model, or the chains of a pool."""
+    while isinstance(model, FrozenEstimator):
+        model = model.estimator
+    return PooledChains(model) if isinstance(model, PooledClassifier) else Chain(model)
+
+
+def not_alone(model, subject):
+    """List the parts that would go by the windows that come together.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted.
+    subject : str
+        "dataset/subject" of the person.
+
+    Returns
+    -------
+    list of str
+        Their names; empty if each window of this person stands alone.
+    """
+    found = []
+    for part in _parts_of(model):
+        if isinstance(part, MDJPTEncoder):
+            known = subject in part.calibrated_subjects_
+            goes = part._fitted_parameters["subject_norm"] == "subject"
+        elif isinstance(part, SubjectScaler):
+            known, goes = subject in part.means_, part.unseen == "transductive"
+        elif isinstance(part, CovarianceAlignment):
+            known, goes = subject in part.means_, part.unseen == "transductive"
+        elif isinstance(part, WindowAlignment):
+            known = subject in part.calibrated_subjects_
+            goes = part.unseen == "transductive"
+        else:
+            continue
+        if goes and not known:
+            found.append(type(part).__name__)
+    return found
+
+
+def calibrated_people(model):
+    """Return the people that a model was calibrated to, as "dataset/subject"."""
+    found = set()
+    for part in _parts_of(model):
+        found.update(getattr(part, "calibrated_subjects_", ()))
+    return sorted(found)
+
+
+class _Head:
+    """The head of an `MDJPTClassifier` behind its features."""
+
+    def __init__(self, classifier):
+        self.predict_proba = classifier.predict_head
+
+
+def _flatten(model, domain="subject"):
+    """List (step, domain) one after the other; the classifier comes last, alone."""
+    steps = _steps_of(model, domain)
+    last = steps.pop()[0]
+    return [*steps, last]
+
+
+def _steps_of(model, domain):
+    if isinstance(model, FrozenEstimator):
+        return _steps_of(model.estimator, domain)
+    if isinstance(model, Pipeline):
+        used = (step for _, step in model.steps if step not in (None, "passthrough"))
+        return [one for step in used for one in _steps_of(step, domain)]
+    if isinstance(model, WindowFeatures):
+        inner = _steps_of(model.extractor_, model.domain)
+        return [*inner, *((step, model.domain) for _, step in model.steps_)]
+    if isinstance(model, MDJPTClassifier):
+        return [*_steps_of(model.features_, domain), (_Head(model), domain)]
+    return [(model, domain)]
+
+
+def _metadata(window, method, domain):
+    """Return what a method takes of a window's metadata."""
+    names = {*KEYWORDS, "domains"} & set(signature(method).parameters)
+    return read_metadata(window, names, {}, domain=domain)[1] if names else {}
+
+
+def _parts_of(model):
+    """Yield a fitted model and all fitted parts inside it."""
+    yield model
+    inside = []
+    if isinstance(model, FrozenEstimator):
+        inside = [model.estimator]
+    elif isinstance(model, Pipeline):
+        inside = [step for _, step in model.steps]
+    elif isinstance(model, FeatureUnion):
+        inside = [part[1] for part in model.transformer_list]
+    elif isinstance(model, WindowFeatures):
+        inside = model._parts()
+    elif isinstance(model, MDJPTClassifier):
+        inside = [model.features_]
+    else:
+        inside = list(getattr(model, "estimators_", ()))
+        if hasattr(model, "best_estimator_"):
+            inside.append(model.best_estimator_)
+        for one in getattr(model, "calibrated_classifiers_", ()):
+            inside.append(one.estimator)
+    for part in inside:
+        if not isinstance(part, str | np.ndarray) and part is not None:
+            yield from _parts_of(part)
+
+
+def _holds(model, kind):
+    return any(isinstance(part, kind) for part in _parts_of(model))
