@@ -120,7 +120,9 @@ sphinx_gallery_conf = {
             "plot_released_checkpoint.py",
             "plot_inside_encoder.py",
             "plot_grid_search.py",
+            "plot_calibration.py",
             "*",
+            "stream_lsl.py",
             "pretrain_on_many_processes.py",
         ]
     ),

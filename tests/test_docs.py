@@ -18,6 +18,7 @@ RUN = (
     "datasets",
     "routing",
     "ecosystem",
+    "new_person",
     pytest.param("settings", marks=pytest.mark.slow),
 )
 
