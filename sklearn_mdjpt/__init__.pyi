@@ -12,9 +12,9 @@ from . import model_selection as model_selection
 from . import nn as nn
 from . import plotting as plotting
 from . import preprocessing as preprocessing
-from . import streaming as streaming
 from . import recordings as recordings
 from . import smoothing as smoothing
+from . import streaming as streaming
 from . import windows as windows
 from .alignment import CovarianceAlignment as CovarianceAlignment
 from .alignment import WindowAlignment as WindowAlignment

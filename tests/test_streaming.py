@@ -19,6 +19,7 @@ from sklearn_mdjpt import (
     MDJPTEncoder,
     RunningNormalizer,
     SubjectScaler,
+    WindowAlignment,
     WindowFeatures,
 )
 from sklearn_mdjpt.baselines import combined, shared_features, tangent_space
@@ -417,10 +418,30 @@ def test_running_normaliser_one_by_one():
 def test_components_and_tangent_space(data):
     X, recording = data
     steps = [SubjectScaler(), CorrelatedComponents(), LDSSmoother()]
-    for model in (_model(*steps), tangent_space(recentre=True)):
+    head = LogisticRegression(max_iter=5000)
+    for model in (
+        _model(*steps),
+        tangent_space(recentre=True),
+        make_pipeline(WindowAlignment(), DifferentialEntropy(), head),
+        make_pipeline(WindowAlignment(), _encoder(), head),
+    ):
         decoder = _decoder(model.fit(X, X.y), recording)
         times, found = _run(decoder, recording.signal[:, :2400], [160])
         assert len(times) == 5 and np.isfinite(found).all()
+
+
+def test_scaling_of_people_together_needs_no_calibration(data):
+    X, recording = data
+    head = LogisticRegression(max_iter=5000)
+    model = make_pipeline(DifferentialEntropy(), SubjectScaler(), head).fit(X, X.y)
+    decoder = _decoder(model, recording, calibration_seconds=None)
+    times, found = _run(decoder, recording.signal[:, :1200], [100])
+    windows = EEGWindows.from_arrays(
+        resample(recording.signal[None, :, :400], 200.0, 125.0),
+        ch_names=recording.ch_names, sfreq=125.0,
+    )  # fmt: skip
+    np.testing.assert_allclose(found[0], model.predict_proba(windows)[0], atol=1e-2)
+    assert times[0] == 2.0
 
 
 def test_a_real_stream_of_lsl(data):

@@ -85,10 +85,7 @@ class Chain:
                 Z = online.push(np.asarray(Z)[0], step_length)[None]
             else:
                 Z = step.transform(Z, **_metadata(window, step.transform, domain))
-        if isinstance(self._classifier, _Head):
-            return self._classifier.predict_proba(Z)[0]
-        predict = self._classifier.predict_proba
-        return predict(Z, **_metadata(window, predict, "subject"))[0]
+        return self._classifier.predict_proba(Z)[0]
 
 
 class PooledChains:
@@ -143,9 +140,11 @@ def not_alone(model, subject):
             known = subject in part.calibrated_subjects_
             goes = part._fitted_parameters["subject_norm"] == "subject"
         elif isinstance(part, SubjectScaler):
-            known, goes = subject in part.means_, part.unseen == "transductive"
+            known = subject in part.means_ or None in part.means_
+            goes = part.unseen == "transductive"
         elif isinstance(part, CovarianceAlignment):
-            known, goes = subject in part.means_, part.unseen == "transductive"
+            known = subject in part.means_ or not part._by_domain
+            goes = part.unseen == "transductive"
         elif isinstance(part, WindowAlignment):
             known = subject in part.calibrated_subjects_
             goes = part.unseen == "transductive"
@@ -171,9 +170,13 @@ class _Head:
         self.predict_proba = classifier.predict_head
 
 
-def _flatten(model, domain="subject"):
-    """List (step, domain) one after the other; the classifier comes last, alone."""
-    steps = _steps_of(model, domain)
+def _flatten(model):
+    """List (step, domain) one after the other; the classifier comes last, alone.
+
+    The domain is that of the `WindowFeatures` that hands metadata to the step; None
+    for steps that nobody hands any to.
+    """
+    steps = _steps_of(model, None)
     last = steps.pop()[0]
     return [*steps, last]
 
@@ -185,7 +188,7 @@ def _steps_of(model, domain):
         used = (step for _, step in model.steps if step not in (None, "passthrough"))
         return [one for step in used for one in _steps_of(step, domain)]
     if isinstance(model, WindowFeatures):
-        inner = _steps_of(model.extractor_, model.domain)
+        inner = _steps_of(model.extractor_, None)
         return [*inner, *((step, model.domain) for _, step in model.steps_)]
     if isinstance(model, MDJPTClassifier):
         return [*_steps_of(model.features_, domain), (_Head(model), domain)]
@@ -194,6 +197,8 @@ def _steps_of(model, domain):
 
 def _metadata(window, method, domain):
     """Return what a method takes of a window's metadata."""
+    if domain is None:
+        return {}
     names = {*KEYWORDS, "domains"} & set(signature(method).parameters)
     return read_metadata(window, names, {}, domain=domain)[1] if names else {}
 
