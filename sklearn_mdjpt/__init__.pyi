@@ -21,6 +21,7 @@ from .alignment import WindowAlignment as WindowAlignment
 from .alignment import WindowCovariances as WindowCovariances
 from .alignment import covariance_distance as covariance_distance
 from .classifier import MDJPTClassifier as MDJPTClassifier
+from .classifier import MDJPTRegressor as MDJPTRegressor
 from .encoder import MDJPTEncoder as MDJPTEncoder
 from .encoder import convert as convert
 from .features import CorrelatedComponents as CorrelatedComponents

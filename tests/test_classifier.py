@@ -151,7 +151,7 @@ def test_predictions_depend_on_neither_order_nor_number_of_rows(blobs, monkeypat
         model.predict_proba(X[order]), expected[order], atol=1e-12
     )
     np.testing.assert_allclose(model.predict_proba(X[:1]), expected[:1], atol=1e-12)
-    monkeypatch.setattr("sklearn_mdjpt.classifier._estimator._BLOCK_ROWS", 7)
+    monkeypatch.setattr("sklearn_mdjpt.classifier._head._BLOCK_ROWS", 7)
     np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-12)
 
 

@@ -1116,8 +1116,10 @@ def test_models_that_are_no_classifiers_are_refused_at_once(windows):
     for model in (tiny_encoder(), DifferentialEntropy()):
         with pytest.raises(ValueError, match="without predict: m. Put a classifier"):
             few_shot({"m": model}, windows)
-    for model in (KMeans(3), Ridge()):
-        with pytest.raises(ValueError, match="no classifiers: Pipeline"):
+    for model, message in (
+        (KMeans(3), "no classifiers: Pipeline"), (Ridge(), "Regressors predict numbers")
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
             leave_subjects_out(make_pipeline(DifferentialEntropy(), model), windows)
     with pytest.raises(TypeError, match="a dict from name to estimator, got a list"):
         leave_subjects_out([entropy_model()], windows)

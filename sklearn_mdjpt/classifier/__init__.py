@@ -1,4 +1,4 @@
-"""MDJPTClassifier: windows of EEG to emotions, with the head of the paper."""
+"""MDJPTClassifier, MDJPTRegressor: windows of EEG to emotions, by the paper's head."""
 
 import lazy_loader as _lazy
 

@@ -1,1 +1,2 @@
 from ._estimator import MDJPTClassifier as MDJPTClassifier
+from ._regressor import MDJPTRegressor as MDJPTRegressor

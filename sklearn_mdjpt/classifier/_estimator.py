@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.model_selection import GroupShuffleSplit
-from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch.callbacks import EarlyStopping
-from skorch.dataset import Dataset
-from skorch.helper import predefined_split
+from sklearn.base import BaseEstimator, ClassifierMixin
 
-from .._grouping import check_groups
 from .._labels import check_labels, class_weights
-from .._torch import (
-    forked_torch,
-    plain_torch,
-    resolve_device,
-    seed_sequence,
-    seeded_torch,
-    torch_threads,
-)
-from .._validation import check_number, check_option, list_some
-from ..encoder._callbacks import SharesLoggers
-from ..encoder._estimator import MDJPTEncoder
-from ..features import LDSSmoother, RunningNormalizer
-from ..features._calibration import twin
-from ..features._compose import WindowFeatures
-from ..nn import MLPHead
-from ..windows._inputs import is_array
-from ..windows._metadata import KEYWORDS, read_metadata, takes_metadata
-from ._net import (
-    ClassifierNet,
-    check_training_parameters,
-    finish_training,
-    net_settings,
-)
+from ..windows._metadata import KEYWORDS, takes_metadata
+from ._head import HeadEstimator
+from ._net import ClassifierNet, net_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,17 +21,8 @@ if TYPE_CHECKING:
     from .._typing import ClassWeight, RandomState
     from ..windows._inputs import Windows
 
-_SMOOTHING = {
-    None: (),
-    "lds": (LDSSmoother,),
-    "running+lds": (RunningNormalizer, LDSSmoother),
-}
-# Attributes that describe features that are passed through.
-_SEEN = ("n_features_in_", "feature_names_in_")
-_BLOCK_ROWS = 8192  # rows that the head takes at once when it predicts
 
-
-class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
+class MDJPTClassifier(ClassifierMixin, HeadEstimator):
     """Emotion from windows of EEG: encoder, smoothing, and the paper's MLP head.
 
     ``fit`` fits the encoder (which pre-trains it, unless it has weights), smooths the
@@ -243,44 +206,15 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         """
         # All input is checked before the encoder is fitted.
         self._check_parameters()
-        device = resolve_device(self.device)
-        seeds = [int(s) for s in seed_sequence(self.random_state).generate_state(4)]
-        features = self._make_features(seeds[0])
-        X, seen = self._check_X(X)
-        X, known = self._read_metadata(X, metadata)
-        classes, codes = check_labels(y, len(X), self)
+        check = self._prepare(X, metadata)
+        classes, codes = check_labels(y, check.n_windows, self)
         weights = class_weights(self.class_weight, classes, codes)
-        train, valid, held_out = self._split(known, codes, seeds[1])
 
-        Z = _as_float32(features.fit_transform(X, y, **metadata))
-        settings = net_settings(self, weights, len(classes), seeds[3], device)
-        if valid is not None:
-            stopping = EarlyStopping(patience=self.patience, load_best=True)
-            settings["callbacks"].append(stopping)
-            settings["train_split"] = predefined_split(Dataset(Z[valid], codes[valid]))
-        with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
-            net = ClassifierNet(
-                MLPHead,
-                module__n_features=Z.shape[1],
-                module__n_outputs=len(classes),
-                module__hidden_dim=self.hidden_dim,
-                optimizer=torch.optim.Adam,
-                **settings,
-            )
-            with seeded_torch(seeds[2]):
-                net.initialize()
-            net.partial_fit(Z[train], codes[train])
-        history = finish_training(net, "head")
-        net.train_split = None  # it holds the windows set aside
+        def settings(seed, device):
+            return net_settings(self, weights, len(classes), seed, device)
 
-        for name in _SEEN:
-            self.__dict__.pop(name, None)
-        self.__dict__.update(seen)
+        self._fit_head(check, y, codes, ClassifierNet, settings, len(classes))
         self.classes_ = classes
-        self.features_ = features
-        self.net_, self.module_ = net, net.module_.eval()
-        self.history_ = history
-        self.validation_subjects_ = held_out
         return self
 
     @takes_metadata(*KEYWORDS)
@@ -320,10 +254,7 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         ndarray of shape (n_windows, n_classes)
             Float64, in the order of ``classes_``; row i is window i.
         """
-        check_is_fitted(self)
-        if hasattr(self, "n_features_in_"):  # features were passed through
-            X = validate_data(self, X, reset=False)
-        return self.predict_head(self.features_.transform(X, **metadata))
+        return self.predict_head(self._features_of(X, metadata))
 
     def predict_head(self, Z: ArrayLike) -> np.ndarray:
         """Return the probability of each class, of features that are there already.
@@ -338,137 +269,4 @@ class MDJPTClassifier(SharesLoggers, ClassifierMixin, BaseEstimator):
         ndarray of shape (n_windows, n_classes)
             As of `predict_proba`.
         """
-        check_is_fitted(self)
-        Z = torch.from_numpy(_as_float32(Z))
-        # In double precision a row's numbers do not depend on the rows beside it.
-        head = copy.deepcopy(self.module_).cpu().double()
-        threads = torch_threads(self.torch_threads)
-        with plain_torch(), threads, torch.inference_mode():
-            logits = [head(rows.double()) for rows in Z.split(_BLOCK_ROWS)]
-            return torch.softmax(torch.cat(logits), dim=1).numpy()
-
-    def calibrate(self, X: Windows) -> Self:
-        """Fix the statistics of the people in X, as `WindowFeatures.calibrate`.
-
-        Parameters
-        ----------
-        X : EEGWindows, mne.Epochs, list of mne.Epochs or braindecode dataset
-            Windows of one or more people, whose datasets and subjects have names.
-
-        Returns
-        -------
-        MDJPTClassifier
-            The classifier itself; after an error it is as it was.
-        """
-        check_is_fitted(self)
-        self.features_ = twin(self.features_).calibrate(X)
-        return self
-
-    @property
-    def calibrated_subjects_(self) -> list[str]:
-        """The people whose statistics are fixed, as "dataset/subject"."""
-        check_is_fitted(self)
-        return self.features_.calibrated_subjects_
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = self._passes_through()
-        tags.input_tags.three_d_array = not self._passes_through()
-        return tags
-
-    # The parts of fit -------------------------------------------------------------
-
-    def _passes_through(self):
-        return isinstance(self.encoder, str) and self.encoder == "passthrough"
-
-    def _make_features(self, seed):
-        """Return encoder and smoothing, not fitted."""
-        encoder = self.encoder
-        if self._passes_through():
-            encoder = FunctionTransformer(feature_names_out="one-to-one")
-        elif encoder is None:
-            encoder = MDJPTEncoder(
-                device=self.device,
-                torch_threads=self.torch_threads,
-                random_state=seed,
-                verbose=self.verbose,
-            )
-        steps = self.smoothing
-        if steps is None or isinstance(steps, str):
-            steps = [step() for step in _SMOOTHING[steps]]
-        return WindowFeatures(encoder, steps)
-
-    def _check_X(self, X):
-        """Return X, and the fitted attributes that name and count its features."""
-        if not self._passes_through():
-            return X, {}
-        if not is_array(X):
-            raise ValueError(
-                f"encoder='passthrough' takes 2-D features, got {type(X).__name__}; "
-                "pass an encoder to classify windows."
-            )
-        other = clone(self)  # an error leaves self unchanged
-        X = validate_data(other, X)
-        return X, {name: vars(other)[name] for name in _SEEN if name in vars(other)}
-
-    def _read_metadata(self, X, given):
-        """Return X, and the metadata that smoothing and early stopping need."""
-        needs_trials = isinstance(self.smoothing, str)
-        needed = ["domains"] * bool(self.early_stopping) + ["trials"] * needs_trials
-        X, known = read_metadata(X, needed, given)
-        if needs_trials and known["trials"] is None:
-            raise ValueError(
-                f"smoothing={self.smoothing!r} runs along the windows of a trial, and "
-                "the trials are not known: pass EEGWindows that have trials, or "
-                "trials= with an array."
-            )
-        return X, known
-
-    def _split(self, metadata, codes, seed):
-        """Return rows to train on, rows set aside, and the subjects of these."""
-        if not self.early_stopping:
-            return np.arange(len(codes)), None, None
-        subjects = check_groups(metadata["domains"], len(codes), "subjects")
-        n_subjects = 0 if subjects is None else len(np.unique(subjects))
-        if n_subjects < 2:
-            raise ValueError(
-                "early_stopping=True sets whole subjects aside and needs two or more, "
-                f"but {n_subjects or 'none'} are known: pass EEGWindows that have "
-                "subjects, or subjects= with an array."
-            )
-        splitter = GroupShuffleSplit(1, test_size=self.validation_fraction,
-                                     random_state=seed)  # fmt: skip
-        train, valid = next(splitter.split(codes, groups=subjects))
-        lost = len(np.unique(codes)) - len(np.unique(codes[train]))
-        if lost:
-            raise ValueError(
-                f"With subjects {list_some(np.unique(subjects[valid]))} set aside, "
-                f"{lost} of the classes have no training window left. Choose another "
-                "random_state or validation_fraction, or early_stopping=False."
-            )
-        return train, valid, np.unique(subjects[valid])
-
-    def _check_parameters(self):
-        """Raise on parameters that are out of range, before any work is done."""
-        if isinstance(self.encoder, str):
-            check_option(self.encoder, ("passthrough",), "encoder")
-        if not isinstance(self.smoothing, list | tuple):
-            check_option(self.smoothing, tuple(_SMOOTHING), "smoothing")
-        check_option(self.early_stopping, (True, False), "early_stopping")
-        check_number(self.hidden_dim, "hidden_dim", whole=True, least=1)
-        check_number(self.patience, "patience", whole=True, least=1)
-        fraction = self.validation_fraction
-        check_number(fraction, "validation_fraction", above=0, below=1)
-        check_training_parameters(self)
-
-
-def _as_float32(features):
-    """Return a copy in the precision of the head; raise if it is not finite."""
-    Z = np.array(features, dtype=np.float32)
-    bad = np.flatnonzero(~np.isfinite(Z).all(axis=1))
-    if len(bad):
-        raise ValueError(
-            f"The features of {len(bad)} of {len(Z)} windows hold NaN, inf or numbers "
-            f"too large for float32: windows {list_some(bad)}."
-        )
-    return Z
+        return torch.softmax(self._outputs(Z), dim=1).numpy()

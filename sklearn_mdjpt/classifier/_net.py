@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetClassifier, NeuralNetRegressor
 
 from .._validation import check_number
 from ..encoder._callbacks import LeavesLoggersOut, copy_callbacks
@@ -12,6 +12,10 @@ from ..encoder._training import RemembersInterruption
 
 class ClassifierNet(LeavesLoggersOut, RemembersInterruption, NeuralNetClassifier):
     """skorch classifier that remembers whether its training was interrupted."""
+
+
+class RegressorNet(LeavesLoggersOut, RemembersInterruption, NeuralNetRegressor):
+    """skorch regressor that remembers whether its training was interrupted."""
 
 
 class RowBatches:
@@ -75,9 +79,32 @@ def net_settings(estimator, weights, n_classes, seed, device):
     dict of str to object
         There is no validation set; callbacks are copies.
     """
-    return {
+    return common_settings(estimator, seed, device) | {
         "criterion": torch.nn.CrossEntropyLoss,
         "criterion__weight": None if weights is None else torch.from_numpy(weights),
+        "classes": np.arange(n_classes),
+        "callbacks__valid_acc": None,
+    }
+
+
+def common_settings(estimator, seed, device):
+    """Return the arguments of a net that classifiers and the regressor share.
+
+    Parameters
+    ----------
+    estimator : MDJPTClassifier, MDJPTRegressor or BraindecodeClassifier
+        Has the parameters of the training.
+    seed : int
+        Seed of the order of the rows.
+    device : torch.device
+        Where the net is trained.
+
+    Returns
+    -------
+    dict of str to object
+        There is no validation set; callbacks are copies.
+    """
+    return {
         "optimizer__weight_decay": estimator.weight_decay,
         "lr": estimator.lr,
         "max_epochs": estimator.max_epochs,
@@ -86,10 +113,8 @@ def net_settings(estimator, weights, n_classes, seed, device):
         "iterator_train__seed": seed,
         "iterator_valid": RowBatches,
         "train_split": None,
-        "classes": np.arange(n_classes),
         "device": device.type if device.index is None else str(device),
         "callbacks": copy_callbacks(estimator.callbacks),
-        "callbacks__valid_acc": None,
         "verbose": estimator.verbose,
     }
 

@@ -18,13 +18,14 @@ from ._protocols import (
     pretrain,
     zero_shot,
 )
-from ._scores import METRICS
+from ._scores import METRICS, RATING_METRICS
 from ._studies import ABLATIONS, ablation, scaling
 from ._summary import compare, summary
 
 __all__ = [
     "ABLATIONS",
     "METRICS",
+    "RATING_METRICS",
     "ablation",
     "assert_unseen",
     "calibration",

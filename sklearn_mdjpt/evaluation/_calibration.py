@@ -13,11 +13,11 @@ from .._io._fingerprint import NotKnown, fingerprint
 from .._validation import check_number, check_option, list_some, warn
 from ..features._calibration import calibrated
 from ._cases import Case, pretrain_models, score_baselines, warn_of_scores
-from ._class_scores import Predictions, predict_classes
+from ._class_scores import Predictions, predict_targets
 from ._jobs import Job, JobRunner, computed_with
-from ._labelled import LabelledWindows, check_windows, named_rows
+from ._labelled import check_windows, named_rows, with_targets
 from ._leaks import find_leaks
-from ._models import check_classifiers
+from ._models import check_predictors
 from ._protocols import make_splits
 from ._scores import score_predictions
 
@@ -146,12 +146,12 @@ def calibration(
     >>> sorted(set(table["minutes"]))
     [0.5, inf]
     """
-    models = check_classifiers(models)
+    models, kind = check_predictors(models)
     check_windows(X, "X")
     steps = _check_minutes(minutes)
     check_option(labelled, (False, True, "both"), "labelled")
     kinds = (False, True) if labelled == "both" else (labelled,)
-    windows = LabelledWindows(X, y)
+    windows = with_targets(X, y, kind)
     splits = make_splits(cv, X, windows)
     halves = [_halves(windows, test) for _, test in splits]
     plans = [_plans(half, steps, kinds) for half in halves]
@@ -339,9 +339,9 @@ def _fit_and_test(model, X, y, train, plans, classes):
             ready = clone(model).fit(X[rows], y[rows])
         if len(plan.calibration):
             ready = calibrated(ready, X[plan.calibration]) or ready
-        found = predict_classes(ready, X[plan.test], classes, y[rows])
+        found = predict_targets(ready, X[plan.test], classes, y[rows])
         codes.append(found[0])
-        shape = (len(plan.test), len(classes))
+        shape = (len(plan.test), 1 if classes is None else len(classes))
         scores.append(np.full(shape, np.nan) if found[1] is None else found[1])
         problem = problem or found[2]
     return {

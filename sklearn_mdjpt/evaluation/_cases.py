@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from .._io._fingerprint import NotKnown, fingerprint
 from .._validation import list_some, warn
 from ..windows._windows import EEGWindows
-from ._class_scores import Predictions, predict_classes
+from ._class_scores import Predictions, predict_targets
 from ._encoded import encode, encoded_path, encodes_once, with_encoded
 from ._jobs import Job, JobRunner, computed_with
 from ._labelled import LabelledWindows, named_rows
@@ -28,7 +28,7 @@ from ._models import (
     with_weights_in_file,
 )
 from ._neighbours import class_similarities
-from ._scores import predict_majority, score_predictions
+from ._scores import predict_baselines, score_predictions
 
 # The columns of a table; further columns of the cases come after "method".
 _BEFORE = ["protocol", "dataset", "method"]
@@ -231,7 +231,7 @@ def _datasets(X):
 
 def _fit_predict(model, X_train, y_train, X_test, classes):
     model = clone(model).fit(X_train, y_train)
-    codes, scores, problem = predict_classes(model, X_test, classes, y_train)
+    codes, scores, problem = predict_targets(model, X_test, classes, y_train)
     scores = np.empty(0) if scores is None else scores
     return {"codes": codes, "scores": scores, "problem": np.array(problem)}
 
@@ -253,7 +253,7 @@ def _find_nearest(model, windows, exclude):
 
 
 def score_baselines(cases):
-    """Return the scores of chance and majority, once for each list of splits."""
+    """Return the scores of the baselines, once for each list of splits."""
     unique = {}
     for case in cases:
         columns = {k: v for k, v in case.columns.items() if k != "method"}
@@ -261,8 +261,9 @@ def score_baselines(cases):
     tables = []
     for case, columns in unique.values():
         for k, (train, test) in enumerate(case.splits):
-            majority = predict_majority(case.windows, train, test, case.exclude)
-            for method, predictions in (("chance", None), ("majority", majority)):
+            for method, predictions in predict_baselines(
+                case.windows, train, test, case.exclude
+            ).items():
                 table = score_predictions(case.windows, test, predictions)
                 constant = {"method": method, "split": k, "leak": "", "seconds": 0.0}
                 tables.append(table.assign(**columns, **constant))
@@ -296,6 +297,8 @@ def _window_table(windows, rows, predictions, columns):
     table["subject"] = windows.subjects[rows]
     table[list(ids)] = ids.iloc[rows].reset_index(drop=True)
     table["label"] = windows.y[rows]
+    if windows.classes is None:
+        return table.assign(predicted=predictions.codes)
     table["predicted"] = windows.classes[predictions.codes]
     if predictions.scores is not None:
         table[[f"score_{name}" for name in windows.classes]] = predictions.scores

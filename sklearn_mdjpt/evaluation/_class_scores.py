@@ -25,8 +25,8 @@ class Predictions(NamedTuple):
 
     Attributes
     ----------
-    codes : ndarray of int, shape (n_windows,)
-        The predicted class.
+    codes : ndarray of int or float, shape (n_windows,)
+        The predicted class; of a regressor the predicted number.
     scores : ndarray of float, shape (n_windows, n_classes), or None
         The higher, the more likely the class; None without usable scores.
     problem : str
@@ -37,6 +37,39 @@ class Predictions(NamedTuple):
     codes: np.ndarray
     scores: np.ndarray | None = None
     problem: str = ""
+
+
+def predict_targets(model, X, classes, y_train):
+    """Return the predictions of a fitted classifier, or of a regressor.
+
+    Parameters
+    ----------
+    model : classifier or regressor
+        Fitted.
+    X : EEGWindows or array-like
+        Windows or features.
+    classes : ndarray of shape (n_classes,) or None
+        As for `predict_classes`; None for a regressor.
+    y_train : array-like of shape (n_training_windows,)
+        Its training targets.
+
+    Returns
+    -------
+    Predictions
+        Of a regressor the numbers are in ``codes``.
+    """
+    if classes is not None:
+        return predict_classes(model, X, classes, y_train)
+    found = np.asarray(model.predict(X), dtype=float)
+    if found.shape != (len(X),):
+        raise ValueError(
+            f"A regressor must predict one number for each of {len(X)} windows; got "
+            f"an array of shape {found.shape}."
+        )
+    if not np.isfinite(found).all():
+        n_bad = int((~np.isfinite(found)).sum())
+        raise ValueError(f"{n_bad} of {len(found)} predictions are NaN or inf.")
+    return Predictions(found)
 
 
 def predict_classes(model, X, classes, y_train):

@@ -74,6 +74,40 @@ def check_classifiers(models):
     return models
 
 
+def check_predictors(models):
+    """Return models as `check_models` does, and what they predict.
+
+    Parameters
+    ----------
+    models : estimator or dict of str to estimator
+        All classifiers, or all regressors.
+
+    Returns
+    -------
+    models : dict of str to estimator
+        The models.
+    kind : {"classes", "ratings"}
+        What they predict.
+    """
+    models = check_models(models)
+    regressors = [name for name, model in models.items() if is_regressor(model)]
+    if not regressors:
+        return check_classifiers(models), "classes"
+    others = [name for name in models if name not in regressors]
+    if others:
+        raise ValueError(
+            f"Regressors ({list_some(regressors)}) and others ({list_some(others)}) "
+            "have no metric in common: score them apart."
+        )
+    return models, "ratings"
+
+
+def kind_of(models):
+    """Return what models predict: "ratings" if one is a regressor, else "classes"."""
+    any_regressor = any(is_regressor(model) for model in models.values())
+    return "ratings" if any_regressor else "classes"
+
+
 def feature_part(model):
     """Return the part of a model that computes features; None if there is none.
 
@@ -88,7 +122,7 @@ def feature_part(model):
     """
     if isinstance(model, MDJPTClassifier):
         return with_default_encoders(model)._make_features(0)
-    if isinstance(model, Pipeline) and is_classifier(model):
+    if isinstance(model, Pipeline) and (is_classifier(model) or is_regressor(model)):
         return model[:-1] if len(model) > 1 else None
     return model if hasattr(model, "transform") else None
 

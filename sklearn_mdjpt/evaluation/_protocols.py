@@ -12,11 +12,12 @@ from .._validation import check_option, list_some, warn
 from ..model_selection import FewShotSubjects, LeakageWarning
 from ._cases import Case, pretrain_models, run_cases
 from ._jobs import JobRunner
-from ._labelled import LabelledWindows, by_dataset, check_windows
+from ._labelled import by_dataset, check_windows, with_targets
 from ._models import (
-    check_classifiers,
     check_models,
+    check_predictors,
     feature_part,
+    kind_of,
     learns_who_agrees,
     untrained_encoders,
 )
@@ -148,9 +149,9 @@ def leave_subjects_out(
     >>> sorted(set(table["subject"]))
     ['SimA/01', 'SimA/02', 'SimA/03']
     """
-    models = check_classifiers(models)
+    models, kind = check_predictors(models)
     check_windows(X, "X")
-    windows = LabelledWindows(X, y)
+    windows = with_targets(X, y, kind)
     splits = make_splits(cv, X, windows)
     cases = [
         Case({"protocol": "leave_subjects_out", "method": name}, model, windows, splits)
@@ -257,8 +258,8 @@ def few_shot(
     >>> sorted(set(table["method"]))
     ['chance', 'majority', 'mdJPT']
     """
-    models = check_classifiers(models)
-    targets = by_dataset(X, y)
+    models, kind = check_predictors(models)
+    targets = by_dataset(X, y, kind)
     check_windows(source, "source", none=True)
     splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
     cases = few_shot_cases(models, targets, source, splitter)
@@ -431,7 +432,7 @@ def leave_one_dataset_out(
        Enables Generalizable Affective Computing. NeurIPS. arXiv:2510.22197.
     """
     models, protocols = check_models(models), check_protocols(protocols)
-    targets = by_dataset(X, y)
+    targets = by_dataset(X, y, kind_of(models))
     if len(targets) < 2:
         raise ValueError(
             "Leaving one dataset out needs at least two datasets; X has "
@@ -524,7 +525,7 @@ def transfer_cases(models, targets, source, protocols, splitter, exclude):
     if "few_shot" in protocols:
         heads = {k: v for k, v in models.items() if hasattr(v, "predict")}
         if heads:
-            heads = check_classifiers(heads)
+            heads, _ = check_predictors(heads)
         cases += few_shot_cases(heads, targets, source, splitter)
     if "zero_shot" in protocols:
         features = {k: v for k, v in models.items() if feature_part(v) is not None}
@@ -547,6 +548,11 @@ def few_shot_cases(models, targets, source, splitter):
 
 def zero_shot_cases(models, targets, source, exclude):
     """Return one case for each dataset and model."""
+    if any(target.kind == "ratings" for target in targets.values()):
+        raise ValueError(
+            "zero_shot compares classes of neighbours, and these models are "
+            "regressors: take few_shot, or labels."
+        )
     # Neighbours that are not excluded may share these with a window.
     leaks = {"subject": "", "trial": "subject", "window": "subject, trial"}
     check_option(exclude, leaks, "exclude")
@@ -616,6 +622,8 @@ def make_splits(cv, X, windows):
             raise ValueError(
                 f"The training windows of a split are all {str(windows.y[train][0])!r}."
             )
+        if windows.kind == "ratings":
+            continue
         unknown |= set(windows.y[test]) - set(windows.y[train])
     if unknown:
         warn(

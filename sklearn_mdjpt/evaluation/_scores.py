@@ -7,7 +7,7 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 from .._grouping import rows_of_groups
 from ._class_scores import Predictions, highest
 
-BASELINES = ("chance", "majority")
+BASELINES = ("chance", "majority", "mean")
 METRICS = (
     "accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc",
 )  # fmt: skip
@@ -15,6 +15,13 @@ METRICS = (
 is one class against the rest, averaged, all over the classes that the subject has.  A
 class that the model was not trained on counts 0.5 in `roc_auc`; it is NaN for a subject
 of one class, and for a model without scores of classes."""
+
+RATING_METRICS = ("pearson", "concordance", "r2", "mae", "rmse")
+"""Metrics of each subject where ratings are predicted: Pearson's correlation, Lin's
+concordance correlation (doi:10.2307/2532051), the coefficient of determination around
+the subject's own mean, and the mean absolute and the root mean squared error.  The
+first three are NaN for a subject whose ratings are all the same; the first two are 0
+where the predictions are."""
 
 
 def score_predictions(windows, rows, predictions=None):
@@ -35,6 +42,8 @@ def score_predictions(windows, rows, predictions=None):
     DataFrame
         Columns dataset, subject, unit, metric, value, n, n_classes.
     """
+    if windows.kind == "ratings":
+        return _score_ratings(windows, rows, predictions.codes)
     codes, scores = (None, None) if predictions is None else predictions[:2]
     table = _score_subjects("window", windows, rows, codes, scores)
     if windows.trials is not None:
@@ -44,6 +53,31 @@ def score_predictions(windows, rows, predictions=None):
             codes, scores = _predict_trials(trials, codes, scores, len(windows.classes))
         table += _score_subjects("trial", windows, rows[first], codes, scores)
     return pd.DataFrame(table)
+
+
+def predict_baselines(windows, train, test, exclude=None):
+    """Return the predictions of what needs no EEG, by name.
+
+    Parameters
+    ----------
+    windows : LabelledWindows or RatedWindows
+        All windows.
+    train, test : ndarray of int
+        Training windows, and the windows to predict.
+    exclude : {"subject", "trial", "window"}, default=None
+        As for `predict_majority`.
+
+    Returns
+    -------
+    dict of str to Predictions or None
+        For classes "chance" (None: guessing) and "majority"; for ratings "mean", that
+        of the training windows.
+    """
+    if windows.kind == "ratings":
+        mean = windows.y[train].mean()
+        return {"mean": Predictions(np.full(len(test), mean))}
+    majority = predict_majority(windows, train, test, exclude)
+    return {"chance": None, "majority": majority}
 
 
 def predict_majority(windows, train, test, exclude=None):
@@ -120,6 +154,52 @@ def _score_subjects(unit, windows, rows, codes, scores):
             for name in METRICS
         ]
     return table
+
+
+def _score_ratings(windows, rows, values):
+    """Return one row for each subject, unit and metric of ratings."""
+    parts = [("window", windows.y[rows], values, rows)]
+    if windows.trials is not None:
+        groups = rows_of_groups(pd.factorize(windows.trials[rows])[0])
+        means = [
+            np.array([x[group].mean() for group in groups])
+            for x in (windows.y[rows], values)
+        ]
+        parts.append(("trial", *means, rows[[group[0] for group in groups]]))
+    table = []
+    for unit, truth, found, where in parts:
+        for own in rows_of_groups(pd.factorize(windows.subjects[where])[0]):
+            scores = _rating_metrics(truth[own], found[own])
+            table += [
+                {
+                    "dataset": str(windows.datasets[where[own[0]]]),
+                    "subject": str(windows.subjects[where[own[0]]]),
+                    "unit": unit, "metric": name, "value": scores[name],
+                    "n": len(own), "n_classes": np.nan,
+                }
+                for name in RATING_METRICS
+            ]  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def _rating_metrics(truth, found):
+    error = found - truth
+    scores = {
+        "mae": float(np.abs(error).mean()),
+        "rmse": float(np.sqrt(np.square(error).mean())),
+    }
+    if np.ptp(truth) == 0:
+        return scores | dict.fromkeys(("pearson", "concordance", "r2"), float("nan"))
+    centred, other = truth - truth.mean(), found - found.mean()
+    covariance, variance = (centred * other).mean(), np.square(centred).mean()
+    # A constant has a variance of rounding errors.
+    spread = 0.0 if np.ptp(found) == 0 else np.square(other).mean()
+    total = variance + spread + (truth.mean() - found.mean()) ** 2
+    return scores | {
+        "pearson": float(covariance / np.sqrt(variance * spread)) if spread else 0.0,
+        "concordance": float(2 * covariance / total) if spread else 0.0,
+        "r2": float(1 - np.square(error).mean() / variance),
+    }
 
 
 def _metrics(truth, codes, weights=None):

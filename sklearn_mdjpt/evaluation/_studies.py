@@ -16,6 +16,7 @@ from ._labelled import by_dataset, check_windows, named_rows
 from ._models import (
     check_models,
     find_encoders,
+    kind_of,
     replace_encoders,
     untrained_encoders,
     with_default_encoders,
@@ -147,7 +148,7 @@ def ablation(
         change = partial(_with_params, params=changes)
         models[name] = replace_encoders(model, change)
     models = check_models(models)
-    targets = by_dataset(X, y)
+    targets = by_dataset(X, y, kind_of(models))
     check_windows(source, "source", none=True)
     splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
     cases = transfer_cases(
@@ -253,7 +254,7 @@ def scaling(
     models = {k: with_default_encoders(model) for k, model in models.items()}
     for model in models.values():
         _check_encoders(model)
-    targets = by_dataset(X, y)
+    targets = by_dataset(X, y, kind_of(models))
     check_windows(source, "source")
     protocols = check_protocols(protocols)
     datasets = named_rows(source.groups("dataset"))

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import bootstrap, wilcoxon
 
 from .._validation import check_number, check_option, list_some
-from ._scores import BASELINES, METRICS
+from ._scores import BASELINES, METRICS, RATING_METRICS
 
 # Columns that do not tell groups of scores apart: they differ within a group.
 _NOT_A_GROUP = (
@@ -42,7 +42,8 @@ def summary(
         ``pandas.concat``; columns of your own (``table.assign(seed=1)``) tell rows
         apart as methods do.
     metric : str, default="balanced_accuracy"
-        "accuracy", "balanced_accuracy", "precision", "recall", "f1" or "roc_auc".
+        "accuracy", "balanced_accuracy", "precision", "recall", "f1" or "roc_auc"; of
+        regressors "pearson", "concordance", "r2", "mae" or "rmse".
     unit : {"window", "trial"}, default="window"
         Whether to take the scores of windows or of trials.
     confidence : float, default=0.95
@@ -207,9 +208,14 @@ def scores_of_groups(table, metric, unit):
     # From a file, an empty text comes back as NaN.
     for name in {"leak", "sources"} & set(table):
         table = table.assign(**{name: table[name].astype(object).fillna("")})
-    check_option(metric, METRICS, "metric")
+    check_option(metric, (*METRICS, *RATING_METRICS), "metric")
     check_option(unit, ("window", "trial"), "unit")
     chosen = table[(table["metric"] == metric) & (table["unit"] == unit)]
+    found = dict.fromkeys(table["metric"])
+    if len(table) and metric not in found:
+        raise ValueError(
+            f"The table has no metric {metric!r}; it has {list_some(found)}."
+        )
     if not len(chosen):
         raise ValueError(
             f"The table has no scores of unit {unit!r}"
