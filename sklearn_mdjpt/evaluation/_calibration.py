@@ -155,6 +155,11 @@ def calibration(
     splits = make_splits(cv, X, windows)
     halves = [_halves(windows, test) for _, test in splits]
     plans = [_plans(half, steps, kinds) for half in halves]
+    if not any(plans):
+        raise ValueError(
+            "Nothing can be scored: no subject has so many minutes in the first half "
+            f"of its trials ({minutes!r}), or there is no calibration to use labels of."
+        )
     _warn_of_short(halves, steps)
     tested = [
         (train, np.sort(np.concatenate([half.test for half in split])))
@@ -211,12 +216,15 @@ class _Half(NamedTuple):
 def _check_minutes(minutes):
     """Return minutes as floats, inf for "all"."""
     if isinstance(minutes, str | bytes) or not np.iterable(minutes):
-        raise TypeError(f"minutes must be a sequence of numbers, got {minutes!r}.")
+        raise TypeError(
+            f"minutes must be a sequence, such as [{minutes!r}], got {minutes!r}."
+        )
     found = []
     for value in minutes:
-        if isinstance(value, str):
-            check_option(value, ("all",), "minutes")
+        if value == "all" or value == np.inf:
             found.append(np.inf)
+        elif isinstance(value, str):
+            raise ValueError(f"minutes must be numbers or 'all', got {value!r}.")
         else:
             check_number(value, "minutes", least=0)
             found.append(float(value))

@@ -17,6 +17,9 @@ from ..features._compose import WindowFeatures
 from ..features._steps import TimedStep
 from ..windows._metadata import KEYWORDS, read_metadata
 
+# Half of the features are rarely so many SD off: the third quartile of |z| is 1.15.
+_FAR = 10.0
+
 
 class Chain:
     """The steps of a model one after the other; those that have a memory keep it.
@@ -26,6 +29,11 @@ class Chain:
     model : estimator
         Fitted: steps that each take windows or features, and a classifier.
 
+    Attributes
+    ----------
+    distance : str or None
+        What is far from the calibration in the last window; None if nothing is.
+
     Raises
     ------
     TypeError
@@ -34,7 +42,7 @@ class Chain:
     """
 
     def __init__(self, model):
-        self.classes_ = model.classes_
+        self.classes_, self.distance = model.classes_, None
         *steps, self._classifier = _flatten(model)
         if not hasattr(self._classifier, "predict_proba"):
             raise TypeError(
@@ -79,12 +87,16 @@ class Chain:
         -------
         ndarray of shape (n_classes,)
         """
-        Z = window
+        Z, self.distance = window, None
         for online, domain, step in self._steps:
             if isinstance(step, TimedStep):
                 Z = online.push(np.asarray(Z)[0], step_length)[None]
             else:
                 Z = step.transform(Z, **_metadata(window, step.transform, domain))
+            if isinstance(step, SubjectScaler):
+                size = float(np.median(np.abs(Z)))
+                if size > _FAR:
+                    self.distance = f"Features are {size:.0f} SD off the person's mean"
         return self._classifier.predict_proba(Z)[0]
 
 
@@ -92,7 +104,7 @@ class PooledChains:
     """The chains of models whose probabilities are multiplied."""
 
     def __init__(self, model):
-        self.classes_ = model.classes_
+        self.classes_, self.distance = model.classes_, None
         self._pool = model.pool
         self._chains = [Chain(one) for one in model.estimators_]
 
@@ -109,6 +121,8 @@ class PooledChains:
     def push(self, window, step_length):
         """Return the probabilities of the next window, as `Chain.push`."""
         found = [chain.push(window, step_length)[None] for chain in self._chains]
+        said = [chain.distance for chain in self._chains if chain.distance]
+        self.distance = said[0] if said else None
         return self._pool(np.stack(found))[0]
 
 
@@ -140,10 +154,10 @@ def not_alone(model, subject):
             known = subject in part.calibrated_subjects_
             goes = part._fitted_parameters["subject_norm"] == "subject"
         elif isinstance(part, SubjectScaler):
-            known = subject in part.means_ or None in part.means_
+            known = subject in part.calibrated_subjects_ or None in part.means_
             goes = part.unseen == "transductive"
         elif isinstance(part, CovarianceAlignment):
-            known = subject in part.means_ or not part._by_domain
+            known = subject in part.calibrated_subjects_ or not part._by_domain
             goes = part.unseen == "transductive"
         elif isinstance(part, WindowAlignment):
             known = subject in part.calibrated_subjects_

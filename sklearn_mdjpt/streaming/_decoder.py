@@ -13,6 +13,7 @@ from .._validation import (
     check_sfreq,
     list_some,
     split_ids,
+    warn,
 )
 from ..channels._channels import CANONICAL_SFREQ, electrode_positions
 from ..features._calibration import calibrated
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 # Stamps of chunks jitter; what is not further off is the next sample.
-_JITTER_SECONDS = 0.01
+_JITTER_SECONDS = 0.05
+# A stamp that is so much earlier than expected is of a clock that began anew.
+_RESTART_SECONDS = 1.0
 _NOBODY = "stream/1"
 
 
@@ -40,7 +43,10 @@ class StreamEvent(NamedTuple):
     time : float
         Seconds, by the clock of the stream.
     kind : str
-        "start", "calibrated", "gap", "overlap", "dead channels" or "channels live".
+        "start" (the first sample is not of 0 s), "calibrated", "gap", "overlap"
+        (samples that were there already), "restart" (of the clock), "dead channels",
+        "channels live", "far" (features or amplitudes are far from the calibration's: another
+        unit, rate or cap) or "near" (they are so no longer).
     text : str
         A sentence.
     """
@@ -76,9 +82,9 @@ class StreamingDecoder:
         `~sklearn_mdjpt.compose.calibrate`.  None: the one person that it was
         calibrated to, or with ``calibration_seconds`` somebody without a name.
     calibration_seconds : float, default=None
-        Calibrate to so many seconds at the beginning of the stream, for which there is
-        no output.  None: the model was calibrated before, or takes each window by
-        itself.
+        Calibrate to so many seconds of signal at the beginning of the stream, for which
+        there is no output.  None: the model was calibrated before, or takes each
+        window by itself.
     l_freq, h_freq : float, default=None
         Edges, in hertz, of a causal Butterworth filter of order 4; None leaves that
         side open.  Signals that drift need ``l_freq``, such as 0.5.
@@ -150,7 +156,6 @@ class StreamingDecoder:
 
     events_: list[StreamEvent]
     _start: float | None
-    _first: float | None
     _last_end: float | None
     _n_taken: int
     _collected: list[np.ndarray] | None
@@ -177,6 +182,8 @@ class StreamingDecoder:
                 f"model must be a fitted classifier, got {type(model).__name__}, which "
                 "has no classes_: put a classifier behind features."
             )
+        if ch_names is None or isinstance(ch_names, str):
+            raise TypeError(f"ch_names must be a list of names, got {ch_names!r}.")
         self.ch_names = check_ch_names(ch_names)
         self.sfreq = check_sfreq(sfreq)
         self._check_numbers(
@@ -221,7 +228,8 @@ class StreamingDecoder:
             Samples that are missing are NaN.
         time : float, default=None
             Seconds of the chunk's first sample, by the clock of the stream, with which
-            samples that were skipped are found.  None: it follows the last one; a
+            samples that were skipped are found; more than 0.05 s of jitter is to be
+            taken out before.  None: it follows the last one; a
             stream begins at 0.
 
         Returns
@@ -236,13 +244,13 @@ class StreamingDecoder:
             If the chunk has other channels; nothing is taken in then.
         """
         x = self._check_chunk(chunk)
+        if time is not None:
+            check_number(time, "time, of the chunk's first sample,")
         x = self._place(x, time)
         outputs = []
         for lost, part in self._samples.push(x):
             if lost:
                 self._begin_again(lost)
-            if self._first is None:
-                self._first = self._time(self._n_taken)
             self._n_taken += part.shape[1]
             outputs += self._advance(part)
         return outputs
@@ -271,8 +279,8 @@ class StreamingDecoder:
         )
         self.events_ = []
         self._silent = np.zeros(len(self.ch_names), bool)
-        # When it starts, and when its first sample that is not missing comes.
-        self._start = self._first = None
+        self._start = None  # the time of its first sample
+        self._n_seconds, self._far = 0.0, False
         self._n_taken = 0  # samples since then, lost ones included
         self._last_end = None
         self._clear(0)
@@ -281,7 +289,10 @@ class StreamingDecoder:
     # The parts of push ------------------------------------------------------------
 
     def _check_chunk(self, chunk):
-        x = np.asarray(chunk, dtype=float)
+        x = np.asarray(chunk)
+        if x.dtype.kind not in "fiu":
+            raise TypeError(f"A chunk must hold real numbers, got dtype {x.dtype}.")
+        x = x.astype(float)
         if x.ndim != 2 or len(x) != len(self.ch_names):
             raise ValueError(
                 f"A chunk must have shape ({len(self.ch_names)}, n_samples), one row "
@@ -305,6 +316,14 @@ class StreamingDecoder:
         n = round(late * self.sfreq)
         if n > 0:
             self._samples.skip(n)
+            return x
+        if late < -_RESTART_SECONDS:
+            text = f"The clock is {-late:.3f} s behind; the window begins anew."
+            self._say(float(time), "restart", text)
+            self._samples.reset()
+            self._start = float(time) - self._n_taken / self.sfreq
+            self._last_end = None
+            self._clear(self._n_taken)
             return x
         n = min(-n, x.shape[1])
         text = f"{n} samples were there already, and are left out."
@@ -363,12 +382,20 @@ class StreamingDecoder:
         if self._last_end is not None:
             step = max((end - self._last_end) * self._rate / self._stride, 1e-3)
         self._last_end = end
-        return self._chain.push(self._windows([x], [end]), step)
+        found = self._chain.push(self._windows([x], [end]), step)
+        self._say_far(end)
+        return found
 
     def _collect(self, x, end):
         """Keep a window to calibrate to; calibrate once there are enough."""
+        # Samples count, once each, and not the time that passes.
+        new = self._n_times / self._rate
+        if self._last_end is not None:
+            new = min(new, end - self._last_end)
+        self._n_seconds += new
+        self._last_end = end
         self._collected.append(x.copy())
-        if end - self._first < self.calibration_seconds - 0.5 / self.sfreq:
+        if self._n_seconds < self.calibration_seconds - 0.5 / self._rate:
             return
         n = len(self._collected)
         windows = self._windows(
@@ -384,11 +411,29 @@ class StreamingDecoder:
         self._collected, self._last_end = None, end
         self._say(end, "calibrated", f"Calibrated to {n} windows of {self.subject}.")
 
+    def _say_far(self, end):
+        """Say where the person is far from what it was calibrated to."""
+        far = self._chain.distance
+        if (far is not None) == self._far:
+            return
+        self._far = far is not None
+        if self._far:
+            text = (
+                f"{far}: another unit, rate or cap than in the calibration, or an "
+                "artefact?"
+            )
+            self._say(end, "far", text)
+            warn(f"At {end:.1f} s of the stream: {text}")
+        else:
+            self._say(end, "near", "The person is near its calibration again.")
+
     def _with_live_channels(self, x, end):
         dead = self._dead.find(x)
         for kind, text, changed in (
-            ("dead channels", "do not move, and are made of neighbours",
-             dead & ~self._silent),
+            ("dead channels", "do not move or are missing" + (
+                ": too few live, there is no output" if self._dead.too_many(dead)
+                else ", and are made of their neighbours"
+             ), dead & ~self._silent),
             ("channels live", "move again", ~dead & self._silent),
         ):  # fmt: skip
             if changed.any():

@@ -47,7 +47,7 @@ class CausalFilter:
 
 
 class CausalResampler:
-    """The filter of offline resampling, run on from chunk to chunk.
+    """The filter of offline resampling, but for its ripple, run on from chunk to chunk.
 
     Sample k of the output belongs to the time k / new_sfreq, as offline; it comes as
     soon as all that the filter needs has come.
@@ -66,7 +66,11 @@ class CausalResampler:
     def __init__(self, sfreq, new_sfreq):
         ratio = rate_ratio(sfreq, new_sfreq)
         self._up, self._down = ratio.numerator, ratio.denominator
-        self._taps = resampling_filter(ratio) * self._up
+        self._taps = resampling_filter(ratio).copy()
+        # Each phase lets a constant through as it is: a channel that stands still goes
+        # on to stand still.
+        for phase in range(self._up):
+            self._taps[phase :: self._up] /= self._taps[phase :: self._up].sum()
         self._half = (len(self._taps) - 1) // 2
         self._same = sfreq == new_sfreq
         self.delay = 0.0 if self._same else self._half / (self._up * sfreq)
@@ -74,21 +78,20 @@ class CausalResampler:
 
     def reset(self):
         """Forget what came before."""
-        self._x, self._start, self._next = None, 0, 0
+        self._x, self._start, self._next, self._base = None, 0, 0, 0.0
 
     def push(self, x):
         """Resample the next samples (n_channels, n_times); return what is ready."""
         if self._same:
             return x
+        if not x.shape[1]:
+            return x
         if self._x is None:
             # As if the first sample had been there for ever.
-            n_before = -(-self._half // self._up)
-            self._x = np.repeat(x[:, :1], n_before if x.shape[1] else 0, axis=1)
+            self._base = x[:, :1].copy()
+            self._x = np.zeros((len(x), -(-self._half // self._up)))
             self._start = -self._x.shape[1]
-            if not x.shape[1]:
-                self._x = None
-                return x
-        self._x = np.concatenate([self._x, x], axis=1)
+        self._x = np.concatenate([self._x, x - self._base], axis=1)
         last = self._start + self._x.shape[1] - 1
         n_ready = (last * self._up - self._half) // self._down + 1 - self._next
         if n_ready <= 0:
@@ -99,7 +102,7 @@ class CausalResampler:
         taps = np.concatenate([np.zeros(n_zeros), self._taps])
         skip = self._next + (offset + n_zeros) // self._down
         out = upfirdn(taps, self._x, self._up, self._down, axis=1)
-        out = out[:, skip : skip + n_ready]
+        out = out[:, skip : skip + n_ready] + self._base
         self._next += n_ready
         # The first sample that the next output needs.
         first = -(-(self._next * self._down - self._half) // self._up)
@@ -210,12 +213,16 @@ class DeadChannels:
         limit = self.flat * np.median(moving) if moving.size else np.inf
         return spread < limit
 
+    def too_many(self, dead):
+        """Whether too few channels live to make up for the dead ones."""
+        return np.count_nonzero(~dead) < max(self.n_neighbours, len(dead) / 2)
+
     def repair(self, x, dead):
         """Return the window with its dead channels replaced; None if too few live."""
         live = np.flatnonzero(~dead)
         means = x.mean(axis=1, keepdims=True)
         self._means[live] = means[live]
-        if len(live) < max(self.n_neighbours, len(dead) / 2):
+        if self.too_many(dead):
             return None
         x = x.copy()
         for k in np.flatnonzero(dead):

@@ -7,6 +7,7 @@ from .._grouping import combine_groups, rows_of_groups
 from .._identity import is_made_up
 from ._cutting import group_name
 from ._inputs import as_windows, is_array
+from ._source import Source
 
 
 def people_of(metadata):
@@ -55,6 +56,12 @@ def check_people(X):
         If it is not known for some windows whose they are.
     """
     make = "EEGWindows.from_arrays(X, ..., dataset=..., subject=...)"
+    parts = X if isinstance(X, list | tuple) else [X]
+    if X is None or (len(parts) and isinstance(parts[0], Source)):
+        raise TypeError(
+            "Calibration takes windows, such as EEGWindows.from_recordings(recordings);"
+            f" got {type(parts[0]).__name__}."
+        )
     if is_array(X):
         raise ValueError(
             "X is an array, which does not say whose windows it holds, so that later "
