@@ -7,8 +7,8 @@ The recording of a new person is played through an outlet of the Lab Streaming L
 others finds the stream, calibrates itself to its beginning, and says every second what
 it thinks, while samples come in.
 
-It needs mne-lsl (``pip install "sklearn_mdjpt[stream]"``) and takes half a minute; it is
-not run when the documentation is built.  ``--speed 1`` plays at the pace of life.
+It needs mne-lsl (``pip install "sklearn_mdjpt[stream]"``) and takes less than a minute;
+it is not run when the documentation is built.  ``--speed 1`` plays at the pace of life.
 """
 
 # %%

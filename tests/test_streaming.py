@@ -162,7 +162,7 @@ def test_resampling_is_that_of_recordings():
         n = found.shape[1]
         wait = resampler.delay * 125.0
         assert expected.shape[1] - n <= wait + 1
-        np.testing.assert_allclose(found, expected[:, :n], atol=5e-3)
+        np.testing.assert_allclose(found, expected[:, :n], atol=1.5e-3)
         assert 0 < resampler.delay < 0.15
     same = CausalResampler(125.0, 125.0)
     np.testing.assert_array_equal(same.push(x), x)

@@ -45,7 +45,7 @@ class StreamEvent(NamedTuple):
     kind : str
         "start" (the first sample is not of 0 s), "calibrated", "gap", "overlap"
         (samples that were there already), "restart" (of the clock), "dead channels",
-        "channels live", "far" (features or amplitudes are far from the calibration's: another
+        "channels live", "far" (features are far from those of the calibration: another
         unit, rate or cap) or "near" (they are so no longer).
     text : str
         A sentence.
@@ -126,7 +126,11 @@ class StreamingDecoder:
     Outputs are the same for any chunks, down to rounding.  A window of an offline
     analysis differs from one of a stream where filters work in both directions, and
     where smoothing uses the future.  Calibration takes windows as the stream makes
-    them.
+    them: ``calibration_seconds`` suits a stream better than a calibration to windows of
+    offline filters.
+
+    `reset` keeps the calibration; another person needs another decoder.  A decoder can
+    be pickled.
 
     A channel that does not move in a window (below 0.05 of the median spread of all),
     or is NaN, is replaced in it by the mean of its three nearest living neighbours.
