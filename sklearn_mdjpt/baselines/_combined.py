@@ -146,6 +146,7 @@ class PooledClassifier(VotingClassifier):
         Returns
         -------
         ndarray of shape (n_windows, n_classes)
+            Their sum over classes is 1.
         """
         found = np.asarray(probabilities, dtype=float)
         logs = np.log(np.maximum(found, _LEAST))

@@ -5,7 +5,7 @@ as soon as it is complete; `decode_lsl` takes the chunks from a stream of the La
 Streaming Layer.
 """
 
-from ._decoder import StreamEvent, StreamingDecoder
+from ._decoder import StreamingDecoder
 from ._lsl import decode_lsl
 
-__all__ = ["StreamEvent", "StreamingDecoder", "decode_lsl"]
+__all__ = ["StreamingDecoder", "decode_lsl"]

@@ -36,20 +36,7 @@ _NOBODY = "stream/1"
 
 
 class StreamEvent(NamedTuple):
-    """What happened to a stream.
-
-    Attributes
-    ----------
-    time : float
-        Seconds, by the clock of the stream.
-    kind : str
-        "start" (the first sample is not of 0 s), "calibrated", "gap", "overlap"
-        (samples that were there already), "restart" (of the clock), "dead channels",
-        "channels live", "far" (features are far from those of the calibration: another
-        unit, rate or cap) or "near" (they are so no longer).
-    text : str
-        A sentence.
-    """
+    """What happened to a stream; see ``events_`` of `StreamingDecoder`."""
 
     time: float
     kind: str
@@ -101,8 +88,12 @@ class StreamingDecoder:
     ----------
     classes_ : ndarray of shape (n_classes,)
         What the probabilities are of, in their order.
-    events_ : list of StreamEvent
-        Gaps, dead channels and the calibration, as they happened.
+    events_ : list of tuple (time, kind, text)
+        What happened, with the attributes of these names: time in seconds, a kind, and
+        a sentence.  Kinds are "start" (the first sample is not of 0 s), "calibrated",
+        "gap", "overlap" (samples that were there already), "restart" (of the clock),
+        "dead channels", "channels live", "far" (features are far from those of the
+        calibration: another unit, rate or cap) and "near" (they are so no longer).
     delay_ : float
         Seconds that resampling waits for: a window comes so much later than its end.
     model_ : classifier
