@@ -268,11 +268,13 @@ def report():
     if "sim" not in shown:
         return
     table = shown["sim"]
-    table = table[~table["labelled"] & table["method"].str.endswith(POOLED)
-                  | table["method"].isin(["chance", "majority"])]  # fmt: skip
-    table = table.assign(method=table["method"].str.removesuffix(f", {POOLED}"))
+    kinds = table["method"].str.rpartition(", ")
+    # With 0 minutes nothing of the person is used; else it was fitted by person.
+    fits = (table["minutes"] == 0) == (kinds[2] == POOLED)
+    table = table.assign(method=kinds[0].where(kinds[0] != "", table["method"]))
+    table = table[(fits | (kinds[0] == "")) & ~table["labelled"]]
     figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    plot_calibration(table[~table["labelled"]].drop(columns="labelled"), ax=ax)
+    plot_calibration(table.drop(columns="labelled"), ax=ax)
     figure.savefig(RESULTS / "calibration.png", dpi=110)
 
 

@@ -71,7 +71,9 @@ def shared_features(
     unseen : {"transductive", "pooled", "error"}, default="transductive"
         As in `SubjectScaler`.  "pooled": people who are neither in ``source`` nor
         calibrated (`~sklearn_mdjpt.compose.calibrate`) are z-scored by the statistics
-        of ``source``; an encoder with ``subject_norm="train"`` belongs to it.
+        of ``source``, those that a classifier is trained on as well; an encoder with
+        ``subject_norm="train"`` belongs to it.  To calibrate new people, keep
+        "transductive": the classifier then knows features that are z-scored by person.
     random_state : int, RandomState instance or None, default=None
         Seeds the encoder, where it is made here.
 
