@@ -224,8 +224,7 @@ class StreamingDecoder:
         time : float, default=None
             Seconds of the chunk's first sample, by the clock of the stream, with which
             samples that were skipped are found; more than 0.05 s of jitter is to be
-            taken out before.  None: it follows the last one; a
-            stream begins at 0.
+            taken out before.  None: it follows the last one; a stream begins at 0.
 
         Returns
         -------
@@ -235,8 +234,9 @@ class StreamingDecoder:
 
         Raises
         ------
-        ValueError
-            If the chunk has other channels; nothing is taken in then.
+        ValueError, TypeError
+            If the chunk has another number of channels, or does not hold real numbers;
+            nothing is taken in then.
         """
         x = self._check_chunk(chunk)
         if time is not None:
