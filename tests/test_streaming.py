@@ -95,7 +95,17 @@ def _run(decoder, signal, sizes):
     return times, np.array([probabilities for _, probabilities in outputs])
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+# Models of the same parts as others.
+_SLOW = ("head", "pooled", "running")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in _SLOW else name
+        for name in MODELS
+    ],
+)
 def test_chunks_do_not_matter(data, name):
     X, recording = data
     model = MODELS[name](X).fit(X, X.y)
@@ -324,6 +334,7 @@ def test_strides_longer_than_a_window(data):
     np.testing.assert_allclose(found, [dense[time] for time in times], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(data):
     X, recording = data
     model = MODELS["alone"](X).fit(X, X.y)
