@@ -71,7 +71,7 @@ def check_people(X):
     if not len(windows):
         raise ValueError("X has no windows; at least one is expected.")
     people = people_of(windows.metadata)
-    missing = np.flatnonzero(people == None)  # noqa: E711
+    missing = np.flatnonzero(pd.isna(people))
     if len(missing):
         raise ValueError(
             f"{len(missing)} of {len(windows)} windows do not say whose they are; the "
