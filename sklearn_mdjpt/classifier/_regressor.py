@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class MDJPTRegressor(RegressorMixin, HeadEstimator):
-    """Ratings from windows of EEG: encoder, smoothing, and the head of the paper.
+    """Ratings from windows of EEG: encoder, smoothing, and the head of the paper [1]_.
 
     As `MDJPTClassifier`, with one output and the mean squared error instead of classes
     and cross-entropy: valence, arousal or what else people rated on a scale.  Ratings
