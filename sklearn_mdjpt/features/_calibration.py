@@ -103,12 +103,7 @@ def calibrated(model, X):
             return None
     if isinstance(model, Pipeline):
         return _calibrated_pipeline(model, X)
-    # `estimator` of a search or an ensemble is a parameter, and not fitted.  What
-    # CalibratedClassifierCV holds is no estimator, with a fitted one in it.
-    is_plain = isinstance(model, BaseEstimator) and not isinstance(
-        model, FrozenEstimator
-    )
-    for name in _HOLDERS if is_plain else ("estimator",):
+    for name in _holders_of(model):
         changed = _calibrated_value(getattr(model, "__dict__", {}).get(name), X)
         if changed is None:
             continue
@@ -119,6 +114,34 @@ def calibrated(model, X):
             copied.named_estimators_ = Bunch(**dict(zip(names, changed, strict=True)))
         return copied
     return None
+
+
+def held_estimators(model):
+    """List the fitted estimators that an estimator of scikit-learn holds.
+
+    Parameters
+    ----------
+    model : object
+        A fitted estimator; for anything else there are none.
+    """
+    names = ("steps",) if isinstance(model, Pipeline) else _holders_of(model)
+    found, waiting = [], [getattr(model, "__dict__", {}).get(name) for name in names]
+    while waiting:
+        value = waiting.pop(0)
+        if isinstance(value, list | tuple):
+            waiting = [*value, *waiting]
+        elif value is not None and not isinstance(value, str):
+            found.append(value)
+    return found
+
+
+def _holders_of(model):
+    """Return the attributes in which a fitted model holds fitted estimators."""
+    # `estimator` of a search or an ensemble is a parameter, and not fitted.  What
+    # CalibratedClassifierCV holds is no estimator, with a fitted one in it.
+    if isinstance(model, FrozenEstimator) or not isinstance(model, BaseEstimator):
+        return ("estimator",)
+    return _HOLDERS
 
 
 def twin(estimator):

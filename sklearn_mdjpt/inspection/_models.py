@@ -1,14 +1,12 @@
 """The parts of a fitted model: what comes before its encoder, and what after."""
 
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ..classifier._estimator import MDJPTClassifier
+from ..classifier._steps import list_steps
 from ..encoder._calibration import known_statistics, read_calibrated
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._transform import batches_with_statistics
-from ..features._compose import WindowFeatures
 
 
 def split_model(model):
@@ -33,7 +31,10 @@ def split_model(model):
     TypeError
         If there is no encoder where one is looked for.
     """
-    parts = _parts(model)
+    parts = [
+        step.module_ if isinstance(step, MDJPTClassifier) else step
+        for step, _ in list_steps(model)
+    ]
     places = [i for i, part in enumerate(parts) if isinstance(part, MDJPTEncoder)]
     if len(places) != 1:
         raise TypeError(
@@ -81,22 +82,3 @@ def encoded_windows(encoder, windows, reader, batch_size):
         device=next(module.parameters()).device,
         known=known_statistics(encoder),
     )
-
-
-def _parts(model):
-    """List the steps of nested pipelines, one after the other."""
-    if isinstance(model, FrozenEstimator):
-        return _parts(model.estimator)
-    if isinstance(model, Pipeline):
-        steps = [step for _, step in model.steps]
-        return [
-            part for step in steps if step not in (None, "passthrough")
-            for part in _parts(step)
-        ]  # fmt: skip
-    if isinstance(model, WindowFeatures):
-        check_is_fitted(model)
-        return [*_parts(model.extractor_), *(step for _, step in model.steps_)]
-    if isinstance(model, MDJPTClassifier):
-        check_is_fitted(model)
-        return [*_parts(model.features_), model.module_]
-    return [model]

@@ -6,14 +6,13 @@ from inspect import signature
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import FeatureUnion, Pipeline
 
 from ..alignment import CovarianceAlignment, WindowAlignment
 from ..baselines import PooledClassifier
 from ..classifier._estimator import MDJPTClassifier
+from ..classifier._steps import fitted_parts, list_steps
 from ..encoder._estimator import MDJPTEncoder
 from ..features import SubjectScaler
-from ..features._compose import WindowFeatures
 from ..features._steps import TimedStep
 from ..windows._metadata import KEYWORDS, read_metadata
 
@@ -43,13 +42,17 @@ class Chain:
 
     def __init__(self, model):
         self.classes_, self.distance = model.classes_, None
-        *steps, self._classifier = _flatten(model)
-        if not hasattr(self._classifier, "predict_proba"):
+        *steps, (classifier, _) = list_steps(model)
+        is_head = isinstance(classifier, MDJPTClassifier)  # its features are steps
+        if not hasattr(classifier, "predict_proba"):
             raise TypeError(
                 f"A stream is decoded by probabilities, which "
-                f"{type(self._classifier).__name__} does not have (no predict_proba)."
+                f"{type(classifier).__name__} does not have (no predict_proba)."
             )
-        for step, _ in [*steps, (self._classifier, None)]:
+        predict = classifier.predict_head if is_head else classifier.predict_proba
+        self._predict = predict
+        whole = [step for step, _ in steps] + [classifier] * (not is_head)
+        for step in whole:
             if not isinstance(step, TimedStep) and _holds(step, TimedStep):
                 raise TypeError(
                     f"{type(step).__name__} holds a step that runs along the windows "
@@ -97,7 +100,7 @@ class Chain:
                 size = float(np.median(np.abs(Z)))
                 if size > _FAR:
                     self.distance = f"Features are {size:.0f} SD off the person's mean"
-        return self._classifier.predict_proba(Z)[0]
+        return self._predict(Z)[0]
 
 
 class PooledChains:
@@ -149,7 +152,7 @@ def not_alone(model, subject):
         Their names; empty if each window of this person stands alone.
     """
     found = []
-    for part in _parts_of(model):
+    for part in fitted_parts(model):
         if isinstance(part, MDJPTEncoder):
             known = subject in part.calibrated_subjects_
             goes = part._fitted_parameters["subject_norm"] == "subject"
@@ -172,41 +175,9 @@ def not_alone(model, subject):
 def calibrated_people(model):
     """Return the people that a model was calibrated to, as "dataset/subject"."""
     found = set()
-    for part in _parts_of(model):
+    for part in fitted_parts(model):
         found.update(getattr(part, "calibrated_subjects_", ()))
     return sorted(found)
-
-
-class _Head:
-    """The head of an `MDJPTClassifier` behind its features."""
-
-    def __init__(self, classifier):
-        self.predict_proba = classifier.predict_head
-
-
-def _flatten(model):
-    """List (step, domain) one after the other; the classifier comes last, alone.
-
-    The domain is that of the `WindowFeatures` that hands metadata to the step; None
-    for steps that nobody hands any to.
-    """
-    steps = _steps_of(model, None)
-    last = steps.pop()[0]
-    return [*steps, last]
-
-
-def _steps_of(model, domain):
-    if isinstance(model, FrozenEstimator):
-        return _steps_of(model.estimator, domain)
-    if isinstance(model, Pipeline):
-        used = (step for _, step in model.steps if step not in (None, "passthrough"))
-        return [one for step in used for one in _steps_of(step, domain)]
-    if isinstance(model, WindowFeatures):
-        inner = _steps_of(model.extractor_, None)
-        return [*inner, *((step, model.domain) for _, step in model.steps_)]
-    if isinstance(model, MDJPTClassifier):
-        return [*_steps_of(model.features_, domain), (_Head(model), domain)]
-    return [(model, domain)]
 
 
 def _metadata(window, method, domain):
@@ -217,30 +188,5 @@ def _metadata(window, method, domain):
     return read_metadata(window, names, {}, domain=domain)[1] if names else {}
 
 
-def _parts_of(model):
-    """Yield a fitted model and all fitted parts inside it."""
-    yield model
-    inside = []
-    if isinstance(model, FrozenEstimator):
-        inside = [model.estimator]
-    elif isinstance(model, Pipeline):
-        inside = [step for _, step in model.steps]
-    elif isinstance(model, FeatureUnion):
-        inside = [part[1] for part in model.transformer_list]
-    elif isinstance(model, WindowFeatures):
-        inside = model._parts()
-    elif isinstance(model, MDJPTClassifier):
-        inside = [model.features_]
-    else:
-        inside = list(getattr(model, "estimators_", ()))
-        if hasattr(model, "best_estimator_"):
-            inside.append(model.best_estimator_)
-        for one in getattr(model, "calibrated_classifiers_", ()):
-            inside.append(one.estimator)
-    for part in inside:
-        if not isinstance(part, str | np.ndarray) and part is not None:
-            yield from _parts_of(part)
-
-
 def _holds(model, kind):
-    return any(isinstance(part, kind) for part in _parts_of(model))
+    return any(isinstance(part, kind) for part in fitted_parts(model))
