@@ -100,7 +100,7 @@ ax.set(
     ylabel="accuracy (%)",
     title="Inner folds of the search (simulated EEG)",
 )
-ax.legend()
+ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, frameon=False)
 figure.savefig("plot_grid_search.png", dpi=150)
 plt.show()
 
