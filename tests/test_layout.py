@@ -23,7 +23,7 @@ FLOORS = (
     {"classifier"},
     {"baselines"},
     {"evaluation", "streaming"},
-    {"inspection"},
+    {"inspection", "trust"},
     {"plotting"},
     {"_cli"},
     {"__main__"},

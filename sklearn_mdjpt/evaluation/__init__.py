@@ -5,7 +5,8 @@
 minutes of a new person it takes; `ablation` and `scaling` study the encoder.  All take
 any estimators of scikit-learn and refuse splits and weights that leak.  They return a
 table with one row for each method, split, subject and metric, which `summary`,
-`compare` and `plot` take.
+`compare` and `plot` take; of their predictions, `reliability` and `risk_coverage` say
+how far probabilities can be trusted.
 """
 
 from ._calibration import calibration
@@ -18,6 +19,7 @@ from ._protocols import (
     pretrain,
     zero_shot,
 )
+from ._reliability import reliability, risk_coverage
 from ._scores import METRICS, RATING_METRICS
 from ._studies import ABLATIONS, ablation, scaling
 from ._summary import compare, summary
@@ -35,6 +37,8 @@ __all__ = [
     "leave_subjects_out",
     "plot",
     "pretrain",
+    "reliability",
+    "risk_coverage",
     "scaling",
     "summary",
     "zero_shot",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .._drawing import COLORS, MARKERS, one_axes
+from ._scores import SHARES
 from ._summary import BASELINES, compare, scores_of_groups, subject_means, summary
 
 if TYPE_CHECKING:
@@ -62,10 +63,11 @@ def plot_scores(
     >>> ax.get_xlabel()
     "balanced accuracy of a subject's windows (%)"
     """
-    means = summary(table, metric=metric, unit=unit)
+    factor, sign = _units(metric)
+    means = _scaled(summary(table, metric=metric, unit=unit), factor)
     means["label"] = _label_rows(means, "mean")
     means["subjects"] = [
-        subject_means(group).dropna().to_numpy()
+        factor * subject_means(group).dropna().to_numpy()
         for _, group in scores_of_groups(table, metric, unit)
     ]
     rows = means[~means["method"].isin(BASELINES)]
@@ -73,17 +75,17 @@ def plot_scores(
     rng = np.random.default_rng(0)
     for height, values in enumerate(rows["subjects"]):
         heights = height + rng.uniform(-0.13, 0.13, len(values))
-        ax.plot(100 * values, heights, "o", color="0.72", markersize=4, mew=0)
+        ax.plot(values, heights, "o", color="0.72", markersize=4, mew=0)
     _draw_intervals(ax, rows, "mean", np.where(rows["leak"], COLORS[1], COLORS[0]))
     chance = means.loc[means["method"] == "chance", "mean"]
     if len(chance):
-        ax.axvline(100 * chance.mean(), color="k", linestyle="--", linewidth=1)
+        ax.axvline(chance.mean(), color="k", linestyle="--", linewidth=1)
         ax.annotate(
-            "chance", (100 * chance.mean(), 1.0), xycoords=("data", "axes fraction"),
+            "chance", (chance.mean(), 1.0), xycoords=("data", "axes fraction"),
             xytext=(0, 2), textcoords="offset points", ha="center", va="bottom",
             fontsize=8,
         )  # fmt: skip
-    ax.set_xlabel(f"{_spaced(metric)} of a subject's {unit}s (%)")
+    ax.set_xlabel(f"{_spaced(metric)} of a subject's {unit}s{sign}")
     return ax
 
 
@@ -136,8 +138,9 @@ def plot_ablation(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['without CDA']
     """
-    differences = compare(table, reference, metric=metric, unit=unit)
-    means = summary(table, metric=metric, unit=unit)
+    factor, sign = _units(metric)
+    differences = _scaled(compare(table, reference, metric=metric, unit=unit), factor)
+    means = _scaled(summary(table, metric=metric, unit=unit), factor)
     if len(differences):
         differences = differences[~differences["method"].isin(BASELINES)]
     if not len(differences):
@@ -146,12 +149,14 @@ def plot_ablation(
     ax = one_axes(ax, (7.0, _height(rows["label"]) + 0.25))
     ax.axvline(0, color="k", linewidth=1)
     _draw_intervals(ax, rows, "difference", [COLORS[0]] * len(rows))
-    ax.set_xlabel(f"difference of {_spaced(metric)} (percentage points)")
+    points = " (percentage points)" if sign else ""
+    ax.set_xlabel(f"difference of {_spaced(metric)}{points}")
     title = f"compared with {reference!r}"
     own = means.loc[means["method"] == reference, "mean"]
     if len(own) == 1:
         n = int(rows["n_subjects"].max())
-        title += f" ({100 * own.iloc[0]:.1f} %), {n} subjects"
+        score = f"{own.iloc[0]:.1f} %" if sign else f"{own.iloc[0]:.2f}"
+        title += f" ({score}), {n} subjects"
     ax.set_title(title, fontsize=10)
     return ax
 
@@ -200,7 +205,8 @@ def plot_scaling(
     >>> plot_scaling(table).get_xlabel()
     'source datasets'
     """
-    means = summary(table, metric=metric, unit=unit)
+    factor, sign = _units(metric)
+    means = _scaled(summary(table, metric=metric, unit=unit), factor)
     if "n_sources" not in means:
         raise ValueError(
             "The table has no column n_sources: expected that of evaluation.scaling."
@@ -209,7 +215,7 @@ def plot_scaling(
     rows = means[~means["method"].isin(BASELINES)].sort_values("n_sources")
     ax = one_axes(ax, (5.5, 4.0))
     _draw_lines(ax, rows, rows["n_sources"])
-    _finish_lines(ax, means, f"{_spaced(metric)} by {unit} (%)")
+    _finish_lines(ax, means, f"{_spaced(metric)} by {unit}{sign}")
     ax.set_xticks(sorted(set(rows["n_sources"])))
     ax.set_xlabel("source datasets")
     return ax
@@ -259,7 +265,8 @@ def plot_calibration(
     >>> plot_calibration(table).get_xlabel()
     'minutes of calibration'
     """
-    means = summary(table, metric=metric, unit=unit)
+    factor, sign = _units(metric)
+    means = _scaled(summary(table, metric=metric, unit=unit), factor)
     if "minutes" not in means:
         raise ValueError(
             "The table has no column minutes: expected that of evaluation.calibration."
@@ -272,11 +279,22 @@ def plot_calibration(
     values = sorted(set(rows["minutes"]))
     ax = one_axes(ax, (6.0, 4.0))
     _draw_lines(ax, rows, rows["minutes"].map(values.index))
-    _finish_lines(ax, means, f"{_spaced(metric)} by {unit} (%)")
+    _finish_lines(ax, means, f"{_spaced(metric)} by {unit}{sign}")
     labels = ["all" if np.isinf(value) else f"{value:g}" for value in values]
     ax.set_xticks(range(len(values)), labels)
     ax.set_xlabel("minutes of calibration")
     return ax
+
+
+def _units(metric):
+    """Return by what scores are multiplied for a figure, and what is put behind."""
+    return (100, " (%)") if metric in SHARES else (1, "")
+
+
+def _scaled(rows, factor):
+    """Return rows of `summary` or `compare` whose scores are multiplied."""
+    names = [n for n in ("mean", "difference", "low", "high") if n in rows]
+    return rows.assign(**{name: factor * rows[name] for name in names})
 
 
 def _draw_lines(ax, rows, places):
@@ -288,7 +306,7 @@ def _draw_lines(ax, rows, places):
         line = rows[rows["label"] == label]
         line = line.loc[places[line.index].sort_values().index]
         ax.errorbar(
-            places[line.index] + shift, 100 * line["mean"], yerr=_bars(line, "mean"),
+            places[line.index] + shift, line["mean"], yerr=_bars(line, "mean"),
             capsize=3, marker=MARKERS[k % len(MARKERS)], color=COLORS[k % len(COLORS)],
             label=label,
         )  # fmt: skip
@@ -299,7 +317,7 @@ def _finish_lines(ax, means, ylabel):
     chance = means.loc[means["method"] == "chance", "mean"]
     if len(chance):
         ax.axhline(
-            100 * chance.mean(), color="k", linestyle="--", linewidth=1, label="chance"
+            chance.mean(), color="k", linestyle="--", linewidth=1, label="chance"
         )
     ax.set_ylabel(ylabel)
     ax.spines[["top", "right"]].set_visible(False)
@@ -343,7 +361,7 @@ def _draw_intervals(ax, rows, name, colors):
     for height, color in enumerate(colors):
         row = rows.iloc[height]
         ax.errorbar(
-            100 * row[name], height, xerr=_bars(row, name), fmt="s", color=color,
+            row[name], height, xerr=_bars(row, name), fmt="s", color=color,
             capsize=4, markersize=6,
         )  # fmt: skip
     ax.set_yticks(range(len(rows)), rows["label"])
@@ -351,9 +369,9 @@ def _draw_intervals(ax, rows, name, colors):
 
 
 def _bars(rows, name):
-    """Return lengths of error bars in percent, (2, n); 0 if there is no interval."""
+    """Return lengths of error bars, (2, n); 0 if there is no interval."""
     values = rows[name]
-    bars = 100 * np.array([values - rows["low"], rows["high"] - values], dtype=float)
+    bars = np.array([values - rows["low"], rows["high"] - values], dtype=float)
     return np.nan_to_num(bars).clip(min=0).reshape(2, -1)
 
 

@@ -6,15 +6,23 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from .._grouping import rows_of_groups
 from ._class_scores import Predictions, highest
+from ._predictions import are_probabilities
+from ._reliability import calibration_error
 
 BASELINES = ("chance", "majority", "mean")
-METRICS = (
-    "accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc",
-)  # fmt: skip
+# Those that are shown in percent.
+SHARES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc")
+METRICS = (*SHARES, "log_loss", "brier_score", "calibration_error")
 """Metrics of each subject: precision, recall and F1 are macro averages, and `roc_auc`
 is one class against the rest, averaged, all over the classes that the subject has.  A
 class that the model was not trained on counts 0.5 in `roc_auc`; it is NaN for a subject
-of one class, and for a model without scores of classes."""
+of one class, and for a model without scores of classes.
+
+`log_loss` (in nats), `brier_score` and `calibration_error` judge probabilities, the
+lower the better; they are NaN for a model without `predict_proba`.  Log loss and Brier
+score are those of scikit-learn.  The calibration error is the expected one of the
+predicted class (doi:10.48550/arXiv.1706.04599), in ten bins of equal width; with few
+windows it is above 0 for perfect probabilities too, so compare it at equal numbers."""
 
 RATING_METRICS = ("pearson", "concordance", "r2", "mae", "rmse")
 """Metrics of each subject where ratings are predicted: Pearson's correlation, Lin's
@@ -83,6 +91,8 @@ def predict_baselines(windows, train, test, exclude=None):
 def predict_majority(windows, train, test, exclude=None):
     """Predict the most frequent class of the windows that a model can learn from.
 
+    The probabilities are the shares of the classes.
+
     Parameters
     ----------
     windows : LabelledWindows
@@ -100,13 +110,13 @@ def predict_majority(windows, train, test, exclude=None):
     codes, n_classes = windows.codes, len(windows.classes)
     if exclude is None:
         counts = np.bincount(codes[train], minlength=n_classes)
-        majority = np.full(len(test), counts.argmax())
+        counts = np.tile(counts, (len(test), 1))
     else:
         excluded = windows.excluded(exclude)
         counts = np.zeros((excluded.max() + 1, n_classes), dtype=int)
         np.add.at(counts, (excluded, codes), 1)
-        majority = (counts.sum(axis=0) - counts[excluded]).argmax(axis=1)
-    return Predictions(majority, np.eye(n_classes)[majority])
+        counts = counts.sum(axis=0) - counts[excluded]
+    return Predictions(counts.argmax(axis=1), counts / counts.sum(axis=1)[:, None])
 
 
 def _predict_trials(trials, codes, scores, n_classes):
@@ -141,8 +151,10 @@ def _score_subjects(unit, windows, rows, codes, scores):
         if codes is None:
             values = _chance(truth, len(windows.classes))
         else:
+            own_scores = None if scores is None else scores[own]
             values = _metrics(truth, codes[own])
-            values["roc_auc"] = _roc_auc(truth, None if scores is None else scores[own])
+            values["roc_auc"] = _roc_auc(truth, own_scores)
+            values |= _metrics_of_probabilities(truth, codes[own], own_scores)
         columns = {
             "dataset": str(windows.datasets[rows[own[0]]]),
             "subject": str(subjects[own[0]]),
@@ -222,7 +234,28 @@ def _chance(truth, n_classes):
     weights = np.full(len(guesses), 1 / n_classes)
     values = _metrics(np.repeat(truth, n_classes), guesses, weights)
     values["roc_auc"] = 0.5 if len(np.unique(truth)) > 1 else float("nan")
-    return values
+    equal = np.full((len(truth), n_classes), 1 / n_classes)
+    probabilistic = _metrics_of_probabilities(truth, truth, equal)
+    # Guesses are right as often as their probability says.
+    return values | probabilistic | {"calibration_error": 0.0}
+
+
+def _metrics_of_probabilities(truth, codes, scores):
+    """Return the metrics that only probabilities have; NaN for other scores."""
+    if not are_probabilities(scores):
+        names = ("log_loss", "brier_score", "calibration_error")
+        return dict.fromkeys(names, float("nan"))
+    labels = np.arange(scores.shape[1])
+    scores = scores / scores.sum(axis=1, keepdims=True)
+    own = scores[np.arange(len(truth)), truth]
+    squares = np.square(scores - (truth[:, None] == labels)).sum(axis=1).mean()
+    confidence = scores[np.arange(len(codes)), codes]
+    return {
+        "log_loss": float(-np.log(own.clip(min=np.finfo(float).eps)).mean()),
+        # Of two classes both columns say the same, and one counts.
+        "brier_score": float(squares / 2 if len(labels) == 2 else squares),
+        "calibration_error": calibration_error(confidence, truth == codes),
+    }
 
 
 def _roc_auc(truth, scores):

@@ -42,8 +42,7 @@ def summary(
         ``pandas.concat``; columns of your own (``table.assign(seed=1)``) tell rows
         apart as methods do.
     metric : str, default="balanced_accuracy"
-        "accuracy", "balanced_accuracy", "precision", "recall", "f1" or "roc_auc"; of
-        regressors "pearson", "concordance", "r2", "mae" or "rmse".
+        One of `METRICS`, or for regressors one of `RATING_METRICS`.
     unit : {"window", "trial"}, default="window"
         Whether to take the scores of windows or of trials.
     confidence : float, default=0.95

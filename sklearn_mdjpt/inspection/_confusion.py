@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix
 
 from .._validation import check_option
+from ..evaluation._predictions import check_predictions
 
 
 def confusion_matrices(
@@ -52,20 +53,7 @@ def confusion_matrices(
     [[0.5, 0.5], [0.0, 1.0]]
     """
     check_option(average, ("subject", "pooled"), "average")
-    needed = {"method", "subject", "label", "predicted"}
-    is_table = isinstance(predictions, pd.DataFrame)
-    if not is_table or not needed <= set(predictions) or not len(predictions):
-        columns = list(predictions) if is_table else type(predictions).__name__
-        raise TypeError(
-            "predictions must be a table with the columns method, subject, label and "
-            f"predicted, such as return_predictions=True gives; got {columns}."
-        )
-    for name in ("dataset", "protocol"):
-        if name in predictions and predictions[name].nunique() > 1:
-            raise ValueError(
-                f"There are several {name}s in the table: "
-                f"{sorted(set(predictions[name]))}. Pass those of one."
-            )
+    predictions = check_predictions(predictions)
     classes = np.unique(predictions[["label", "predicted"]].to_numpy().ravel())
     return {
         method: pd.DataFrame(

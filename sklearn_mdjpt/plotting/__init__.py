@@ -20,6 +20,7 @@ from ._matrices import (
     plot_map_correlations,
 )
 from ._topographies import plot_topographies
+from ._trust import plot_reliability, plot_risk_coverage
 
 __all__ = [
     "plot_ablation",
@@ -29,6 +30,8 @@ __all__ = [
     "plot_embedding",
     "plot_history",
     "plot_map_correlations",
+    "plot_reliability",
+    "plot_risk_coverage",
     "plot_scaling",
     "plot_scores",
     "plot_topographies",

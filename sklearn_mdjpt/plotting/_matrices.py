@@ -62,8 +62,6 @@ def plot_confusion(
     """
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    if isinstance(predictions, tuple) and len(predictions) == 2:
-        predictions = predictions[1]
     matrices = confusion_matrices(predictions, average=average)
     how = "mean of subjects" if average == "subject" else "windows pooled"
     n_classes = max(map(len, matrices.values()))

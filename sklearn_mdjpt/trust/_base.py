@@ -1,0 +1,150 @@
+"""What the classifiers here share: a fitted classifier inside, and whose windows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .._grouping import check_groups
+from .._validation import check_y
+from ..features._calibration import calibrate
+from ..windows._inputs import as_windows, is_array
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+    from ..windows._inputs import Windows
+
+
+class ClassifierOfPeople(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Base: the classifier inside predicts.
+
+    Attributes
+    ----------
+    estimator_ : classifier
+        The fitted classifier.
+    """
+
+    estimator_: BaseEstimator
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, ndarray of shape (n_classes,)."""
+        return self.estimator_.classes_
+
+    def predict(self, X: Windows | ArrayLike) -> np.ndarray:
+        """Predict the class of each window, sure or not.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like
+            What the classifier takes.
+
+        Returns
+        -------
+        ndarray of shape (n_windows,)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)
+
+    def predict_proba(self, X: Windows | ArrayLike) -> np.ndarray:
+        """Return the probabilities of the classifier.
+
+        Parameters
+        ----------
+        X : EEGWindows or array-like
+            What the classifier takes.
+
+        Returns
+        -------
+        ndarray of shape (n_windows, n_classes)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_proba(X)
+
+    @available_if(lambda self: hasattr(self, "estimator_"))
+    def calibrate(self, X: Windows) -> Self:
+        """Fix the statistics of the people in X, in the classifier inside.
+
+        Parameters
+        ----------
+        X : EEGWindows, mne.Epochs, list of mne.Epochs or braindecode dataset
+            As for `sklearn_mdjpt.compose.calibrate`.
+
+        Returns
+        -------
+        ClassifierOfPeople
+            Itself.
+        """
+        self.estimator_ = calibrate(self.estimator_, X)
+        return self
+
+    def _fit(self, X, y):
+        """Fit a clone of the classifier."""
+        if not hasattr(self.estimator, "predict_proba"):
+            raise TypeError(
+                f"{type(self).__name__} goes by probabilities, which "
+                f"{type(self.estimator).__name__} does not have (no predict_proba)."
+            )
+        self.estimator_ = clone(self.estimator).fit(X, y)
+
+
+def check_labels(X, y):
+    """Return the labels of windows or of an array; raise if some are missing.
+
+    Parameters
+    ----------
+    X : EEGWindows, mne.Epochs, braindecode dataset or array-like
+        What a classifier takes.
+    y : array-like of shape (n_windows,) or None
+        Labels; None takes those of the windows.
+
+    Returns
+    -------
+    ndarray of shape (n_windows,)
+    """
+    if y is None and not _is_table(X):
+        y = as_windows(X).y
+    if y is None:
+        raise ValueError("There are no labels: pass y.")
+    y = check_y(y, len(X))
+    missing = int(pd.isna(y).sum())
+    if missing:
+        raise ValueError(
+            f"{missing} of {len(y)} windows have no label; leave them out: X[known], "
+            "y[known]."
+        )
+    return y
+
+
+def check_subjects(X, subjects):
+    """Return the subject of each window, of windows or of an array.
+
+    Parameters
+    ----------
+    X : EEGWindows, mne.Epochs, braindecode dataset or array-like
+        What a classifier takes.
+    subjects : array-like of shape (n_windows,) or None
+        Whose they are; None takes the subjects of the windows.
+
+    Returns
+    -------
+    ndarray of str, shape (n_windows,)
+    """
+    if subjects is not None:
+        return check_groups(subjects, len(X), "subjects")
+    if _is_table(X):
+        raise ValueError(
+            "X is an array, which does not say whose windows it holds: pass subjects, "
+            "one for each row."
+        )
+    return as_windows(X).groups("subject")
+
+
+def _is_table(X):
+    return is_array(X) or isinstance(X, pd.DataFrame)
