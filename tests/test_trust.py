@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_blobs
@@ -12,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.pipeline import make_pipeline
+from sklearn.utils.fixes import parse_version
 
 from sklearn_mdjpt import DifferentialEntropy, SubjectScaler, WindowFeatures
 from sklearn_mdjpt.compose import calibrate
@@ -34,6 +36,8 @@ def entropy_model(C=1.0):
 
 
 def temperature(model):
+    if parse_version(sklearn.__version__) < parse_version("1.8"):
+        pytest.skip("scikit-learn 1.8 brings temperatures")
     return CalibratedClassifierCV(
         model, method="temperature", cv=LeaveSubjectsOut(), ensemble=False
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 N_BINS = 10
 _N_RESAMPLES = 999
-_COVERAGES = tuple(np.arange(1, 21) / 20)
+_COVERAGES = tuple(k / 20 for k in range(1, 21))
 
 
 def reliability(
@@ -111,7 +111,7 @@ def reliability(
 def risk_coverage(
     predictions: pd.DataFrame,
     *,
-    coverages: Sequence[float] = _COVERAGES,
+    coverages: Sequence[float] | None = None,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Say how many errors remain if a model may refuse what it is not sure of.
@@ -123,8 +123,9 @@ def risk_coverage(
     ----------
     predictions : DataFrame
         As for `reliability`.
-    coverages : sequence of float, default=(0.05, 0.1, ..., 1.0)
-        Shares of the windows to keep, above 0 and up to 1.
+    coverages : sequence of float, default=None
+        Shares of the windows to keep, above 0 and up to 1; None takes 0.05, 0.1, ...,
+        1.
     confidence : float, default=0.95
         Confidence of the intervals.
 
@@ -177,6 +178,7 @@ def risk_coverage(
     >>> table[["coverage", "threshold", "risk"]].values.tolist()
     [[0.75, 0.9, 0.0], [1.0, 0.7, 0.25]]
     """
+    coverages = _COVERAGES if coverages is None else coverages
     coverages = np.atleast_1d(np.asarray(coverages, dtype=float))
     if not len(coverages) or not ((coverages > 0) & (coverages <= 1)).all():
         raise ValueError(

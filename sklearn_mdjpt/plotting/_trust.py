@@ -73,7 +73,7 @@ def plot_reliability(
     ax.set_ylim(-2, 102)
     ax.set_xlabel("probability of the predicted class (%)")
     ax.set_ylabel("windows in which it is right (%)")
-    _finish(ax)
+    _finish(ax, "lower right")
     return ax
 
 
@@ -125,7 +125,7 @@ def plot_risk_coverage(predictions: pd.DataFrame, *, ax: Axes | None = None) -> 
     ax.set_ylim(bottom=0)
     ax.set_xlabel("windows that are answered (%)")
     ax.set_ylabel("errors among them (%)")
-    _finish(ax)
+    _finish(ax, "upper left")
     return ax
 
 
@@ -135,6 +135,6 @@ def _bars(rows, name):
     return [100 * side.fillna(0).clip(lower=0) for side in (below, above)]
 
 
-def _finish(ax):
+def _finish(ax, place):
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="upper left", frameon=False, fontsize=9)
+    ax.legend(loc=place, frameon=False, fontsize=9)

@@ -240,6 +240,7 @@ class ConformalClassifier(ClassifierOfPeople):
         Returns
         -------
         ndarray of bool, shape (n_windows, n_classes)
+            Whether each of ``classes_`` is in the window's set.
         """
         check_is_fitted(self, "n_conformalization_subjects_")
         probabilities = np.asarray(probabilities, dtype=float)
