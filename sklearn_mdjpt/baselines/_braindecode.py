@@ -19,23 +19,14 @@ from .._torch import (
     torch_threads,
 )
 from .._validation import (
-    check_number,
     check_option,
     check_path,
-    list_some,
-    merge_rates,
     name_windows,
-    show_rates,
     warn,
 )
-from ..channels._channels import CANONICAL_CHANNELS
-from ..channels._montage import ChosenChannels, CommonChannels
 from ..classifier._net import check_training_parameters, finish_training, net_settings
 from ..encoder._callbacks import SharesLoggers
-from ..windows._inputs import as_windows, is_array
 from ..windows._metadata import TakesWindows
-from ..windows._mne import head_montage
-from ..windows._reader import CanonicalReader
 from ._braindecode_net import (
     BaselineNet,
     WindowDataset,
@@ -44,7 +35,13 @@ from ._braindecode_net import (
     forward_arguments,
     load_weights,
     make_module,
-    rebuild,
+)
+from ._braindecode_reading import (
+    PicklesNetwork,
+    check_reading_parameters,
+    read_again,
+    read_for_network,
+    windows_of,
 )
 
 if TYPE_CHECKING:
@@ -55,13 +52,9 @@ if TYPE_CHECKING:
     from .._typing import ClassWeight, PathLike, RandomState
     from ..windows._inputs import Windows
 
-# Networks are designed for inputs with an SD of about 1, or for microvolts.
-_PLAUSIBLE_SD = (1e-3, 1e4)
-_AMPLITUDE_WINDOWS = 32
-
 
 class BraindecodeClassifier(
-    TakesWindows, SharesLoggers, ClassifierMixin, BaseEstimator
+    PicklesNetwork, TakesWindows, SharesLoggers, ClassifierMixin, BaseEstimator
 ):
     """A network of braindecode, trained on windows.
 
@@ -262,30 +255,11 @@ class BraindecodeClassifier(
         self._check_parameters()
         cls, device = find_class(self.module), resolve_device(self.device)
         seeds = [int(s) for s in seed_sequence(self.random_state).generate_state(3)]
-        windows, named = self._as_windows(X)
+        windows, named = windows_of(X, self.ch_names, self.sfreq)
         classes, codes = check_labels(y, len(windows), self)
         weights = class_weights(self.class_weight, classes, codes)
-        if isinstance(self.channels, str):
-            channels: Any = CommonChannels(windows, self.channels)
-        else:
-            channels = ChosenChannels(self.channels, windows)
-        reading = {
-            "channels": channels,
-            "sfreq": _one_rate(windows) if self.sfreq is None else float(self.sfreq),
-            "window_norm": self.window_norm,
-            "scale": float(self.scale),
-        }
-        reader = _NetworkReader(windows, **reading)
-        ch_names = channels.names if named else None
-        _warn_of_amplitude(reader, len(windows))
-        size = {
-            "n_chans": reader.n_channels,
-            "n_times": reader.length,
-            "sfreq": reader.sfreq,
-            "n_outputs": len(classes),
-        }
-        if named:
-            size["chs_info"] = _channel_info(channels, windows, reader.sfreq)
+        reading, reader, size, ch_names = read_for_network(self, windows, named)
+        size["n_outputs"] = len(classes)
         params = dict(self.module_params or {})
         with plain_torch(), torch_threads(self.torch_threads), forked_torch(device):
             with seeded_torch(seeds[0]):
@@ -351,14 +325,8 @@ class BraindecodeClassifier(
             hold NaN or inf.
         """
         check_is_fitted(self)
-        windows, _ = self._as_windows(X)
-        reader = _NetworkReader(windows, **self._reading)
-        if reader.length != self.n_times_:
-            raise ValueError(
-                f"X has windows of {reader.length} samples at {self.sfreq_:g} Hz, but "
-                f"the network was fitted with {self.n_times_}; they are neither "
-                "cropped nor padded."
-            )
+        windows, _ = windows_of(X, self.ch_names, self.sfreq)
+        reader = read_again(self, windows)
         device = next(self.module_.parameters()).device
         logits = []
         with plain_torch(), torch_threads(self.torch_threads), torch.no_grad():
@@ -374,57 +342,11 @@ class BraindecodeClassifier(
             )
         return torch.softmax(logits, dim=1).numpy()
 
-    def __sklearn_is_fitted__(self):
-        return hasattr(self, "module_")
-
-    # torch pickles no modules with constraints on their weights, as EEGNet has.
-    def __getstate__(self):
-        state = super().__getstate__()
-        if "module_" not in state:
-            return state
-        tensors = {k: v.detach().cpu() for k, v in self.module_.state_dict().items()}
-        return state | {"module_": tensors}
-
-    def __setstate__(self, state):
-        state = dict(state)
-        tensors = state.pop("module_", None)
-        super().__setstate__(state)
-        if tensors is not None:
-            try:
-                device = resolve_device(self.device)
-            except ValueError:
-                device = "cpu"  # the GPU stayed behind
-            with plain_torch():
-                self.module_ = rebuild(*self._network, tensors).to(device)
-
     # The parts of fit -------------------------------------------------------------
-
-    def _as_windows(self, X):
-        """Return X as EEGWindows, and whether the names of its channels are known."""
-        ch_names, named = self.ch_names, True
-        shape = getattr(X, "shape", ())
-        if ch_names is None and is_array(X) and len(shape) == 3:
-            named = shape[1] == len(CANONICAL_CHANNELS)
-            ch_names = None if named else [f"ch{i}" for i in range(shape[1])]
-        windows = as_windows(X, ch_names=ch_names, sfreq=self.sfreq)
-        return windows, named
 
     def _check_parameters(self):
         """Raise on parameters that are out of range, before any work is done."""
-        if self.module_params is not None and not isinstance(self.module_params, dict):
-            raise TypeError(
-                "module_params must be a dict of arguments of the network, got "
-                f"{self.module_params!r}."
-            )
-        if isinstance(self.channels, str):
-            check_option(self.channels, ("auto", "canonical"), "channels")
-        elif not isinstance(self.channels, list | tuple | np.ndarray):
-            raise TypeError(
-                "channels must be 'auto', 'canonical' or a list of names, got "
-                f"{self.channels!r}."
-            )
-        check_number(self.sfreq, "sfreq", none=True, above=0)
-        check_option(self.window_norm, ("robust", None), "window_norm")
+        check_reading_parameters(self)
         check_option(self.frozen, (True, False), "frozen")
         if self.weights is not None:
             check_path(self.weights, "weights")
@@ -433,69 +355,4 @@ class BraindecodeClassifier(
                 "frozen=True without weights: all layers but the final one keep their "
                 "random initial values."
             )
-        check_number(self.scale, "scale", above=0)
         check_training_parameters(self)
-
-
-class _NetworkReader(CanonicalReader):
-    """Reads windows of one length, multiplied by ``scale``; checks them when made."""
-
-    def __init__(self, windows, *, scale, **settings):
-        super().__init__(windows, per_window=True, **settings)
-        self._scale = scale
-        self.check()
-        lengths = np.unique(self.n_times)
-        if len(lengths) > 1:
-            raise ValueError(
-                f"X has windows of several lengths ({list_some(lengths)} samples at "
-                f"{self.sfreq:g} Hz), but a network takes one; they are neither "
-                "cropped nor padded."
-            )
-        self.length = int(lengths[0])
-
-    def read(self, rows):
-        """Return windows (n, n_channels, length) in float32."""
-        x = super().read(rows)
-        return x if self._scale == 1 else x * np.float32(self._scale)
-
-
-def _one_rate(windows):
-    found = merge_rates(source.sfreq for source in windows.recordings)
-    rates = sorted(set(found.values()))
-    if len(rates) > 1:
-        raise ValueError(
-            f"X has several sampling rates ({list_some(show_rates(rates))} Hz); set "
-            "sfreq= to the rate of the network's input."
-        )
-    return rates[0]
-
-
-def _warn_of_amplitude(reader, n_windows):
-    """Warn if the amplitude is far from what networks are made for."""
-    rows = np.unique(np.linspace(0, n_windows - 1, _AMPLITUDE_WINDOWS).astype(int))
-    sd = float(np.median(reader.read(rows).std(axis=2)))
-    low, high = _PLAUSIBLE_SD
-    if not low <= sd <= high:
-        warn(
-            f"The network gets windows with an SD of {sd:.2g}; networks are made for "
-            "an SD of about 1, or for microvolts. With window_norm=None, scale=1e6 "
-            "turns volts into microvolts."
-        )
-
-
-def _channel_info(channels, windows, sfreq):
-    """Return channels as MNE's ``info["chs"]``, with their positions if known."""
-    import mne
-
-    positions = None
-    if not channels.maps:
-        source = windows.recordings[0]
-        if source.positions is not None:
-            matrix = channels.matrix(source)
-            order = slice(None) if matrix is None else matrix.argmax(axis=1)
-            positions = source.positions[order]
-    info = mne.create_info(list(channels.names), sfreq, "eeg", verbose="error")
-    montage = head_montage(channels.names, positions)
-    if montage is not None:
-        info.set_montage(montage, on_missing="ignore", verbose="error")
-    return info["chs"]
