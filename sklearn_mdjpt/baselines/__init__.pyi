@@ -1,6 +1,9 @@
 from ._braindecode import BraindecodeClassifier as BraindecodeClassifier
 from ._combined import PooledClassifier as PooledClassifier
 from ._combined import combined as combined
+from ._foundation import FOUNDATION_MODELS as FOUNDATION_MODELS
+from ._foundation import BraindecodeFeatures as BraindecodeFeatures
+from ._foundation import foundation_model as foundation_model
 from ._pipelines import differential_entropy as differential_entropy
 from ._pipelines import make_baselines as make_baselines
 from ._pipelines import tangent_space as tangent_space

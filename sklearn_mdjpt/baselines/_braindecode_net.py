@@ -74,7 +74,7 @@ def rebuild(cls, arguments, state_dict):
     return module.eval()
 
 
-def make_module(cls, size, params, ch_names):
+def make_module(cls, size, params, ch_names, *, classifies=True):
     """Build a network for windows of a size, and run it on two windows of zeros.
 
     Parameters
@@ -87,6 +87,8 @@ def make_module(cls, size, params, ch_names):
         Further arguments, which replace arguments of the same name.
     ch_names : tuple of str or None
         Channels, for networks whose ``forward`` asks for them.
+    classifies : bool, default=True
+        Whether it must return one logit for each class.
 
     Returns
     -------
@@ -120,7 +122,7 @@ def make_module(cls, size, params, ch_names):
         ) from error
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output)
     expected = (2, size["n_outputs"])
-    if shape != expected:
+    if classifies and shape != expected:
         raise ValueError(
             f"{cls.__name__} returns an output of shape {shape} for two windows; "
             f"expected {expected}, one logit for each class."
@@ -140,11 +142,12 @@ def forward_arguments(module, ch_names):
     return {}
 
 
-def final_tensors(module, cls, arguments):
+def final_tensors(module, cls, arguments, *, none=False):
     """Return the names of the tensors of the final layer.
 
     They are all tensors of ``final_layer``, as braindecode calls it, and all other
-    tensors whose shape changes with the number of classes.
+    tensors whose shape changes with the number of classes.  With ``none`` there need
+    not be any.
     """
     tensors = module.state_dict()
     final = {name for name in tensors if _is_inside(name, _FINAL)}
@@ -156,7 +159,7 @@ def final_tensors(module, cls, arguments):
             for name, tensor in tensors.items()
             if name in other and other[name].shape != tensor.shape
         }
-    if not final:
+    if not final and not none:
         raise ValueError(
             f"{cls.__name__} has no final layer: it has no layer {_FINAL!r}, and its "
             "constructor does not take n_outputs."
