@@ -17,6 +17,7 @@ CAP = (
 ).split()
 # fmt: on
 BACKGROUND = -5.0  # microvolts between trials
+REFERENCES = ("M1", "M2", "VEO", "HEO")
 
 
 def microvolts(subject, session, trial, n_times, sfreq):
@@ -164,3 +165,36 @@ def write_cnt(
         + struct.pack("<Bii", 1, len(table), 0)
         + table
     )
+
+
+def spans_of(n_trials, lengths=(1200, 1700), first=500, gap=300):
+    """Return start and stop of each trial."""
+    spans, start = [], first
+    for k in range(n_trials):
+        stop = start + lengths[k % len(lengths)]
+        spans.append((start, stop))
+        start = stop + gap
+    return spans
+
+
+V_SPANS = {
+    1: spans_of(15, lengths=(3, 4), first=1, gap=1),
+    2: spans_of(15, lengths=(4, 3), first=2, gap=1),
+    3: spans_of(15, lengths=(3, 3, 4), first=1, gap=2),
+}
+
+
+def write_seed_v(root, names, times=True):
+    """Write `EEG_raw` for names such as "2_1_20180804", at 50 Hz."""
+    for name in names:
+        subject, session, _ = (int(part) for part in name.split("_"))
+        spans = [(50 * a, 50 * b) for a, b in V_SPANS[session]]
+        path = root / "EEG_raw" / f"{name}.cnt"
+        write_raw(path, subject, session, spans, sfreq=50, others=REFERENCES)
+    if times:
+        blocks = [
+            f"Session {session}:\nstart_second: {[a for a, _ in spans]}\n"
+            f"end_second: {[b for _, b in spans]}\n"
+            for session, spans in V_SPANS.items()
+        ]
+        (root / "trial_start_end_timestamp.txt").write_text("\n".join(blocks))

@@ -14,12 +14,16 @@ from scipy.io import loadmat, savemat
 from seed_files import (
     BACKGROUND,
     CAP,
+    REFERENCES,
+    V_SPANS,
     microvolts,
+    spans_of,
     trial_length,
     write_mat,
     write_raw,
     write_seed,
     write_seed_iv,
+    write_seed_v,
     write_seed_vii,
 )
 
@@ -34,7 +38,6 @@ from sklearn_mdjpt.datasets._seed_tables import SEED, SEED_IV, SEED_V, SEED_VII
 
 ONE_SECOND = {"window_seconds": 1.0, "stride_seconds": 1.0}
 PUBLISHED = {1: (20131027, 20131030, 20131107)}
-REFERENCES = ("M1", "M2", "VEO", "HEO")
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +57,6 @@ def one_subject(tmp_path):
     """Give a tree of SEED with one subject, to be damaged."""
     write_seed(tmp_path / "SEED_EEG", PUBLISHED)
     return tmp_path / "SEED_EEG"
-
-
-def spans_of(n_trials, lengths=(1200, 1700), first=500, gap=300):
-    spans, start = [], first
-    for k in range(n_trials):
-        stop = start + lengths[k % len(lengths)]
-        spans.append((start, stop))
-        start = stop + gap
-    return spans
 
 
 def check_signals(X, content, atol):
@@ -614,28 +608,6 @@ def test_file_of_seed_among_those_of_seed_iv(tmp_path):
 
 
 # SEED-V
-
-
-V_SPANS = {
-    1: spans_of(15, lengths=(3, 4), first=1, gap=1),
-    2: spans_of(15, lengths=(4, 3), first=2, gap=1),
-    3: spans_of(15, lengths=(3, 3, 4), first=1, gap=2),
-}
-
-
-def write_seed_v(root, names, times=True):
-    for name in names:
-        subject, session, _ = (int(part) for part in name.split("_"))
-        spans = [(50 * a, 50 * b) for a, b in V_SPANS[session]]
-        path = root / "EEG_raw" / f"{name}.cnt"
-        write_raw(path, subject, session, spans, sfreq=50, others=REFERENCES)
-    if times:
-        blocks = [
-            f"Session {session}:\nstart_second: {[a for a, _ in spans]}\n"
-            f"end_second: {[b for _, b in spans]}\n"
-            for session, spans in V_SPANS.items()
-        ]
-        (root / "trial_start_end_timestamp.txt").write_text("\n".join(blocks))
 
 
 def test_seed_v(tmp_path):
