@@ -4,7 +4,8 @@
 ``evaluate`` do.  Each step keeps what it has done: the same call goes on after a kill.
 """
 
+from ._cost import estimate_study
 from ._run import evaluate_study, pretrain_study
 from ._settings import Study, read_study
 
-__all__ = ["Study", "evaluate_study", "pretrain_study", "read_study"]
+__all__ = ["Study", "estimate_study", "evaluate_study", "pretrain_study", "read_study"]

@@ -77,7 +77,7 @@ def open_datasets(study, entries, progress):
     found = []
     for entry in entries:
         key = dataset_key(study, entry)
-        place = _place(study, entry, key)
+        place = place_of(study, entry, key)
         again = place.exists()
         if not again:
             with progress.step(f"Reading {entry.name} with {entry.reader_name}"):
@@ -176,7 +176,8 @@ def _describe(X):
     return repr(X).partition(": ")[2].rstrip(">")
 
 
-def _place(study, entry, key):
+def place_of(study, entry, key):
+    """Return the folder of the store of an entry."""
     name = re.sub(r"[^A-Za-z0-9-]+", "_", entry.name)
     return study.folder / "data" / f"{name}-{key[:12]}"
 
@@ -195,4 +196,3 @@ def _files(study, entry):
         for file in sorted(path.rglob("*"))
         if file.is_file()
     ]
-

@@ -133,23 +133,21 @@ def find_leaks(transfers):
     return list(dict.fromkeys(unsure))
 
 
-def protocols_of(study, transfers):
-    """Return the protocols that fit a study: those chosen, or the usual ones.
+def is_alone(transfers):
+    """Whether there is no other dataset to train an encoder on."""
+    return any(one.source is None for one in transfers)
 
-    Raises
-    ------
-    ValueError
-        If one was chosen that needs other datasets, and there are none.
-    """
-    alone = any(one.source is None for one in transfers)
+
+def protocols_of(study, alone):
+    """Return the protocols: those chosen, or the usual ones for one dataset alone."""
     chosen = study.evaluation.protocols
     if chosen is None:
         return ("leave_subjects_out",) if alone else ("few_shot", "zero_shot")
     return tuple(chosen)
 
 
-def methods_of(study, transfers):
-    """Return the methods that fit a study.
+def methods_of(study, alone):
+    """Return the methods: those chosen, or the usual ones for one dataset alone.
 
     Raises
     ------
@@ -157,7 +155,7 @@ def methods_of(study, transfers):
         If one was chosen that learns from other datasets, and there are none.
     """
     names = study.evaluation.methods
-    if all(one.source is not None for one in transfers):
+    if not alone:
         return names
     without = [name for name in names if METHODS[name].source]
     if without and isinstance(names, list):
@@ -170,8 +168,7 @@ def methods_of(study, transfers):
 
 def check_evaluation(study, transfers):
     """Raise on what would be an error only after hours of training."""
-    protocols_of(study, transfers)
-    names = methods_of(study, transfers)
+    names = methods_of(study, is_alone(transfers))
     for one in transfers:
         n_people = len(set(one.target.groups("subject")))
         if n_people < 2:
@@ -200,12 +197,12 @@ def score(study, transfers, progress):
     DataFrame
         As of `sklearn_mdjpt.evaluation.few_shot`.
     """
-    methods = methods_of(study, transfers)
-    names = [*methods, *study.evaluation.networks]
+    alone = is_alone(transfers)
+    names = [*methods_of(study, alone), *study.evaluation.networks]
     jobs = [
         _Job(study, protocol, one, name)
         for one in transfers
-        for protocol in protocols_of(study, transfers)
+        for protocol in protocols_of(study, alone)
         for name in names
     ]
     left = [job for job in jobs if not job.path.exists()]

@@ -105,7 +105,9 @@ def read_keys(table, keys, where, problems):
         if value == _NONE and _fits(None, kind):
             value = None
         if not _fits(value, kind):
-            problems.append(f"{where}: {name} must be {show_kind(kind)}; got {value!r}.")
+            problems.append(
+                f"{where}: {name} must be {show_kind(kind)}; got {value!r}."
+            )
             continue
         if bounds and isinstance(value, int | float):
             try:

@@ -245,11 +245,14 @@ def _datasets(opened):
 
 def _hours(X, dataset):
     """Return the hours of the recordings of a dataset."""
-    return sum(
-        source.n_times / source.sfreq
-        for source, rows, *_ in X.blocks()
-        if source.is_continuous and X.metadata["dataset"].iloc[rows[0]] == dataset
-    ) / 3600
+    return (
+        sum(
+            source.n_times / source.sfreq
+            for source, rows, *_ in X.blocks()
+            if source.is_continuous and X.metadata["dataset"].iloc[rows[0]] == dataset
+        )
+        / 3600
+    )
 
 
 def _cleaning(opened):

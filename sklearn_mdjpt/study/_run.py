@@ -15,6 +15,7 @@ from ._data import dataset_key, join, open_datasets
 from ._evaluation import (
     check_evaluation,
     find_leaks,
+    is_alone,
     make_transfers,
     methods_of,
     score,
@@ -53,7 +54,7 @@ def pretrain_study(study: Study | PathLike, *, verbose: int = 1) -> Path:
     ------
     ValueError
         If the settings are wrong (see `read_study`), or the data cannot be used.
-    RuntimeError
+    BlockingIOError
         If another process works in the study's folder.
 
     See Also
@@ -102,7 +103,7 @@ def evaluate_study(study: Study | PathLike, *, verbose: int = 1) -> Path:
     ValueError
         As for `pretrain_study`; and, before any training, if somebody is among both
         those that the encoder is trained on and those that it is tested on.
-    RuntimeError
+    BlockingIOError
         If another process works in the study's folder.
 
     See Also
@@ -118,7 +119,9 @@ def evaluate_study(study: Study | PathLike, *, verbose: int = 1) -> Path:
         with progress.step("Looking for people and recordings on both sides"):
             unsure = find_leaks(transfers)
         weights = None
-        if any(METHODS[name].encoder for name in methods_of(study, transfers)):
+        if any(
+            METHODS[name].encoder for name in methods_of(study, is_alone(transfers))
+        ):
             keys = {one.key: one.entry for one in opened}
             weights = main_weights(study, keys)
             _train(study, weights, opened, progress)

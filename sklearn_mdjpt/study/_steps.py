@@ -16,7 +16,7 @@ def folder_of(study):
 
     Raises
     ------
-    RuntimeError
+    BlockingIOError
         If another process works in it.
     """
     folder = study.folder
@@ -25,7 +25,7 @@ def folder_of(study):
     folder.mkdir(exist_ok=True)
 
     def refuse():
-        raise RuntimeError(
+        raise BlockingIOError(
             f"Another process works in {str(folder)!r}; wait for it, or give this "
             "study another folder."
         )
