@@ -40,9 +40,8 @@ def _print(study, table):
 
     print(f"{study.title}: what is to be done, into {study.folder}")
     width = max(map(len, table.index))
-    print(
-        f"  {'step':<{width}}  {'this machine':>12}  {'with a GPU':>12}  GB memory  GB disk"
-    )
+    heads = f"{'this machine':>12}  {'with a GPU':>12}  GB memory  GB disk"
+    print(f"  {'step':<{width}}  {heads}")
     for step, row in table.iterrows():
         here, gpu = (clock(3600 * row[name]) for name in ("hours", "hours_gpu"))
         print(

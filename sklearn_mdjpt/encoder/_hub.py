@@ -33,8 +33,13 @@ features = encoder.transform(X)  # EEGWindows, Epochs or an array
 
 {training}
 
-{further}Scores on people who are among the training subjects say nothing about new people.
+{further}{warning}
 """
+
+
+_WARNING = (
+    "Scores on people who are among the training subjects say nothing about new people."
+)
 
 
 def push(
@@ -122,6 +127,7 @@ def write_folder(
         facts="\n".join(f"| {k} | {v} |" for k, v in _facts(encoder).items()),
         training=_training(encoder._seen(anonymous), encoder.history_),
         further=f"{further}\n\n" if further else "",
+        warning=_WARNING,
     )
     card = hub.ModelCard(text)
     write_file(Path(folder) / "README.md", str(card).encode())

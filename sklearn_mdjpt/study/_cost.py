@@ -28,7 +28,7 @@ _GB = 1e9
 _NETWORK = 10e6  # bytes a second, of a download
 _DISK = 100e6  # bytes a second, decoded and written
 _GPU_FLOPS, _GPU_SHARE = 20e12, 0.25
-# What a GPU waits for at least, in seconds: the steps of a batch, and a window's signal.
+# What a GPU waits for at least, in seconds: for a batch, and for a window's signal.
 _GPU_BATCH, _GPU_WINDOW = 0.05, 0.001
 _LIBRARIES = 1.5e9  # bytes of memory
 # Of a training step: the gradient takes twice the arithmetic of the forward pass, and
@@ -96,9 +96,9 @@ class Size(NamedTuple):
 def estimate_study(study: Study | PathLike) -> pd.DataFrame:
     """Estimate what a study takes, for this machine and for a GPU.
 
-    Nothing is downloaded or trained.  Local datasets are opened, as far as their headers
-    go; of open ones that are not here, what is published is assumed.  The speed of this
-    machine is measured with two batches of simulated EEG.
+    Nothing is downloaded or trained.  Local datasets are opened, as far as their
+    headers go; of open ones that are not here, what is published is assumed.  The speed
+    of this machine is measured with two batches of simulated EEG.
 
     Parameters
     ----------
@@ -369,8 +369,9 @@ def _notes(sizes, speed, encoders):
     notes.append(
         f"GPU: {speed.flops / 1e9:.2g} GFLOP for a window forward, at "
         f"{100 * _GPU_SHARE:.0f} % of {_GPU_FLOPS / 1e12:.0f} TFLOP/s in float32 "
-        f"(assumed, not measured), and at least {1000 * _GPU_BATCH:.0f} ms for a batch "
-        f"and {1000 * _GPU_WINDOW:.0f} ms for a window's signal; all but the encoder runs on the CPU."
+        f"(assumed, not measured), at least {1000 * _GPU_BATCH:.0f} ms for a batch and "
+        f"{1000 * _GPU_WINDOW:.0f} ms for a window's signal; all but the encoder runs "
+        "on the CPU."
     )
     if encoders > 1:
         notes.append(

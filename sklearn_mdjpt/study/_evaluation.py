@@ -127,8 +127,8 @@ def find_leaks(transfers):
         same = [r for r in one.target.recordings if fingerprint(SignalOf(r)) in trained]
         if same:
             raise ValueError(
-                f"{len(same)} recordings of {one.name} are among those that the encoder "
-                f"is trained on, under other names: {list_some(map(repr, same), 3)}."
+                f"{len(same)} recordings of {one.name} are among those that the "
+                f"encoder is trained on, under other names: {list_some(same, 3)}."
             )
     return list(dict.fromkeys(unsure))
 

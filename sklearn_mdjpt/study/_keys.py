@@ -20,6 +20,7 @@ _NAMES = {
     "tuple": tuple,
 }  # fmt: skip
 _PLAIN = {
+    types.NoneType: "'none'",
     bool: "true or false", float: "a number", int: "a whole number", str: "a text",
     dict: "a table", list: "a list",
 }  # fmt: skip
@@ -138,8 +139,8 @@ def show_kind(kind):
     if origin is Literal:
         return " or ".join(map(_show, parts))
     if origin in (Union, types.UnionType):
-        texts = [f"{_NONE!r}" if part is type(None) else show_kind(part)
-                 for part in parts if part is not os.PathLike and not _is_code(part)]  # fmt: skip
+        parts = [part for part in parts if part is not os.PathLike]
+        texts = [show_kind(part) for part in parts if not _is_code(part)]
         return " or ".join(dict.fromkeys(texts))
     if origin is Sequence or origin is list:
         return f"a list of ({show_kind(parts[0])})"

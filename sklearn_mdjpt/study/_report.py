@@ -38,9 +38,9 @@ _FURTHER = {
 _PROTOCOLS = {
     "few_shot": (
         "A few labelled people",
-        "The encoder was trained on other datasets, without their labels.  A classifier "
-        "learns from the labels of some people of this dataset and is tested on all "
-        "others, in several random splits.  All of them saw the same clips.",
+        "The encoder was trained on other datasets, without their labels.  A "
+        "classifier learns from the labels of some people of this dataset and is "
+        "tested on all others, in several random splits.",
     ),
     "zero_shot": (
         "No labelled person of one's own",
@@ -49,8 +49,8 @@ _PROTOCOLS = {
     ),
     "leave_subjects_out": (
         "New people of the same study",
-        "Groups of people are left out in turn: a classifier learns from all others and "
-        "is tested on those.  All of them saw the same clips.",
+        "Groups of people are left out in turn: a classifier learns from all others "
+        "and is tested on those.",
     ),
 }
 
