@@ -18,6 +18,7 @@ from ..windows._windows import EEGWindows
 from ._data import dataset_key, place_of, read_entry
 from ._evaluation import methods_of, protocols_of
 from ._methods import METHODS, make_method
+from ._readers import READERS
 from ._settings import Study, read_study
 from ._training import make_encoder
 
@@ -178,8 +179,9 @@ def _published_size(study, entry, published):
 
 def _to_fetch(study, entry):
     """Return the bytes of a published dataset that are not in any of its folders."""
-    dataset = PUBLIC_DATASETS.get(entry.name)
-    if dataset is None:
+    names = {reader: name for name, reader in READERS.items()}
+    dataset = PUBLIC_DATASETS.get(names[entry.reader_name])
+    if dataset is None:  # eegmat is small
         return 0.0
     home = entry.path or study.general.data_home
     places = dataset.places(None if home is None else study.resolve(home))

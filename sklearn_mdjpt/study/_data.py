@@ -147,6 +147,7 @@ def _keep(study, entry, place, progress):
     X = read_entry(study, entry)
     if not len(X):
         raise ValueError(f"{entry.name} has no windows of {study.windows.seconds:g} s.")
+    progress.say(f"  {_describe(X)}")
     place.parent.mkdir(exist_ok=True)
     if entry.clean:
         options = {"n_jobs": 1} | study.cleaning

@@ -227,7 +227,7 @@ class _Job:
         self.name = name
         settings = replace(
             study.evaluation, methods=(), networks=(), protocols=None, n_jobs=1,
-            reference="",
+            reference=None,
         )  # fmt: skip
         weights = transfer.weights
         encoder = make_encoder(study) if weights is None else weights.key

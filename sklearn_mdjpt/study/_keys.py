@@ -24,6 +24,7 @@ _PLAIN = {
     bool: "true or false", float: "a number", int: "a whole number", str: "a text",
     dict: "a table", list: "a list",
 }  # fmt: skip
+_SEVERAL = {str: "texts", int | str: "whole numbers or texts"}
 # TOML has no word for it.
 _NONE = "none"
 
@@ -143,7 +144,7 @@ def show_kind(kind):
         texts = [show_kind(part) for part in parts if not _is_code(part)]
         return " or ".join(dict.fromkeys(texts))
     if origin is Sequence or origin is list:
-        return f"a list of ({show_kind(parts[0])})"
+        return f"a list of {_SEVERAL.get(parts[0], f'({show_kind(parts[0])})')}"
     if origin is Mapping or origin is dict:
         return "a table"
     if origin is tuple:

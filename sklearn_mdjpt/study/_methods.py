@@ -54,31 +54,33 @@ METHODS = {
     ),
     "shared": Method(
         "mdJPT and entropy, shared (transductive)",
-        "both, projected on what the people of other datasets have in common",
+        "features of the encoder and entropy, projected on what other people share",
         encoder=True,
         source=True,
     ),
     "shared-entropy": Method(
         "entropy, shared (transductive)",
-        "the same without the encoder",
+        "differential entropy, projected on what other people have in common",
         source=True,
     ),
     "combined": Method(
         "mdJPT and entropy, pooled (transductive)",
-        "their probabilities, multiplied",
+        "classifiers of both kinds of features, their probabilities multiplied",
         encoder=True,
     ),
     "entropy": Method(
         _CLASSICAL["entropy"], "log-variance by channel and band, each window by itself"
     ),
     "entropy-subject": Method(
-        _CLASSICAL["entropy-subject"], "the same, z-scored by each person's own windows"
+        _CLASSICAL["entropy-subject"],
+        "log-variance by channel and band, z-scored by the person's own windows",
     ),
     "tangent": Method(
         _CLASSICAL["tangent"], "covariances of channels, each window by itself"
     ),
     "tangent-subject": Method(
-        _CLASSICAL["tangent-subject"], "the same, recentred by each person's own mean"
+        _CLASSICAL["tangent-subject"],
+        "covariances of channels, recentred by the person's own mean",
     ),
 }
 """The methods by the name that a file gives them."""

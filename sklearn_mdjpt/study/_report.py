@@ -19,6 +19,7 @@ from .._validation import list_some
 from ..encoder._progress import clock
 from ..evaluation import compare, summary
 from ..evaluation._scores import BASELINES
+from ..evaluation._summary import scores_of_groups, subject_means
 from ._figures import figure_of_history, figure_of_scores
 from ._keys import show_value
 from ._methods import METHODS
@@ -132,7 +133,7 @@ def _result(scores, study, name):
         "text": text,
         "table": _means(scores, means),
         "comparison": _comparison(scores, study),
-        "reference": METHODS[study.evaluation.reference].title,
+        "reference": study.evaluation.reference_title,
         "figure": figure_of_scores(scores),
         "alt": f"Scores of each person of {dataset}, {protocol.replace('_', ' ')}",
         "sentence": _sentence(dataset, protocol, means, scores, study),
@@ -142,13 +143,11 @@ def _result(scores, study, name):
 
 def _means(scores, means):
     further = {
-        label: summary(scores, metric=metric).set_index("method")["mean"]
+        label: _by_method(scores, metric, "window")
         for metric, label in _FURTHER.items()
-        if metric in set(scores["metric"])
     }
     if "trial" in set(scores["unit"]):
-        by_trial = summary(scores, unit="trial").set_index("method")["mean"]
-        further["of whole trials, %"] = by_trial
+        further["of whole trials, %"] = _by_method(scores, "balanced_accuracy", "trial")
     heads = ["method", "balanced accuracy, %", "95 % interval", "SD", *further]
     heads += ["people", "splits", "time of a split", "leak"]
     rows = []
@@ -165,8 +164,16 @@ def _means(scores, means):
     return Table(heads, rows, faint)
 
 
+def _by_method(scores, metric, unit):
+    """Return the mean over people of each method."""
+    return {
+        columns["method"]: subject_means(group).mean()
+        for columns, group in scores_of_groups(scores, metric, unit)
+    }
+
+
 def _comparison(scores, study):
-    reference = METHODS[study.evaluation.reference].title
+    reference = study.evaluation.reference_title
     if reference not in set(scores["method"]):
         return None
     found = compare(scores, reference)
@@ -202,7 +209,7 @@ def _sentence(dataset, protocol, means, scores, study):
         f"{_percent(chance)} %)."
     )
     ours = [METHODS[name].title for name in METHODS if METHODS[name].encoder]
-    reference = METHODS[study.evaluation.reference].title
+    reference = study.evaluation.reference_title
     if reference not in set(tested["method"]):
         return text
     found = compare(scores, reference).set_index("method")

@@ -33,13 +33,14 @@ _NOT_OF_ENCODER = (
 class General:
     """Section [study]."""
 
-    title: str | None = key(None, "title of the report; the file's name")
+    title: str | None = key(None, "title of the report; none: the file's name")
     folder: str | None = key(
-        None, "where all results go; beside the file, named as the file is"
+        None,
+        "folder of all results; none: beside the file, and named as the file is",
     )
     data_home: str | None = key(
         None,
-        "where open datasets are looked for, and downloaded to; the system's cache",
+        "where open datasets are, or are downloaded to; none: the system's cache",
     )
     random_state: int = key(0, "seeds encoder, splits and simulated data", least=0)
 
@@ -50,24 +51,23 @@ class Dataset:
 
     name: str = key(
         REQUIRED,
-        "such as FACED, EmoEEG-MC, DENS, eegmat, SEED, SEED-IV, SEED-V, SEED-VII, DEAP "
-        "or simulated, whose readers are known, or a name of your own.",
+        "a dataset that is known by name (see below), or a name of your own.",
     )
     reader: str | None = key(
         None,
-        "a function of `sklearn_mdjpt.datasets`, or store for a folder of "
-        "`EEGWindows.save`; that of the name",
+        "a function of `sklearn_mdjpt.datasets`, or store: a folder of "
+        "`EEGWindows.save`; none: that of the name",
     )
     path: str | None = key(
-        None, "the dataset's folder (of open ones, instead of data_home)"
+        None, "the folder of the dataset; of open ones it takes the place of data_home"
     )
     role: Literal["source", "target"] = key(
         "source", "source: encoders are trained on it; target: it is tested on alone"
     )
     clean: bool = key(False, "whether its recordings are cleaned (section cleaning)")
-    subjects: list[int | str] | None = key(None, "people to take; all")
+    subjects: list[int | str] | None = key(None, "people to take; none: all")
     only: list[str] | None = key(
-        None, "datasets to take out of a store, or of simulated ones; all"
+        None, "datasets to take out of a store, or of simulated ones; none: all"
     )
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -92,16 +92,21 @@ class Evaluation:
     protocols: list[Literal["few_shot", "zero_shot", "leave_subjects_out"]] | None = (
         key(
             None,
-            "how to test; few_shot and zero_shot where there are other datasets to "
-            "train encoders on, else leave_subjects_out",
+            "how to test; none: few_shot and zero_shot, or with one dataset alone "
+            "leave_subjects_out",
         )
     )
     methods: list[str] = key(
         ("mdjpt", "shared", "entropy", "entropy-subject", "tangent-subject"),
-        "what is compared, see the table below; without other datasets all but shared",
+        "what is compared (see below); the default is without shared for one dataset",
     )
-    networks: list[str] = key((), "networks of braindecode to train beside, slow")
-    reference: str = key("entropy-subject", "the method that others are compared with")
+    networks: list[str] = key(
+        (), "networks of braindecode to compare with, such as EEGNet (slow)"
+    )
+    reference: str | None = key(
+        None,
+        "the method that others are compared with; none: entropy-subject, or the last",
+    )
     labels: Literal["own", "valence"] = key(
         "own", "own: as the dataset has them; valence: negative, neutral or positive"
     )
@@ -115,16 +120,24 @@ class Evaluation:
     n_folds: int = key(5, "leave_subjects_out: groups of people", least=2)
     n_jobs: int = key(1, "splits to compute at a time")
 
+    @property
+    def reference_title(self):
+        """The method that others are compared with, as tables name it."""
+        usual = "entropy-subject" if "entropy-subject" in self.methods else None
+        return METHODS[self.reference or usual or self.methods[-1]].title
+
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """Section [card]: what the weights' card says."""
 
-    repo_id: str | None = key(None, "user/name of the repository they are meant for")
+    repo_id: str | None = key(
+        None, "user/name of the repository that the weights are for"
+    )
     license: str | None = key(None, "licence as the Hub abbreviates it (cc-by-4.0)")
     anonymous: bool | None = key(
         None,
-        "whether people and datasets stay unnamed; true unless all sources are open",
+        "whether people and datasets stay unnamed; none: unless all sources are open",
     )
 
 
@@ -370,7 +383,7 @@ def _may_share_people(a, b):
 
 
 def _check_evaluation(evaluation, problems):
-    for name in (*evaluation.methods, evaluation.reference):
+    for name in evaluation.methods:
         if name not in METHODS:
             problems.append(
                 f"[evaluation]: there is no method {name!r}{suggest(name, METHODS)}"
@@ -382,7 +395,7 @@ def _check_evaluation(evaluation, problems):
                 f"[evaluation]: {name} must be different ones, at least one; got "
                 f"{values!r}."
             )
-    if evaluation.reference not in evaluation.methods:
+    if evaluation.reference not in (None, *evaluation.methods):
         problems.append(
             f"[evaluation]: the reference {evaluation.reference!r} must be one of the "
             f"methods, {list(evaluation.methods)!r}."
