@@ -199,6 +199,20 @@ def test_the_guide_has_all_keys():
     assert not missing, "\n".join(missing)
 
 
+def test_files_of_the_guide_are_right(write):
+    page = Path(__file__).parents[1] / "docs" / "study.md"
+    if not page.exists():
+        pytest.skip("not where the documentation is")
+    blocks = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    assert len(blocks) == 3
+    assert len(blocks[0].splitlines()) < 10
+    for block in blocks[:2]:
+        assert read_study(write(block)).targets
+    with pytest.raises(ValueError, match="'lab': there is no") as error:
+        read_study(write(blocks[2]))
+    assert "has no key" not in str(error.value)
+
+
 # A whole study ----------------------------------------------------------------------
 
 

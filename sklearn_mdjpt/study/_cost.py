@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
@@ -15,7 +14,7 @@ from ..datasets import make_emotion_windows
 from ..datasets._download import PUBLIC_DATASETS
 from ..nn import encoder_cost
 from ..windows._windows import EEGWindows
-from ._data import dataset_key, place_of, read_entry
+from ._data import dataset_key, place_of, read_entry, stored_bytes
 from ._evaluation import methods_of, protocols_of
 from ._methods import METHODS, make_method
 from ._readers import READERS
@@ -142,7 +141,6 @@ def _sizes(study, entry):
     for name in dict.fromkeys(X.groups("dataset")):
         part = X[X.groups("dataset") == name]
         sources = part.recordings
-        n_values = sum(map(_n_values, sources))
         hours = sum(_hours(source) for source in sources)
         n_stimuli = part.metadata["stimulus"].nunique()
         people = len(set(part.groups("subject")))
@@ -153,7 +151,7 @@ def _sizes(study, entry):
                 people,
                 len(part),
                 n_stimuli,
-                4 * n_values,
+                stored_bytes(part),
                 0,
                 hours if entry.clean and not done else 0.0,
                 done,
@@ -192,12 +190,6 @@ def _to_fetch(study, entry):
             if not any((place / path).exists() for place in places)
         )
     )
-
-
-def _n_values(source):
-    if source.is_continuous:
-        return source.n_channels * source.n_times
-    return int(np.prod(source.shape))
 
 
 def _hours(source):

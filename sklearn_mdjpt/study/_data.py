@@ -91,6 +91,16 @@ def open_datasets(study, entries, progress):
     return found
 
 
+def stored_bytes(X):
+    """Return the bytes of a store of these windows, about."""
+    return 4 * sum(
+        source.n_channels * source.n_times
+        if source.is_continuous
+        else int(np.prod(source.shape))
+        for source in X.recordings
+    )
+
+
 def join(opened):
     """Return the windows of several datasets as one; None if there is none."""
     parts = [one.windows for one in opened]
@@ -147,7 +157,8 @@ def _keep(study, entry, place, progress):
     X = read_entry(study, entry)
     if not len(X):
         raise ValueError(f"{entry.name} has no windows of {study.windows.seconds:g} s.")
-    progress.say(f"  {_describe(X)}")
+    n_bytes = stored_bytes(X)
+    progress.say(f"  {len(X)} windows, {n_bytes / 1e9:.2f} GB to decode and write")
     place.parent.mkdir(exist_ok=True)
     if entry.clean:
         options = {"n_jobs": 1} | study.cleaning

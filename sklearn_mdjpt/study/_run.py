@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,8 +117,7 @@ def evaluate_study(study: Study | PathLike, *, verbose: int = 1) -> Path:
         opened = open_datasets(study, study.datasets, progress)
         transfers = make_transfers(study, opened)
         check_evaluation(study, transfers)
-        with progress.step("Looking for people and recordings on both sides"):
-            unsure = find_leaks(transfers)
+        unsure = _look_for_leaks(folder, transfers, progress)
         weights = None
         if any(
             METHODS[name].encoder for name in methods_of(study, is_alone(transfers))
@@ -139,6 +139,19 @@ def evaluate_study(study: Study | PathLike, *, verbose: int = 1) -> Path:
             write_report(path, study, opened, transfers, weights, table, unsure)
         progress.say(f"Report: {path}")
     return path
+
+
+def _look_for_leaks(folder, transfers, progress):
+    """Return what cannot be known; what was looked at is not read again."""
+    key = fingerprint([(one.key, one.source is None) for one in transfers])
+    path = folder / "scores" / f"{key}.json"
+    if path.exists():
+        return json.loads(path.read_bytes())
+    with progress.step("Looking for people and recordings on both sides"):
+        unsure = find_leaks(transfers)
+    path.parent.mkdir(exist_ok=True)
+    write_file(path, json.dumps(unsure).encode())
+    return unsure
 
 
 def _as_study(study):
