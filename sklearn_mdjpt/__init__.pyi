@@ -15,6 +15,7 @@ from . import preprocessing as preprocessing
 from . import recordings as recordings
 from . import smoothing as smoothing
 from . import streaming as streaming
+from . import study as study
 from . import trust as trust
 from . import windows as windows
 from .alignment import CovarianceAlignment as CovarianceAlignment

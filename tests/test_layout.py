@@ -25,6 +25,7 @@ FLOORS = (
     {"evaluation", "streaming"},
     {"inspection", "trust"},
     {"plotting"},
+    {"study"},
     {"_cli"},
     {"__main__"},
 )  # fmt: skip

@@ -60,7 +60,7 @@ def _parser():
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add_options in (_demo, _info, _convert, _extract):
+    for add_options in (_demo, _info, _convert, _extract, _pretrain, _evaluate):
         # "python -OO" takes docstrings away.
         text, _, examples = (inspect.getdoc(add_options) or "").rpartition("\n\n")
         command = commands.add_parser(
@@ -189,6 +189,56 @@ def _extract(add):
         help="what to do with a recording that cannot be used (default: %(default)s)",
     )
     _add_overwrite(add)
+
+
+def _pretrain(add):
+    """Pre-train an encoder on the datasets of a study; write weights and card.
+
+    STUDY is a file of settings in TOML: the datasets, by name and path, and what
+    differs from the defaults.  This is a whole one:
+
+      [[datasets]]
+      name = "FACED"
+      [[datasets]]
+      name = "EmoEEG-MC"
+
+    Datasets are fetched or read, cleaned where that is asked for, and kept on disk; the
+    training has checkpoints.  The folder of the study, which is named as the file is,
+    then holds in "hub" what a repository of the Hugging Face Hub holds: the weights,
+    and a card that says what they are.  After Ctrl-C or a kill the same command goes on
+    from there.  All keys are explained in the user guide, "From a file to a report".
+
+    For example:
+      %(prog)s study.toml --dry-run
+      %(prog)s study.toml
+    """
+    _add_study(add)
+
+
+def _evaluate(add):
+    """Test the encoder of a study beside other methods; write report.html.
+
+    What 'pretrain' does comes first, where it is not done.  Datasets with
+    role = "target" are tested on an encoder that was trained on all others; without one
+    each dataset is left out in turn.  The folder of the study then holds the report,
+    one page for a browser, and scores.csv.  After Ctrl-C or a kill the same command
+    goes on from there.
+
+    For example:
+      %(prog)s study.toml --dry-run
+      %(prog)s study.toml
+    """
+    _add_study(add)
+
+
+def _add_study(add):
+    add("study", type=_path, metavar="STUDY", help="file of settings, in TOML")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="say what it would take (hours, memory, disk), for this machine and for a "
+        "GPU; nothing is fetched or trained",
+    )
 
 
 def _add_activation(add):

@@ -125,7 +125,7 @@ def shared_features(
         raise ValueError(f'An encoder is given, but "mdjpt" is not in parts={parts!r}.')
     check_option(smoothing, (None, "lds"), "smoothing")
     check_option(unseen, ("transductive", "pooled", "error"), "unseen")
-    _check_source(source)
+    check_source(source)
     components = CorrelatedComponents(n_components, shrinkage, weight_power)
     components.check_parameters()  # before a training
     made = {}
@@ -142,7 +142,7 @@ def shared_features(
     return FrozenEstimator(features.fit(source))
 
 
-def _check_source(source):
+def check_source(source):
     """Raise unless people of the same dataset saw the same moment."""
     if not isinstance(source, EEGWindows):
         raise TypeError(

@@ -839,7 +839,6 @@ list of mne.Epochs or braindecode dataset
         check_is_fitted(self, "module_")
         return push(
             self,
-            self._seen(anonymous),
             repo_id,
             private=private,
             revision=revision,
@@ -853,7 +852,7 @@ list of mne.Epochs or braindecode dataset
     @classmethod
     def from_hub(
         cls,
-        repo_id: str,
+        repo_id: str | None = None,
         *,
         revision: str | None = None,
         token: str | None = None,
@@ -864,8 +863,9 @@ list of mne.Epochs or braindecode dataset
 
         Parameters
         ----------
-        repo_id : str
-            "user/name" of a repository that `push_to_hub` made.
+        repo_id : str, default=None
+            "user/name" of a repository that `push_to_hub` made.  None is an error that
+            says how weights are made: none are published yet.
         revision : str, default=None
             Branch, tag or commit; None is the newest.  For results that can be
             repeated, name the commit.
@@ -890,7 +890,8 @@ list of mne.Epochs or braindecode dataset
         FileNotFoundError
             If the repository holds no such file.
         ValueError
-            As for `load`: nothing in the file is run, whoever made it.
+            Without ``repo_id``; and as for `load`: nothing in the file is run, whoever
+            made it.
         """
         path = download(repo_id, revision=revision, token=token, cache_dir=cache_dir)
         return cls.load(path, **overrides)

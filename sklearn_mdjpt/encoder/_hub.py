@@ -4,13 +4,16 @@ import tempfile
 from pathlib import Path
 
 from .. import __version__
+from .._io._files import write_file
 
-_WEIGHTS = "mdjpt.safetensors"
+WEIGHTS = "mdjpt.safetensors"
+"""Name of the file in each repository."""
+
 _TEXT = """---
 {front}
 ---
 
-# {name}
+# {title}
 
 An encoder of emotional EEG, pre-trained with mdJPT (multi-dataset joint pre-training, \
 [arXiv:2510.22197](https://arxiv.org/abs/2510.22197)) by sklearn_mdjpt {version}.
@@ -18,7 +21,7 @@ An encoder of emotional EEG, pre-trained with mdJPT (multi-dataset joint pre-tra
 ```python
 from sklearn_mdjpt import MDJPTEncoder
 
-encoder = MDJPTEncoder.from_hub("{name}")
+encoder = {load}
 features = encoder.transform(X)  # EEGWindows, Epochs or an array
 ```
 
@@ -30,13 +33,17 @@ features = encoder.transform(X)  # EEGWindows, Epochs or an array
 
 {training}
 
-Scores on people who are among the training subjects say nothing about new people.
+{further}{warning}
 """
+
+
+_WARNING = (
+    "Scores on people who are among the training subjects say nothing about new people."
+)
 
 
 def push(
     encoder,
-    seen,
     repo_id,
     *,
     private,
@@ -49,28 +56,20 @@ def push(
 ):
     """Upload a fitted encoder and its card as one commit; return the commit's address.
 
-    `MDJPTEncoder.push_to_hub` describes the parameters; ``seen`` is a `Seen`.
+    `MDJPTEncoder.push_to_hub` describes the parameters.
     """
     hub = _import_hub()
     api = _connect(hub, token)
     with tempfile.TemporaryDirectory() as folder:
         # If the encoder cannot be saved, the error comes before the repository.
-        encoder.save(Path(folder) / _WEIGHTS, anonymous=anonymous)
-        data = hub.ModelCardData(
-            library_name="sklearn_mdjpt",
-            tags=["eeg", "emotion", "mdjpt"],
+        write_folder(
+            encoder,
+            folder,
+            repo_id=repo_id,
             license=license,
-            model_name=repo_id,
+            anonymous=anonymous,
             eval_results=eval_results,
         )
-        text = _TEXT.format(
-            front=data.to_yaml(),
-            name=repo_id,
-            version=__version__,
-            facts="\n".join(f"| {k} | {v} |" for k, v in _facts(encoder).items()),
-            training=_training(seen, encoder.history_),
-        )
-        hub.ModelCard(text).save(Path(folder) / "README.md")
         api.create_repo(repo_id, private=private, exist_ok=True)
         commit = api.upload_folder(
             repo_id=repo_id,
@@ -81,19 +80,79 @@ def push(
     return commit.commit_url
 
 
+def write_folder(
+    encoder,
+    folder,
+    *,
+    repo_id=None,
+    title=None,
+    license=None,
+    anonymous=True,
+    eval_results=None,
+    further="",
+):
+    """Write weights and card to a folder: all that a repository of the Hub holds.
+
+    Parameters
+    ----------
+    encoder : MDJPTEncoder
+        Fitted.
+    folder : path-like
+        An existing folder.
+    repo_id : str, default=None
+        Name of the repository; without it the card says how the file is loaded.
+    title : str, default=None
+        Title of the card; None is ``repo_id``.
+    license, anonymous, eval_results
+        As for `MDJPTEncoder.push_to_hub`.
+    further : str, default=""
+        Further sections of the card, in Markdown.
+    """
+    hub = _import_hub()
+    encoder.save(Path(folder) / WEIGHTS, anonymous=anonymous)
+    title = title or repo_id or "An encoder of emotional EEG"
+    data = hub.ModelCardData(
+        library_name="sklearn_mdjpt",
+        tags=["eeg", "emotion", "mdjpt"],
+        license=license,
+        model_name=repo_id or title,
+        eval_results=eval_results,
+    )
+    load = f'from_hub("{repo_id}")' if repo_id else f'load("{WEIGHTS}")'
+    text = _TEXT.format(
+        front=data.to_yaml(),
+        title=title,
+        load=f"MDJPTEncoder.{load}",
+        version=__version__,
+        facts="\n".join(f"| {k} | {v} |" for k, v in _facts(encoder).items()),
+        training=_training(encoder._seen(anonymous), encoder.history_),
+        further=f"{further}\n\n" if further else "",
+        warning=_WARNING,
+    )
+    card = hub.ModelCard(text)
+    write_file(Path(folder) / "README.md", str(card).encode())
+
+
 def download(repo_id, *, revision, token, cache_dir):
     """Return the path of the weights of a repository, in the Hub's cache.
 
     `MDJPTEncoder.from_hub` describes the parameters.
     """
+    if repo_id is None:
+        raise ValueError(
+            "No weights are published yet: from_hub needs the name of a repository, "
+            "such as 'lab/mdjpt'. To make weights, train on openly licensed data with "
+            "'python -m sklearn_mdjpt pretrain study.toml', whose folder 'hub' is what "
+            "a repository holds, or publish an encoder of yours with push_to_hub."
+        )
     hub = _import_hub()
     try:
         return _connect(hub, token).hf_hub_download(
-            repo_id, _WEIGHTS, revision=revision, cache_dir=cache_dir
+            repo_id, WEIGHTS, revision=revision, cache_dir=cache_dir
         )
     except hub.errors.EntryNotFoundError as error:
         raise FileNotFoundError(
-            f"{repo_id!r} on the Hub has no file {_WEIGHTS!r}, which "
+            f"{repo_id!r} on the Hub has no file {WEIGHTS!r}, which "
             f"MDJPTEncoder.push_to_hub writes: {error}"
         ) from error
 

@@ -82,11 +82,11 @@ class Progress(Callback):
             again = f", {self._before} batches done before" * (self._before > 0)
             self._say(
                 f"Pre-training: {self._n_epochs} epochs of {self._n_batches} batches"
-                f"{again}, expected time {_clock(expected)}."
+                f"{again}, expected time {clock(expected)}."
             )
             if expected > _LONG_SECONDS and net.compute_device.type == "cpu":
                 warn(
-                    f"Pre-training will take about {_clock(expected)} on this CPU. "
+                    f"Pre-training will take about {clock(expected)} on this CPU. "
                     "MDJPTEncoder.small() is a preset for minutes; a GPU is used when "
                     "there is one."
                 )
@@ -101,7 +101,7 @@ class Progress(Callback):
         left = self._per_batch(now) * (self._total() - net.n_batches)
         self._say(
             f"  epoch {len(net.history):>3}/{self._n_epochs}  "
-            f"isa {epoch['isa']:.4f}  cda {epoch['cda']:.4f}  {_clock(left)} left"
+            f"isa {epoch['isa']:.4f}  cda {epoch['cda']:.4f}  {clock(left)} left"
         )
 
     def _per_batch(self, now):
@@ -117,7 +117,7 @@ class Progress(Callback):
         share = done / total
         bar = ("#" * int(24 * share)).ljust(24, ".")
         batch = net.history[-1, "batches", -1]
-        left = _clock(self._per_batch(now) * (total - done))
+        left = clock(self._per_batch(now) * (total - done))
         print(
             f"\r  [{bar}] {share:4.0%}  isa {batch['isa']:.3f}  "
             f"cda {batch['cda']:.3f}  {left} left ",
@@ -131,7 +131,7 @@ class Progress(Callback):
             print(clear + text, flush=True)
 
 
-def _clock(seconds):
+def clock(seconds):
     """Show seconds as "1 h 05 min", "3 min 20 s" or "12 s"."""
     seconds = int(seconds + 0.5)
     hours, rest = divmod(seconds, 3600)

@@ -127,7 +127,7 @@ def clean_dataset(
     from joblib import Parallel, delayed
 
     check_option(on_error, ("raise", "skip"), "on_error")
-    parameters = check_parameters(_with_defaults(parameters))
+    parameters = check_cleaning(parameters)
     X = _check_windows(X)
     folder = check_path(cache_dir, "cache_dir")
     # Absolute, since workers may have other working folders.
@@ -200,15 +200,25 @@ def read_reports(X: EEGWindows) -> list[CleaningReport]:
     return reports
 
 
-def _with_defaults(parameters):
-    """Return all parameters of `clean_recording`; raise TypeError on unknown ones."""
+def check_cleaning(parameters):
+    """Return all parameters of `clean_recording`, the given ones checked.
+
+    Raises
+    ------
+    TypeError
+        If one is unknown.
+    ValueError
+        If one is out of range.
+    ImportError
+        If a package that the ICA needs is not installed.
+    """
     unknown = [name for name in parameters if name not in _DEFAULTS]
     if unknown:
         raise TypeError(
             f"clean_recording has no parameters {list_some(unknown)} to set here; it "
             f"has {list_some(_DEFAULTS, 20)}."
         )
-    return _DEFAULTS | parameters
+    return check_parameters(_DEFAULTS | parameters)
 
 
 # One recording ----------------------------------------------------------------------

@@ -1,0 +1,316 @@
+"""The protocols of a study, method by method, and the search for leaks before them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .. import __version__
+from .._io._files import write_file
+from .._io._fingerprint import fingerprint
+from .._validation import list_some
+from ..baselines._shared import check_source
+from ..datasets import valence_of
+from ..evaluation import few_shot, leave_subjects_out, zero_shot
+from ..evaluation._models import feature_part
+from ..evaluation._scores import BASELINES
+from ..model_selection import LeakageWarning, assert_disjoint
+from ..windows._content import SignalOf
+from ..windows._windows import EEGWindows
+from ._data import join
+from ._methods import METHODS, make_method, make_network
+from ._training import Weights, main_weights, make_encoder
+
+_VALENCES = {-1: "negative", 0: "neutral", 1: "positive"}
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A dataset to test on, and what encoders are trained on for it.
+
+    Attributes
+    ----------
+    name : str
+        The dataset.
+    target : EEGWindows
+        Its windows that have labels.
+    y : ndarray
+        Their labels.
+    source : EEGWindows or None
+        Windows of others; None where there are no others.
+    weights : Weights or None
+        The encoder that is trained on these.
+    key : str
+        Fingerprint of target, labels and source.
+    """
+
+    name: str
+    target: EEGWindows
+    y: np.ndarray
+    source: EEGWindows | None
+    weights: Weights | None
+    key: str
+
+
+def make_transfers(study, opened):
+    """Return what is tested on which encoder.
+
+    Targets are tested on the encoder that was trained on all sources.  Without a target
+    each dataset is one in turn, and encoders are trained on all others; where there are
+    none, encoders are trained on other people of the same dataset.
+
+    Returns
+    -------
+    list of Transfer
+    """
+    keys = {one.key: one for one in opened}
+    labels = study.evaluation.labels
+    if study.targets:
+        source = join([one for one in opened if one.entry.role == "source"])
+        X = join([one for one in opened if one.entry.role == "target"])
+        weights = main_weights(study, {key: one.entry for key, one in keys.items()})
+        sources = dict.fromkeys(X.groups("dataset"), source)
+        trained = dict.fromkeys(sources, weights)
+    else:
+        X = join(opened)
+        datasets = X.groups("dataset")
+        names = list(dict.fromkeys(datasets))
+        several = len(names) > 1
+        sources = {name: X[datasets != name] if several else None for name in names}
+        trained = {
+            name: Weights(study, list(keys), name) if several else None
+            for name in names
+        }
+    transfers = []
+    for name, source in sources.items():
+        target, y = _labelled(X[X.groups("dataset") == name], labels, name)
+        key = fingerprint(__version__, sorted(keys), name, labels, _roles(opened))
+        transfers.append(Transfer(name, target, y, source, trained[name], key))
+    return transfers
+
+
+def find_leaks(transfers):
+    """Look for people and recordings that are on both sides.
+
+    Parameters
+    ----------
+    transfers : list of Transfer
+        What is tested, and what encoders are trained on.
+
+    Returns
+    -------
+    list of str
+        What cannot be known, in sentences.
+
+    Raises
+    ------
+    ValueError
+        If somebody, or a recording, is on both sides.
+    """
+    unsure = []
+    for one in transfers:
+        if one.source is None:
+            continue
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", LeakageWarning)
+            assert_disjoint(one.source, one.target, by="subject")
+        unsure += [
+            f"{one.name}: {warning.message}"
+            for warning in caught
+            if issubclass(warning.category, LeakageWarning)
+        ]
+        trained = {fingerprint(SignalOf(r)) for r in one.source.recordings}
+        same = [r for r in one.target.recordings if fingerprint(SignalOf(r)) in trained]
+        if same:
+            raise ValueError(
+                f"{len(same)} recordings of {one.name} are among those that the "
+                f"encoder is trained on, under other names: {list_some(same, 3)}."
+            )
+    return list(dict.fromkeys(unsure))
+
+
+def is_alone(transfers):
+    """Whether there is no other dataset to train an encoder on."""
+    return any(one.source is None for one in transfers)
+
+
+def protocols_of(study, alone):
+    """Return the protocols: those chosen, or the usual ones for one dataset alone."""
+    chosen = study.evaluation.protocols
+    if chosen is None:
+        return ("leave_subjects_out",) if alone else ("few_shot", "zero_shot")
+    return tuple(chosen)
+
+
+def methods_of(study, alone):
+    """Return the methods: those chosen, or the usual ones for one dataset alone.
+
+    Raises
+    ------
+    ValueError
+        If one was chosen that learns from other datasets, and there are none.
+    """
+    names = study.evaluation.methods
+    if not alone:
+        return names
+    without = [name for name in names if METHODS[name].source]
+    if without and isinstance(names, list):
+        raise ValueError(
+            f"The methods {list_some(without)} learn from other datasets, and the "
+            "study has one dataset only; leave them out of [evaluation] methods."
+        )
+    return [name for name in names if name not in without]
+
+
+def check_evaluation(study, transfers):
+    """Raise on what would be an error only after hours of training."""
+    names = methods_of(study, is_alone(transfers))
+    for one in transfers:
+        n_people = len(set(one.target.groups("subject")))
+        if n_people < 2:
+            raise ValueError(
+                f"{one.name} has {n_people} people with labels; at least two are "
+                "needed, one to learn from and one to be tested on."
+            )
+        if any(METHODS[name].source for name in names):
+            check_source(one.source)
+
+
+def score(study, transfers, progress):
+    """Return the scores of all methods; those that are there are not computed again.
+
+    Parameters
+    ----------
+    study : Study
+        The settings.
+    transfers : list of Transfer
+        What is tested.
+    progress : Progress
+        Prints what is done.
+
+    Returns
+    -------
+    DataFrame
+        As of `sklearn_mdjpt.evaluation.few_shot`.
+    """
+    alone = is_alone(transfers)
+    names = [*methods_of(study, alone), *study.evaluation.networks]
+    jobs = [
+        _Job(study, protocol, one, name)
+        for one in transfers
+        for protocol in protocols_of(study, alone)
+        for name in names
+    ]
+    left = [job for job in jobs if not job.path.exists()]
+    done = len(jobs) - len(left)
+    again = f", {done} done before" if done else ""
+    progress.say(f"Evaluation: {len(jobs)} protocols and methods{again}.")
+    for job in progress.counted(left, str):
+        job.run()
+    tables = [table for table in map(_Job.read, jobs) if len(table)]
+    table = pd.concat(tables, ignore_index=True)
+    # Chance and majority come with each method.
+    columns = [name for name in table if name not in ("value", "seconds", "leak")]
+    again = table["method"].isin(BASELINES) & table.duplicated(columns)
+    return table[~again].reset_index(drop=True)
+
+
+class _Job:
+    """One method under one protocol on one dataset."""
+
+    def __init__(self, study, protocol, transfer, name):
+        self.study, self.protocol, self.transfer = study, protocol, transfer
+        self.name = name
+        settings = replace(
+            study.evaluation, methods=(), networks=(), protocols=None, n_jobs=1,
+            reference=None,
+        )  # fmt: skip
+        weights = transfer.weights
+        encoder = make_encoder(study) if weights is None else weights.key
+        if name in METHODS and not METHODS[name].encoder:
+            encoder = None
+        key = fingerprint(
+            transfer.key, protocol, name, vars(settings), encoder,
+            study.general.random_state,
+        )  # fmt: skip
+        self.path = study.folder / "scores" / f"{key}.csv"
+
+    def __str__(self):
+        title = METHODS[self.name].title if self.name in METHODS else self.name
+        return f"{self.protocol}, {self.transfer.name}, {title}"
+
+    def read(self):
+        """Return the scores, without rows if the method does not fit the protocol."""
+        numbers = {name: [""] for name in ("value", "n", "n_classes", "seconds")}
+        return pd.read_csv(
+            self.path, dtype=_TEXTS, keep_default_na=False, na_values=numbers
+        )
+
+    def run(self):
+        """Compute the scores and keep them."""
+        title, model = self._model()
+        if self.protocol == "zero_shot" and feature_part(model) is None:
+            table = pd.DataFrame(columns=["method"])
+        else:
+            table = self._call({title: model})
+        self.path.parent.mkdir(exist_ok=True)
+        write_file(self.path, table.to_csv(index=False).encode())
+
+    def _model(self):
+        study, transfer = self.study, self.transfer
+        if self.name not in METHODS:
+            return make_network(self.name, study.general.random_state)
+        if transfer.weights is not None:
+            encoder = transfer.weights.frozen()
+        else:
+            # Trained in each fold, by other people of the dataset.
+            encoder = make_encoder(study).set_params(
+                checkpoint_dir=str(study.folder / "checkpoints"), verbose=0
+            )
+        model = make_method(
+            self.name,
+            encoder=encoder,
+            source=transfer.source,
+            smoothing=study.evaluation.smoothing,
+        )
+        return METHODS[self.name].title, model
+
+    def _call(self, models):
+        settings, X, y = self.study.evaluation, self.transfer.target, self.transfer.y
+        common = {"n_jobs": settings.n_jobs, "cache_dir": self.study.folder / "cache"}
+        if self.protocol == "zero_shot":
+            return zero_shot(models, X, y, **common)
+        if self.protocol == "leave_subjects_out":
+            n_folds = min(settings.n_folds, len(set(X.groups("subject"))))
+            return leave_subjects_out(models, X, y, cv=n_folds, **common)
+        size = settings.train_size
+        return few_shot(
+            models, X, y, train_size=int(size) if size >= 1 else size,
+            n_splits=settings.n_splits, random_state=self.study.general.random_state,
+            **common,
+        )  # fmt: skip
+
+
+_TEXTS: Any = dict.fromkeys(("subject", "dataset", "method", "leak", "exclude"), str)
+
+
+def _roles(opened):
+    return [(one.key, one.entry.role) for one in opened]
+
+
+def _labelled(X, labels, name):
+    """Return the windows that have labels, and these."""
+    known = X.metadata["label"].notna().to_numpy()
+    if not known.any():
+        raise ValueError(
+            f"{name} has no labels, so that nothing can be tested on it; give it "
+            "role = 'source'."
+        )
+    X = X[known]
+    if labels == "valence":
+        return X, np.array([_VALENCES[value] for value in valence_of(X.y)])
+    return X, X.y
