@@ -137,6 +137,12 @@ def test_other_repositories(repositories):
         MDJPTEncoder.from_hub(NAME)
 
 
+def test_without_a_name_it_says_how_weights_are_made():
+    message = "No weights are published yet.*pretrain study.toml.*push_to_hub"
+    with pytest.raises(ValueError, match=message):
+        MDJPTEncoder.from_hub()
+
+
 def test_without_the_library(encoder, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     for call in (

@@ -36,8 +36,7 @@ _LIBRARIES = 1.5e9  # bytes of memory
 _TRAINING_PASSES = {True: 4, False: 3}
 # Bytes of a window of 625 samples in a batch, for latent signals and for activations.
 _LATENT, _ACTIVATIONS = 9e6, 150e6
-# Cleaning with ICA, measured on two cores: hours for an hour of 60 channels at 200 Hz.
-_CLEANING = 0.25
+_CLEANING = 1.0  # hours for an hour of recording, with ICA
 
 
 class Published(NamedTuple):
@@ -116,7 +115,8 @@ def estimate_study(study: Study | PathLike) -> pd.DataFrame:
     sizes = [size for entry in study.datasets for size in _sizes(study, entry)]
     speed = _measure(study)
     sources = [size for size in sizes if size.role == "source"]
-    rows = [_reading(size) for size in sizes if not size.done]
+    n_jobs = study.cleaning.get("n_jobs", 1)
+    rows = [_reading(size, n_jobs) for size in sizes if not size.done]
     encoders = 1 if study.targets or len(sizes) == 1 else 1 + len(sizes)
     rows += [_training(study, sources, encoders, speed)]
     rows += [_testing(study, sizes, speed)]
@@ -264,9 +264,9 @@ def _time(function):
 # Steps ------------------------------------------------------------------------------
 
 
-def _reading(size):
+def _reading(size, n_jobs):
     seconds = size.download / _NETWORK + size.store / _DISK
-    hours = seconds / 3600 + size.cleaning * _CLEANING
+    hours = seconds / 3600 + size.cleaning * _CLEANING / n_jobs
     what = "fetch, read" if size.download else "read"
     step = f"{what}{', clean' * bool(size.cleaning)} {size.name}"
     memory = (_LIBRARIES + 2e9 + 2e9 * bool(size.cleaning)) / _GB
@@ -354,7 +354,7 @@ def _notes(sizes, speed, encoders):
     if any(size.cleaning for size in sizes):
         notes.append(
             f"Cleaning takes {60 * _CLEANING:.0f} minutes for an hour of recording "
-            "(60 channels at 200 Hz on two cores; with more channels longer)."
+            "(assumed; more with many channels, a few without ICA), over n_jobs."
         )
     notes.append(
         f"Measured here ({speed.device}): {1 / speed.training:.3g} windows a second in "

@@ -129,7 +129,7 @@ def suggest(name, known):
     """Return the end of a message: what a name may be meant for, and what is known."""
     known = list(known)
     lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), lower, 1)
+    close = difflib.get_close_matches(str(name).lower(), lower, 1)
     meant = f"; is {lower[close[0]]!r} meant?" if close else "."
     return f"{meant} Known are {list_some(sorted(known, key=str.lower), 60)}."
 

@@ -154,7 +154,8 @@ def _means(scores, means):
     for _, row in means.iterrows():
         method = row["method"]
         rows.append([
-            method, _percent(row["mean"]), _interval(row), _percent(row["sd"]),
+            method, _percent(row["mean"]),
+            "–" if method == "chance" else _interval(row), _percent(row["sd"]),
             *(_percent(column.get(method)) for column in further.values()),
             str(row["n_subjects"]), str(row["n_splits"]),
             "" if method in BASELINES else clock(row["seconds"]),

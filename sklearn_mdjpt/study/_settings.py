@@ -193,7 +193,18 @@ class Study:
         return self.resolve(self.general.folder or self.path.stem)
 
     def resolve(self, path: PathLike) -> Path:
-        """Return a path of the file, which is relative to the file's folder."""
+        """Return a path that the file names.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Relative to the file's folder; "~" is the user's home.
+
+        Returns
+        -------
+        Path
+            The path.
+        """
         return self.path.parent / Path(path).expanduser()
 
     @property
@@ -218,6 +229,7 @@ def read_study(path: PathLike) -> Study:
     Returns
     -------
     Study
+        The settings, defaults filled in.
 
     Raises
     ------
@@ -312,8 +324,8 @@ def _read_sections(path, content, problems):
 def _read_dataset(table, number, problems):
     """Return an entry of [[datasets]]; None if its reader is not known."""
     name = table.get("name") if isinstance(table, dict) else None
-    where = f"[[datasets]] {name if name is None else repr(name)}"
-    where = where if name is not None else f"[[datasets]] number {number}"
+    which = f"number {number}" if name is None else repr(name)
+    where = f"[[datasets]] {which}"
     own = keys_of_class(Dataset)
     reader = table.get("reader") or reader_of(name) if name else None
     further = {}
