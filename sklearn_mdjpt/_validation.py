@@ -94,9 +94,11 @@ def check_number(
     fits = is_number and all(compare(value, bound) for _, compare, bound in checks)
     if not fits or not abs(value) < math.inf:
         bounds = " and ".join(f"{sign} {bound:g}" for sign, _, bound in checks)
+        expected = " ".join(
+            filter(None, ("an int" if whole else "a finite number", bounds))
+        )
         raise ValueError(
-            f"{name} must be {'an int' if whole else 'a finite number'} "
-            f"{bounds}{' or None' if none else ''}, got {value!r}."
+            f"{name} must be {expected}{' or None' if none else ''}, got {value!r}."
         )
     return value
 

@@ -6,7 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt, sosfilt_zi
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
@@ -24,8 +26,10 @@ from sklearn_mdjpt import (
 )
 from sklearn_mdjpt.baselines import combined, shared_features, tangent_space
 from sklearn_mdjpt.compose import calibrate
+from sklearn_mdjpt.model_selection import LeaveSubjectsOut
 from sklearn_mdjpt.streaming import StreamingDecoder, decode_lsl
 from sklearn_mdjpt.streaming._signals import CausalResampler, Samples
+from sklearn_mdjpt.trust import SelectiveClassifier
 from sklearn_mdjpt.windows._resampling import resample
 
 
@@ -596,3 +600,42 @@ def test_more_bad_input(data):
     for bad in (None, recording, [recording]):
         with pytest.raises(TypeError, match="Calibration takes windows"):
             calibrate(MODELS["scaled"](X).fit(X, X.y), bad)
+
+
+@pytest.mark.parametrize("edges", [(None, None), (0.5, 40.0)])
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_a_cap_that_dies_says_nothing(data, edges, value):
+    """What filters still gave of it moved, and was decoded with certainty."""
+    X, recording = data
+    model = MODELS["scaled"](X).fit(X, X.y)
+    signal = recording.signal[:, :4800].astype(float)
+    signal[:-1, 2400:] = value  # from 12 s on; one channel lives
+    signal[-1, 2400:] += np.sin(np.arange(2400)) * signal[-1].std()
+    decoder = _decoder(model, recording, l_freq=edges[0], h_freq=edges[1])
+    times, _ = _run(decoder, signal, [40])
+    assert 12 <= times[-1] <= 16
+    last = [e for e in decoder.events_ if e.kind == "dead channels"][-1]
+    assert "too few live" in last.text
+
+
+@pytest.mark.parametrize("kind", ["selective", "search", "calibrated"])
+def test_another_unit_is_noticed_inside_of_others(data, kind):
+    X, recording = data
+    model = {
+        "selective": SelectiveClassifier(MODELS["scaled"](X), threshold=0.5),
+        "search": GridSearchCV(MODELS["scaled"](X), {}, cv=LeaveSubjectsOut()),
+        "calibrated": CalibratedClassifierCV(
+            MODELS["scaled"](X), cv=LeaveSubjectsOut(), ensemble=False
+        ),
+    }[kind].fit(X, X.y)
+    signal = recording.signal[:, :2400].astype(float)
+    signal[:, 1600:] *= 1e6
+    decoder = _decoder(model, recording)
+    with pytest.warns(UserWarning, match="another unit"):
+        _run(decoder, signal, [100])
+    assert "far" in [event.kind for event in decoder.events_]
+    plain = _decoder(MODELS["scaled"](X).fit(X, X.y), recording)
+    if kind != "calibrated":
+        found = _run(_decoder(model, recording), signal[:, :1600], [100])[1]
+        expected = _run(plain, signal[:, :1600], [100])[1]
+        np.testing.assert_allclose(found, expected, atol=1e-9)

@@ -9,9 +9,11 @@ import sklearn
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_blobs
+from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import brier_score_loss, log_loss
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.fixes import parse_version
 
@@ -20,6 +22,7 @@ from sklearn_mdjpt.compose import calibrate
 from sklearn_mdjpt.datasets import make_emotion_windows
 from sklearn_mdjpt.evaluation import (
     METRICS,
+    compare,
     leave_subjects_out,
     reliability,
     risk_coverage,
@@ -118,6 +121,15 @@ def test_a_temperature_of_other_people_makes_probabilities_better(scored):
     for metric in ("log_loss", "brier_score", "calibration_error"):
         assert means.loc["scaled", metric] < means.loc["plain", metric]
     assert np.isclose(means.loc["scaled", "accuracy"], means.loc["plain", "accuracy"])
+
+
+def test_less_loss_is_better(scored):
+    [row] = (
+        compare(scored[0], "plain", metric="log_loss")
+        .query("method == 'scaled'")
+        .to_dict("records")
+    )
+    assert row["difference"] < 0 and row["n_better"] > row["n_worse"]
 
 
 def test_each_metric_has_a_summary_and_a_figure(scored):
@@ -285,6 +297,48 @@ def test_a_selective_classifier_is_scored_saved_and_calibrated(windows):
     assert not np.allclose(model.predict_proba(later)[:3], alone, atol=1e-3)
 
 
+def test_folds_are_folds_of_people(windows):
+    by_people = SelectiveClassifier(entropy_model(), cv=GroupKFold(3)).fit(windows)
+    by_number = SelectiveClassifier(entropy_model(), cv=3).fit(windows)
+    assert by_people.threshold_ == by_number.threshold_
+    with pytest.raises(ValueError, match="people on both sides of a split"):
+        SelectiveClassifier(entropy_model(), cv=KFold(3, shuffle=True)).fit(windows)
+
+
+def _wrapped(kind):
+    return {
+        "plain": entropy_model(),
+        "selective": SelectiveClassifier(entropy_model(), threshold=0.5),
+        "search": GridSearchCV(
+            entropy_model(), {"logisticregression__C": [1.0]}, cv=LeaveSubjectsOut()
+        ),
+        "calibrated": CalibratedClassifierCV(
+            entropy_model(), cv=LeaveSubjectsOut(), ensemble=False
+        ),
+        "votes": VotingClassifier([("a", entropy_model())], voting="soft"),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind", ["plain", "selective", "search", "calibrated", "votes"]
+)
+def test_frozen_classifiers_are_not_asked_about_their_own_people(windows, kind):
+    new = np.isin(windows.groups("subject"), ["SimA/04", "SimA/05"])
+    frozen = FrozenEstimator(_wrapped(kind).fit(windows[~new], windows[~new].y))
+    for known in (
+        lambda: leave_subjects_out({"m": frozen}, windows[~new], cv=2),
+        lambda: ConformalClassifier(frozen, confidence_level=0.5).conformalize(
+            windows[~new]
+        ),
+        lambda: SelectiveClassifier(frozen).fit(windows[~new]),
+    ):
+        with pytest.raises(ValueError, match="WindowFeatures was fitted on 3"):
+            known()
+    model = SelectiveClassifier(frozen, reject=0.5).fit(windows[new])
+    sure = frozen.predict_proba(windows[new]).max(axis=1)
+    assert np.isclose((sure < model.threshold_).mean(), 0.5, atol=0.06)
+
+
 # Sets ---------------------------------------------------------------------------------
 
 
@@ -373,6 +427,11 @@ def test_sets_of_probabilities(frozen):
     assert np.array_equal(again.sets_of(frozen.predict_proba(Z)), sets)
     with pytest.raises(ValueError, match=r"\(n_windows, 3\)"):
         model.sets_of(np.ones((4, 2)))
+    for wrong in (5.0, np.nan):
+        with pytest.raises(ValueError, match="add up to 1"):
+            model.sets_of(np.full((4, 3), wrong))
+    with pytest.raises(ValueError, match="does not know the labels joy"):
+        model.coverage(Z[:2], ["joy", "joy"], subjects=["a", "a"])
 
 
 def test_too_few_people_for_a_level(frozen):

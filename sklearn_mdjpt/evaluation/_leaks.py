@@ -18,6 +18,7 @@ from .._validation import check_option, list_some, warn
 from ..encoder._estimator import MDJPTEncoder
 from ..encoder._saved import Seen
 from ..encoder._weights import read_weights
+from ..features._calibration import held_estimators
 from ..features._compose import WindowFeatures
 from ..model_selection._leakage import LeakageWarning, find_overlap
 from ._models import untrained_encoders
@@ -209,10 +210,13 @@ def _trained_parts(model):
                 used = inspect.getclosurevars(value)
                 inside = [*used.nonlocals.values(), *used.globals.values()]
         elif hasattr(value, "get_params") and not isinstance(value, type):
-            inside = value.get_params(deep=True).values()
+            inside = [*value.get_params(deep=True).values()]
             frozen = frozen or isinstance(value, FrozenEstimator)
         elif isinstance(value, list | tuple):
             inside = value
+        if frozen:
+            # What was fitted inside a search, an ensemble, a calibration.
+            inside = [*inside, *held_estimators(value)]
         waiting += [(part, frozen) for part in inside]
     found = {
         id(value): value

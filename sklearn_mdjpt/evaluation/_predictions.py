@@ -31,7 +31,9 @@ def check_predictions(predictions):
     if isinstance(predictions, tuple) and len(predictions) == 2:
         predictions = predictions[1]
     is_table = isinstance(predictions, pd.DataFrame)
-    if not is_table or not set(predictions) >= _NEEDED or not len(predictions):
+    if is_table and not len(predictions):
+        raise ValueError("The table of predictions has no rows.")
+    if not is_table or not set(predictions) >= _NEEDED:
         columns = list(predictions) if is_table else type(predictions).__name__
         raise TypeError(
             "predictions must be a table with the columns method, subject, label and "
@@ -43,6 +45,9 @@ def check_predictions(predictions):
                 f"There are several {name}s in the table: "
                 f"{sorted(set(predictions[name]))}. Pass those of one."
             )
+    n_missing = int(predictions["label"].isna().sum())
+    if n_missing:
+        raise ValueError(f"{n_missing} of {len(predictions)} rows have no label.")
     return predictions
 
 
@@ -90,8 +95,8 @@ def confidences(predictions):
         )
         found.append((method, table))
     text = (
-        f"{list_some(without)}: no probabilities of classes, such as those of "
-        "predict_proba"
+        f"{list_some(without)}: no probabilities of classes (columns score_..., from "
+        "0 to 1, adding up to 1), such as those of predict_proba"
     )
     if not found:
         raise ValueError(f"{text}.")

@@ -12,7 +12,9 @@ from ._reliability import calibration_error
 BASELINES = ("chance", "majority", "mean")
 # Those that are shown in percent.
 SHARES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc")
-METRICS = (*SHARES, "log_loss", "brier_score", "calibration_error")
+# Those of which less is better.
+ERRORS = ("log_loss", "brier_score", "calibration_error", "mae", "rmse")
+METRICS = (*SHARES, *ERRORS[:3])
 """Metrics of each subject: precision, recall and F1 are macro averages, and `roc_auc`
 is one class against the rest, averaged, all over the classes that the subject has.  A
 class that the model was not trained on counts 0.5 in `roc_auc`; it is NaN for a subject
@@ -20,9 +22,12 @@ of one class, and for a model without scores of classes.
 
 `log_loss` (in nats), `brier_score` and `calibration_error` judge probabilities, the
 lower the better; they are NaN for a model without `predict_proba`.  Log loss and Brier
-score are those of scikit-learn.  The calibration error is the expected one of the
-predicted class (doi:10.48550/arXiv.1706.04599), in ten bins of equal width; with few
-windows it is above 0 for perfect probabilities too, so compare it at equal numbers."""
+score are those of scikit-learn: guessing has a Brier score of 0.25 with two classes,
+and 1 - 1 / n with n of them; a class that the model was not trained on has a log loss
+of 36.  The calibration error is the expected one of the predicted class
+(doi:10.48550/arXiv.1706.04599), in ten bins of equal width, of each subject by itself.
+With few windows it is above 0 for perfect probabilities too: compare it at equal
+numbers, and see `reliability` for the error of all subjects together."""
 
 RATING_METRICS = ("pearson", "concordance", "r2", "mae", "rmse")
 """Metrics of each subject where ratings are predicted: Pearson's correlation, Lin's

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import bootstrap, wilcoxon
 
 from .._validation import check_number, check_option, list_some
-from ._scores import BASELINES, METRICS, RATING_METRICS
+from ._scores import BASELINES, ERRORS, METRICS, RATING_METRICS
 
 # Columns that do not tell groups of scores apart: they differ within a group.
 _NOT_A_GROUP = (
@@ -122,7 +122,8 @@ def compare(
     -------
     DataFrame
         One row for each other method: difference (its mean minus the reference's),
-        low and high (bootstrap over subjects), n_better, n_worse, n_subjects, p
+        low and high (bootstrap over subjects), n_better and n_worse (subjects; where
+        less is better, as with log loss, those with less are better), n_subjects, p
         (Wilcoxon's signed-rank test, two-sided; 1 if no subject differs) and p_holm
         (Holm's correction for the number of methods that are compared with the
         reference).
@@ -166,7 +167,7 @@ def compare(
         difference = scores - references[_values(columns, context)]
         rows.append(
             {**columns, "reference": reference}
-            | _compare_subjects(difference.dropna().to_numpy(), confidence)
+            | _compare_subjects(difference.dropna().to_numpy(), confidence, metric)
         )
     result = pd.DataFrame(rows)
     if rows:
@@ -183,15 +184,16 @@ def _values(columns, names):
     return tuple(None if pd.isna(columns[name]) else columns[name] for name in names)
 
 
-def _compare_subjects(difference, confidence):
+def _compare_subjects(difference, confidence, metric):
     """Return the results of `compare` for the differences of subjects."""
     low, high = _interval(difference, confidence)
+    gain = -difference if metric in ERRORS else difference
     return {
         "difference": difference.mean() if len(difference) else np.nan,
         "low": low,
         "high": high,
-        "n_better": int((difference > 0).sum()),
-        "n_worse": int((difference < 0).sum()),
+        "n_better": int((gain > 0).sum()),
+        "n_worse": int((gain < 0).sum()),
         "n_subjects": len(difference),
         "p": _wilcoxon(difference),
     }

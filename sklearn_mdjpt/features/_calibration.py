@@ -18,6 +18,7 @@ _HOLDERS = (
     "estimators_",  # VotingClassifier, StackingClassifier
     "best_estimator_",  # GridSearchCV
     "calibrated_classifiers_",  # CalibratedClassifierCV
+    "estimator_",  # SelectiveClassifier, FixedThresholdClassifier
 )
 
 
@@ -141,7 +142,8 @@ def _holders_of(model):
     # CalibratedClassifierCV holds is no estimator, with a fitted one in it.
     if isinstance(model, FrozenEstimator) or not isinstance(model, BaseEstimator):
         return ("estimator",)
-    return _HOLDERS
+    # `estimator_` of an ensemble is what its members were cloned from, not fitted.
+    return _HOLDERS[:-1] if hasattr(model, "estimators_") else _HOLDERS
 
 
 def twin(estimator):

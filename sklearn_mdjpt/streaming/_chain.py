@@ -131,9 +131,22 @@ class PooledChains:
 
 def make_chain(model):
     """Return the chain of a model, or the chains of a pool."""
-    while isinstance(model, FrozenEstimator):
-        model = model.estimator
+    inner = model
+    while inner is not None:
+        model, inner = inner, _that_predicts(inner)
     return PooledChains(model) if isinstance(model, PooledClassifier) else Chain(model)
+
+
+def _that_predicts(model):
+    """Return the estimator whose probabilities a model passes on; None if it has own.
+
+    Searches do so, frozen estimators, and the classifiers of `sklearn_mdjpt.trust`.
+    """
+    if isinstance(model, FrozenEstimator):
+        return model.estimator
+    if hasattr(model, "best_estimator_"):
+        return model.best_estimator_
+    return model.estimator_ if getattr(model, "passes_probabilities", False) else None
 
 
 def not_alone(model, subject):

@@ -20,7 +20,14 @@ from ..features._calibration import calibrated
 from ..preprocessing._bad_channels import FLAT, N_NEIGHBOURS
 from ..windows._windows import EEGWindows
 from ._chain import calibrated_people, make_chain, not_alone
-from ._signals import CausalFilter, CausalResampler, DeadChannels, Samples
+from ._signals import (
+    CausalFilter,
+    CausalResampler,
+    DeadChannels,
+    Moves,
+    Samples,
+    channel_spread,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +39,8 @@ if TYPE_CHECKING:
 _JITTER_SECONDS = 0.05
 # A stamp that is so much earlier than expected is of a clock that began anew.
 _RESTART_SECONDS = 1.0
+# Signals of a calibration and of later are rarely so many times apart.
+_FAR_RATIO = 30.0
 _NOBODY = "stream/1"
 
 
@@ -274,6 +283,8 @@ class StreamingDecoder:
         )
         self.events_ = []
         self._silent = np.zeros(len(self.ch_names), bool)
+        if not hasattr(self, "_spread") or self._collected is not None:
+            self._spread = 0.0  # of the signals of the calibration
         self._start = None  # the time of its first sample
         self._n_seconds, self._far = 0.0, False
         self._n_taken = 0  # samples since then, lost ones included
@@ -342,12 +353,14 @@ class StreamingDecoder:
         self._filter.reset()
         self._resampler.reset()
         self._buffer = np.zeros((len(self.ch_names), 0))
+        self._moves = Moves(len(self.ch_names))
         self._n_between = 0  # samples between windows, that none of them needs
         # Where the buffer begins: a sample of the stream, and samples at the new rate.
         self._origin, self._offset = n_taken, 0
 
     def _advance(self, part):
         """Filter and resample samples; return the outputs of the windows they end."""
+        self._moves.push(part)
         new = self._resampler.push(self._filter.push(part))
         n_between = min(self._n_between, new.shape[1])
         self._n_between -= n_between
@@ -357,7 +370,12 @@ class StreamingDecoder:
         while self._buffer.shape[1] >= self._n_times:
             x = self._buffer[:, : self._n_times]
             end = self._time(self._origin) + (self._offset + self._n_times) / self._rate
-            found = self._decode(x, end)
+            # Of the samples that came in, which are more than those of the window.
+            start, stop = (
+                round(k * self.sfreq / self._rate)
+                for k in (self._offset, self._offset + self._n_times)
+            )
+            found = self._decode(x, self._moves.between(start, stop), end)
             if found is not None:
                 outputs.append((end, found))
             self._n_between = max(self._stride - self._buffer.shape[1], 0)
@@ -365,9 +383,9 @@ class StreamingDecoder:
             self._offset += self._stride
         return outputs
 
-    def _decode(self, x, end):
+    def _decode(self, x, moves, end):
         """Return the probabilities of a window; None while there are none."""
-        x = self._with_live_channels(x, end)
+        x = self._with_live_channels(x, moves, end)
         if x is None:
             return None
         if self._collected is not None:
@@ -378,7 +396,7 @@ class StreamingDecoder:
             step = max((end - self._last_end) * self._rate / self._stride, 1e-3)
         self._last_end = end
         found = self._chain.push(self._windows([x], [end]), step)
-        self._say_far(end)
+        self._say_far(x, end)
         return found
 
     def _collect(self, x, end):
@@ -403,12 +421,17 @@ class StreamingDecoder:
         for k in range(n):
             self._chain.push(windows[[k]], 1.0)
         self._chain.start_trial()
+        self._spread = np.median([channel_spread(x) for x in self._collected])
         self._collected, self._last_end = None, end
         self._say(end, "calibrated", f"Calibrated to {n} windows of {self.subject}.")
 
-    def _say_far(self, end):
+    def _say_far(self, x, end):
         """Say where the person is far from what it was calibrated to."""
         far = self._chain.distance
+        if far is None and self._spread:
+            ratio = np.median(channel_spread(x)) / self._spread
+            if not 1 / _FAR_RATIO < ratio < _FAR_RATIO:
+                far = f"Signals are {ratio:.2g} times as large as in the calibration"
         if (far is not None) == self._far:
             return
         self._far = far is not None
@@ -422,8 +445,8 @@ class StreamingDecoder:
         else:
             self._say(end, "near", "The person is near its calibration again.")
 
-    def _with_live_channels(self, x, end):
-        dead = self._dead.find(x)
+    def _with_live_channels(self, x, moves, end):
+        dead = self._dead.find(x, moves)
         for kind, text, changed in (
             ("dead channels", "do not move or are missing" + (
                 ": too few live, there is no output" if self._dead.too_many(dead)
@@ -500,8 +523,8 @@ def _check_alone(model, subject):
     parts = not_alone(model, subject)
     if parts:
         raise ValueError(
-            f"{list_some(parts)}: they go by all windows of a person that come "
-            f"together, which a stream does not have, and are not calibrated to "
+            f"The model has parts that go by all windows of a person together, which a "
+            f"stream does not have: {list_some(parts)}. They are not calibrated to "
             f"{subject!r}. Give calibration_seconds, or a model from "
             "sklearn_mdjpt.compose.calibrate and its subject."
         )

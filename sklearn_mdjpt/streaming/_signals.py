@@ -187,6 +187,38 @@ class Samples:
         return np.take_along_axis(padded, place, axis=1)[:, 1:]
 
 
+def channel_spread(x):
+    """Return the median distance of each channel's samples from their median."""
+    return np.median(np.abs(x - np.median(x, axis=1, keepdims=True)), axis=1)
+
+
+class Moves:
+    """Remembers which samples that came in differ from the one before.
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of channels.
+    """
+
+    def __init__(self, n_channels):
+        self._moves, self._first = np.zeros((n_channels, 0), bool), 0
+        self._last = np.full((n_channels, 1), np.nan)
+
+    def push(self, x):
+        """Take the next samples (n_channels, n_times) in."""
+        if x.shape[1]:
+            new = np.diff(x, axis=1, prepend=self._last) != 0
+            self._moves = np.concatenate([self._moves, new], axis=1)
+            self._last = x[:, -1:].copy()
+
+    def between(self, start, stop):
+        """Return those of some samples, counted from the first; forget earlier ones."""
+        n = max(start - self._first, 0)
+        self._moves, self._first = self._moves[:, n:].copy(), self._first + n
+        return self._moves[:, : stop - self._first]
+
+
 class DeadChannels:
     """Replaces channels of a window that do not move by the mean of their neighbours.
 
@@ -206,12 +238,20 @@ class DeadChannels:
         distances = np.linalg.norm(positions[:, None] - positions, axis=2)
         self._distances = np.where(np.isnan(distances), np.inf, distances)
 
-    def find(self, x):
-        """Return which channels of a window (n_channels, n_times) are dead."""
-        spread = np.median(np.abs(x - np.median(x, axis=1, keepdims=True)), axis=1)
+    def find(self, x, moves):
+        """Return which channels of a window are dead.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n_channels, n_times)
+            Filtered and resampled, so that what stood still may still ring.
+        moves : ndarray of bool, shape (n_channels, n_samples)
+            Whether each sample that came in differs from the one before.
+        """
+        spread = channel_spread(x)
         moving = spread[spread > 0]
         limit = self.flat * np.median(moving) if moving.size else np.inf
-        return spread < limit
+        return (spread < limit) | (moves.mean(axis=1) < 0.5)
 
     def too_many(self, dead):
         """Whether too few channels live to make up for the dead ones."""

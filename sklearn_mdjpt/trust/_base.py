@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.utils.metaestimators import available_if
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._grouping import check_groups
 from .._validation import check_y
-from ..features._calibration import calibrate
+from ..evaluation._leaks import assert_unseen
 from ..windows._inputs import as_windows, is_array
+from ..windows._windows import EEGWindows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +32,8 @@ class ClassifierOfPeople(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """
 
     estimator_: BaseEstimator
+    # A stream takes the classifier inside apart.
+    passes_probabilities = True
 
     @property
     def classes_(self) -> np.ndarray:
@@ -67,31 +70,25 @@ class ClassifierOfPeople(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.predict_proba(X)
 
-    @available_if(lambda self: hasattr(self, "estimator_"))
-    def calibrate(self, X: Windows) -> Self:
-        """Fix the statistics of the people in X, in the classifier inside.
-
-        Parameters
-        ----------
-        X : EEGWindows, mne.Epochs, list of mne.Epochs or braindecode dataset
-            As for `sklearn_mdjpt.compose.calibrate`.
-
-        Returns
-        -------
-        ClassifierOfPeople
-            Itself.
-        """
-        self.estimator_ = calibrate(self.estimator_, X)
-        return self
-
     def _fit(self, X, y):
         """Fit a clone of the classifier."""
-        if not hasattr(self.estimator, "predict_proba"):
+        self._check_estimator()
+        self.estimator_ = clone(self.estimator).fit(X, y)
+
+    def _check_estimator(self):
+        last = self.estimator
+        while isinstance(last, Pipeline):
+            last = last[-1]
+        if not hasattr(last, "predict_proba"):
             raise TypeError(
                 f"{type(self).__name__} goes by probabilities, which "
-                f"{type(self.estimator).__name__} does not have (no predict_proba)."
+                f"{type(last).__name__} does not have (no predict_proba)."
             )
-        self.estimator_ = clone(self.estimator).fit(X, y)
+
+    def _check_new(self, X):
+        """Raise if a frozen classifier was fitted to the people in X."""
+        if isinstance(X, EEGWindows):
+            assert_unseen(self.estimator, X)
 
 
 def check_labels(X, y):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._grouping import rows_of_groups
 from .._validation import check_installed, check_number, check_option, list_some
+from ..evaluation._predictions import are_probabilities
 from ._base import ClassifierOfPeople, check_labels, check_subjects
 
 if TYPE_CHECKING:
@@ -181,18 +182,14 @@ class ConformalClassifier(ClassifierOfPeople):
             self._fit(X, y)
             self._fitted_to = set()
         check_is_fitted(self)
+        self._check_new(X)
         both = sorted(self._fitted_to & set(people))
         if both:
             raise ValueError(
                 f"The classifier was fitted to {list_some(both)}: sets would be too "
                 "small for new people. Conformalize with others."
             )
-        unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()), key=str)
-        if unknown:
-            raise ValueError(
-                f"The classifier does not know the labels {list_some(unknown)}; it "
-                f"knows {list_some(self.classes_)}."
-            )
+        self._check_known(y)
         groups = rows_of_groups(pd.factorize(people)[0])
         self._check_number_of_people(len(groups))
         weights = np.empty(len(y))
@@ -250,6 +247,10 @@ class ConformalClassifier(ClassifierOfPeople):
                 f"probabilities must have shape (n_windows, {n_classes}), got "
                 f"{probabilities.shape}."
             )
+        if not are_probabilities(probabilities):
+            raise ValueError(
+                "probabilities must be from 0 to 1 and add up to 1 in each row."
+            )
         sets = self._score.get_prediction_sets(
             probabilities[..., None],
             conformity_scores=self._scores,
@@ -285,6 +286,7 @@ class ConformalClassifier(ClassifierOfPeople):
             n_windows.
         """
         y, people = check_labels(X, y), check_subjects(X, subjects)
+        self._check_known(y)
         sets = self.predict_set(X)[1]
         found = (sets & (y[:, None] == self.classes_)).any(axis=1)
         sizes = sets.sum(axis=1)
@@ -300,12 +302,21 @@ class ConformalClassifier(ClassifierOfPeople):
         ]
         return pd.DataFrame(rows)
 
+    def _check_known(self, y):
+        unknown = sorted(set(y.tolist()) - set(self.classes_.tolist()), key=str)
+        if unknown:
+            raise ValueError(
+                f"The classifier does not know the labels {list_some(unknown)}; it "
+                f"knows {list_some(self.classes_)}."
+            )
+
     def _check_parameters(self):
         check_installed(
             "mapie", "ConformalClassifier", "pip install 'sklearn_mdjpt[trust]'"
         )
         check_number(self.confidence_level, "confidence_level", above=0, below=1)
         check_option(self.conformity_score, _SCORES, "conformity_score")
+        check_option(self.finite_sample, (True, False), "finite_sample")
 
     def _check_number_of_people(self, n_people):
         least = 2

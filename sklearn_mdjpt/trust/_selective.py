@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import cross_val_predict
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_number
+from .._validation import check_number, list_some
 from ..evaluation._reliability import coverage_threshold
 from ..model_selection import LeaveSubjectsOut
 from ._base import ClassifierOfPeople, check_labels, check_subjects
@@ -38,9 +40,9 @@ class SelectiveClassifier(ClassifierOfPeople):
     threshold : float, default=None
         Lowest probability that is not rejected; ``reject`` is then not used, and no
         person is left out.  None: chosen by ``fit``.
-    cv : splitter, default=None
+    cv : splitter or int, default=None
         How people are left out to choose the threshold; each window must be tested
-        once.  None: `sklearn_mdjpt.model_selection.LeaveSubjectsOut`, one at a time.
+        once.  None: one person at a time; an int is the number of folds of people.
     n_jobs : int, default=None
         Number of fits at a time, through joblib.
 
@@ -60,6 +62,9 @@ class SelectiveClassifier(ClassifierOfPeople):
 
     Notes
     -----
+    A classifier inside a `sklearn.frozen.FrozenEstimator` stays as it is: the threshold
+    is chosen on the people given to ``fit``, who must be others than its own.
+
     ``predict`` answers for all windows, so that the classifier can be scored like any
     other; `rejects` says which answers not to trust.  An `MDJPTEncoder` without weights
     is pre-trained anew for each person who is left out: give it weights.
@@ -97,7 +102,7 @@ class SelectiveClassifier(ClassifierOfPeople):
         *,
         reject: float = 0.2,
         threshold: float | None = None,
-        cv: BaseCrossValidator | None = None,
+        cv: BaseCrossValidator | int | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self.estimator = estimator
@@ -132,30 +137,47 @@ class SelectiveClassifier(ClassifierOfPeople):
         Raises
         ------
         ValueError
-            If a parameter is out of range, or labels or subjects are not known.
+            If a parameter is out of range, if labels or subjects are not known, or if
+            a person is on both sides of a split of ``cv``, or among those that a
+            frozen classifier was fitted to.
         TypeError
             If the classifier has no ``predict_proba``.
         """
         check_number(self.reject, "reject", least=0, below=1)
         check_number(self.threshold, "threshold", least=0, most=1, none=True)
         threshold, y = self.threshold, check_labels(X, y)
+        self._check_estimator()
         if threshold is None:
             people = check_subjects(X, subjects)
-            probabilities = cross_val_predict(
-                self.estimator,
-                X,
-                y,
-                groups=None if subjects is None else people,
-                cv=LeaveSubjectsOut() if self.cv is None else self.cv,
-                n_jobs=self.n_jobs,
-                method="predict_proba",
-            )
+            if isinstance(self.estimator, FrozenEstimator):
+                self._check_new(X)
+                probabilities = self.estimator.predict_proba(X)
+            else:
+                probabilities = self._of_people_left_out(X, y, people)
             threshold = coverage_threshold(
                 probabilities.max(axis=1), pd.factorize(people)[0], 1 - self.reject
             )
         self._fit(X, y)
         self.threshold_ = float(threshold)
         return self
+
+    def _of_people_left_out(self, X, y, people):
+        """Return the probabilities of each window, by a fit without its person."""
+        cv = LeaveSubjectsOut() if self.cv is None else self.cv
+        if isinstance(cv, Integral):
+            cv = GroupKFold(int(cv))
+        splits = list(cv.split(X, y, people))
+        for train, test in splits:
+            both = np.intersect1d(people[train], people[test])
+            if len(both):
+                raise ValueError(
+                    f"cv={self.cv!r} has people on both sides of a split "
+                    f"({list_some(both)}): a classifier is surer of those whom it "
+                    "knows. Leave people out, as with LeaveSubjectsOut()."
+                )
+        return cross_val_predict(
+            self.estimator, X, y, cv=splits, n_jobs=self.n_jobs, method="predict_proba"
+        )
 
     def rejects(self, X: Windows | ArrayLike) -> np.ndarray:
         """Say of each window whether the classifier is not sure enough.
