@@ -32,7 +32,7 @@ LONG = (
     "test_evaluation.py", "test_encoder.py", "test_distributed.py",
     "test_cluster.py", "test_clean_dataset.py", "test_classifier.py",
     "test_command_line.py", "test_robustness.py", "test_weights.py",
-    "test_pretraining.py",
+    "test_pretraining.py", "test_study.py",
 )  # fmt: skip
 
 

@@ -47,8 +47,8 @@ checkpoint_every = 1
 """
 EVALUATION = """
 [evaluation]
-methods = ["mdjpt", "shared", "entropy-subject"]
-n_splits = 2
+methods = ["mdjpt", "shared"]
+n_splits = 1
 """
 TRANSFER = """
 [study]
@@ -138,7 +138,10 @@ def counted(monkeypatch, home, name, kill_at=None):
         ("[[datasets]]\nname = 'FACED'\npart = 'half'", "'whole' or 'last30'; got 'ha"),
         ("[[datasets]]\nname = 'x'\nreader = 'read_sed'", "no reader 'read_sed'; is "),
         ("[[datasets]]\nname = 'DENS'\nrole = 'both'", "role must be 'source' or 'tar"),
-        ("[[datasets]]\nreader = 'store'\npath = 'A'", "lacks the key 'name', such as"),
+        (
+            "[[datasets]]\nreader = 'store'\npath = 'A'",
+            "number 1 lacks the key 'name': ",
+        ),
         ("[[datasets]]\nname = 'A'\nreader = 'store'\npath = '.'", "no folder of EEGW"),
         ("[datasets]\nname = 'FACED'", r"at least one section \[\[datasets\]\]"),
         ("folder = 3\n", "no section 'folder'"),
@@ -237,12 +240,12 @@ def test_a_study_that_is_killed_in_each_step_goes_on(write, monkeypatch, capsys)
     assert [args[1].name for args in reads] == ["two"]
     steps = counted(monkeypatch, PretrainingNet, "train_step")
 
-    # In the third of five methods and protocols.
+    # In the second of four methods and protocols.
     with monkeypatch.context() as patch:
-        jobs = counted(patch, _evaluation._Job, "run", kill_at=3)
+        jobs = counted(patch, _evaluation._Job, "run", kill_at=2)
         with pytest.raises(Kill):
             evaluate_study(study)
-    assert len(jobs) == 3
+    assert len(jobs) == 2
     assert len(steps) == 2
     jobs = counted(monkeypatch, _evaluation._Job, "run")
 
@@ -251,14 +254,14 @@ def test_a_study_that_is_killed_in_each_step_goes_on(write, monkeypatch, capsys)
         counted(patch, _run, "write_report", kill_at=1)
         with pytest.raises(Kill):
             evaluate_study(study)
-    assert len(jobs) == 4
+    assert len(jobs) == 3
     assert not (study.folder / "report.html").exists()
     capsys.readouterr()
 
     report = evaluate_study(study)
     assert len(reads) == 1
     assert len(steps) == 2
-    assert len(jobs) == 4
+    assert len(jobs) == 3
     said = capsys.readouterr().out
     assert "done before" in said and f"Report: {report}" in said
 
@@ -326,7 +329,7 @@ def test_without_a_target_each_dataset_is_one_in_turn(write, n):
         for name in "AB"[:n]
     )
     methods = '[evaluation]\nmethods = ["mdjpt", "entropy"]\nlabels = "valence"\n'
-    study = read_study(write(text + ENCODER + methods + "n_splits = 1\nn_folds = 3"))
+    study = read_study(write(text + ENCODER + methods + "n_splits = 1\nn_folds = 2"))
     page = evaluate_study(study, verbose=0).read_text(encoding="utf-8")
     table = pd.read_csv(study.folder / "scores.csv")
     assert set(table["dataset"]) == set("AB"[:n])
@@ -437,7 +440,7 @@ def test_dry_run_says_what_it_takes(write, capsys, tmp_path, monkeypatch):
     assert "FACED 2 people, 1,736 windows" in said
     assert "TFLOP/s in float32 (assumed, not measured)" in said
     assert not (tmp_path / "study").exists()
-    speed = _cost.Speed(0.1, 0.01, {"entropy-subject": 0.001}, 1e9, 100, "cpu")
+    speed = _cost.Speed(0.1, 0.01, {"entropy": 0.001}, 1e9, 100, "cpu")
     monkeypatch.setattr(_cost, "_measure", lambda study: speed)
     table = estimate_study(path)
     assert (table > 0).all(axis=None)

@@ -115,7 +115,7 @@ def estimate_study(study: Study | PathLike) -> pd.DataFrame:
     sizes = [size for entry in study.datasets for size in _sizes(study, entry)]
     speed = _measure(study)
     sources = [size for size in sizes if size.role == "source"]
-    n_jobs = study.cleaning.get("n_jobs", 1)
+    n_jobs = max(study.cleaning.get("n_jobs", 1), 1)
     rows = [_reading(size, n_jobs) for size in sizes if not size.done]
     encoders = 1 if study.targets or len(sizes) == 1 else 1 + len(sizes)
     rows += [_training(study, sources, encoders, speed)]

@@ -121,7 +121,7 @@ def read_keys(table, keys, where, problems):
     missing = [name for name in keys if keys[name].default is REQUIRED]
     for name in missing:
         if name not in table:
-            problems.append(f"{where} lacks the key {name!r}, {keys[name].doc}")
+            problems.append(f"{where} lacks the key {name!r}: {keys[name].doc}.")
     return values
 
 

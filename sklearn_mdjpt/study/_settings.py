@@ -51,7 +51,7 @@ class Dataset:
 
     name: str = key(
         REQUIRED,
-        "a dataset that is known by name (see below), or a name of your own.",
+        "a dataset that is known by name (see below), or a name of your own",
     )
     reader: str | None = key(
         None,
