@@ -37,7 +37,7 @@ def write_all(data, root):
         places[name].mkdir(parents=True)
     write_seed(places["SEED"], {k: (20200100 + k,) for k in people})
     write_seed_iv(places["SEED-IV"], people, sessions=(1,))
-    write_seed_v(places["SEED-V"], [f"{k}_1_20180804" for k in people])
+    write_seed_v(places["SEED-V"], [f"{k}_1_20180804" for k in people], sfreq=200)
     write_seed_vii(places["SEED-VII"], people)
     write_deap(places["DEAP"], people)
     for subject in ("000", "001", "002", "003"):

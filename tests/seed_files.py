@@ -184,13 +184,13 @@ V_SPANS = {
 }
 
 
-def write_seed_v(root, names, times=True):
-    """Write `EEG_raw` for names such as "2_1_20180804", at 50 Hz."""
+def write_seed_v(root, names, times=True, sfreq=50):
+    """Write `EEG_raw` for names such as "2_1_20180804"."""
     for name in names:
         subject, session, _ = (int(part) for part in name.split("_"))
-        spans = [(50 * a, 50 * b) for a, b in V_SPANS[session]]
+        spans = [(sfreq * a, sfreq * b) for a, b in V_SPANS[session]]
         path = root / "EEG_raw" / f"{name}.cnt"
-        write_raw(path, subject, session, spans, sfreq=50, others=REFERENCES)
+        write_raw(path, subject, session, spans, sfreq=sfreq, others=REFERENCES)
     if times:
         blocks = [
             f"Session {session}:\nstart_second: {[a for a, _ in spans]}\n"

@@ -5,7 +5,14 @@
 """
 
 from ._cost import estimate_study
-from ._run import evaluate_study, pretrain_study
+from ._run import evaluate_study, pretrain_study, study_windows
 from ._settings import Study, read_study
 
-__all__ = ["Study", "estimate_study", "evaluate_study", "pretrain_study", "read_study"]
+__all__ = [
+    "Study",
+    "estimate_study",
+    "evaluate_study",
+    "pretrain_study",
+    "read_study",
+    "study_windows",
+]

@@ -29,6 +29,7 @@ from ._training import is_anonymous, main_weights, publish
 
 if TYPE_CHECKING:
     from .._typing import PathLike
+    from ..windows._windows import EEGWindows
 
 
 def pretrain_study(study: Study | PathLike, *, verbose: int = 1) -> Path:
@@ -139,6 +140,38 @@ def evaluate_study(study: Study | PathLike, *, verbose: int = 1) -> Path:
             write_report(path, study, opened, transfers, weights, table, unsure)
         progress.say(f"Report: {path}")
     return path
+
+
+def study_windows(
+    study: Study | PathLike, *, verbose: int = 1
+) -> dict[str, EEGWindows]:
+    """Read the datasets of a study, as its other steps do, and return their windows.
+
+    Parameters
+    ----------
+    study : Study or path-like
+        The settings, or their file.
+    verbose : int, default=1
+        0 prints no progress.
+
+    Returns
+    -------
+    dict of str to EEGWindows
+        The windows of each dataset by its name, mapped from the stores in the study's
+        folder.
+
+    Raises
+    ------
+    ValueError
+        As for `pretrain_study`.
+    BlockingIOError
+        If another process works in the study's folder.
+    """
+    study, progress = _as_study(study), Progress(verbose)
+    with folder_of(study):
+        X = join(open_datasets(study, study.datasets, progress))
+    names = X.groups("dataset")
+    return {str(name): X[names == name] for name in dict.fromkeys(names)}
 
 
 def _look_for_leaks(folder, transfers, progress):
