@@ -27,7 +27,8 @@ def figure_of_scores(table):
     """Return the figure of the scores of each person."""
     plt = pyplot()
     wide = plot_scores(table).figure
-    narrow, ax = plt.subplots(figsize=(4.2, wide.get_figheight()))
+    size = (4.2, wide.get_figheight())
+    narrow, ax = plt.subplots(figsize=size, layout="constrained")
     plot_scores(table, ax=ax)
     ax.set_xlabel(ax.get_xlabel().replace(" of a", "\nof a"))
     return Figure(_as_address(wide), _as_address(narrow))
