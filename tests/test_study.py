@@ -291,7 +291,8 @@ def _check_report(path, table):
     assert not re.search(r"""(src|href)=["'](?!#|data:image/svg)""", page)
     assert "@import" not in page and "url(" not in page and "<script" not in page
     assert "Lab &lt;b&gt;one&lt;/b&gt; &amp; two" in page and "<b>" not in page
-    assert page.count("data:image/svg+xml;base64,") == 3  # two protocols, one training
+    # Two protocols and a training, each figure in a wide and a narrow form.
+    assert page.count("data:image/svg+xml;base64,") == 2 * 3
     for section in ("results", "encoder", "seen", "data", "leaks", "settings", "cite"):
         assert f'id="{section}"' in page
     for method in dict.fromkeys(table["method"]):
@@ -329,7 +330,7 @@ def test_without_a_target_each_dataset_is_one_in_turn(write, n):
         for name in "AB"[:n]
     )
     methods = '[evaluation]\nmethods = ["mdjpt", "entropy"]\nlabels = "valence"\n'
-    study = read_study(write(text + ENCODER + methods + "n_splits = 1\nn_folds = 2"))
+    study = read_study(write(text + ENCODER + methods + "n_splits = 1\nn_folds = 3"))
     page = evaluate_study(study, verbose=0).read_text(encoding="utf-8")
     table = pd.read_csv(study.folder / "scores.csv")
     assert set(table["dataset"]) == set("AB"[:n])
@@ -373,6 +374,9 @@ def test_what_cannot_be_tested_is_said_before_training(write, monkeypatch):
     one.write_text(entry + "subjects = ['01']\n" + ENCODER, encoding="utf-8")
     with pytest.raises(ValueError, match="one has 1 people with labels; at least two"):
         evaluate_study(one, verbose=0)
+    write(entry + ENCODER + "[evaluation]\nn_folds = 2", "one.toml")
+    with pytest.raises(ValueError, match="Of the 3 people of one, 1 would be left"):
+        evaluate_study(one, verbose=0)
     assert not steps
 
 
@@ -402,6 +406,7 @@ def test_what_windows_depend_on_is_their_key(write, tmp_path):
     assert key(entry) != keys[0]
 
 
+@pytest.mark.filterwarnings("ignore:.*are shorter than the filter")
 def test_a_dataset_is_cleaned_and_the_report_says_how(write, monkeypatch):
     text = "[[datasets]]\nname = 'A'\nreader = 'store'\npath = 'A'\nclean = true\n"
     text += "[cleaning]\nica = 'none'\nh_freq = 40\n" + ENCODER

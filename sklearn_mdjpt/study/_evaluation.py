@@ -169,6 +169,7 @@ def methods_of(study, alone):
 def check_evaluation(study, transfers):
     """Raise on what would be an error only after hours of training."""
     names = methods_of(study, is_alone(transfers))
+    trains = any(METHODS[name].encoder for name in names)
     for one in transfers:
         n_people = len(set(one.target.groups("subject")))
         if n_people < 2:
@@ -178,6 +179,13 @@ def check_evaluation(study, transfers):
             )
         if any(METHODS[name].source for name in names):
             check_source(one.source)
+        left = n_people - -(-n_people // study.evaluation.n_folds)
+        if one.source is None and trains and left < 2:
+            raise ValueError(
+                f"Of the {n_people} people of {one.name}, {left} would be left in a "
+                "fold to train an encoder on, and two are needed; take a larger "
+                "[evaluation] n_folds, or another dataset beside."
+            )
 
 
 def score(study, transfers, progress):

@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import NamedTuple
 
 from .._drawing import pyplot
 from ..plotting import plot_history, plot_scores
 
 
+class Figure(NamedTuple):
+    """A figure in two forms, each an address that holds all of it.
+
+    Attributes
+    ----------
+    wide, narrow : str
+        For a desk, and for a telephone.
+    """
+
+    wide: str
+    narrow: str
+
+
 def figure_of_scores(table):
-    """Return the figure of the scores of each person, as `_as_address` does."""
-    ax = plot_scores(table)
-    return _as_address(ax.figure)
+    """Return the figure of the scores of each person."""
+    plt = pyplot()
+    wide = plot_scores(table).figure
+    size = (4.2, wide.get_figheight())
+    narrow, ax = plt.subplots(figsize=size, layout="constrained")
+    plot_scores(table, ax=ax)
+    ax.set_xlabel(ax.get_xlabel().replace(" of a", "\nof a"))
+    return Figure(_as_address(wide), _as_address(narrow))
 
 
 def figure_of_history(history):
-    """Return the figure of the losses by epoch, as `_as_address` does."""
-    axes = plot_history(history)
-    return _as_address(axes[0].figure)
+    """Return the figure of the losses by epoch."""
+    plt = pyplot()
+    wide = plot_history(history)[0].figure
+    narrow, axes = plt.subplots(3, 1, figsize=(3.8, 7.0), layout="constrained")
+    plot_history(history, axes=axes)
+    return Figure(_as_address(wide), _as_address(narrow))
 
 
 def _as_address(figure):
@@ -26,10 +48,12 @@ def _as_address(figure):
 
     In an image of its own, the names inside an SVG cannot meet those of another one.
     """
-    plt = pyplot()
     content = io.BytesIO()
     # Without a date the same figure has the same bytes.
-    figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
-    plt.close(figure)
+    figure.savefig(
+        content, format="svg", bbox_inches="tight",
+        metadata={"Date": None, "Creator": None},
+    )  # fmt: skip
+    pyplot().close(figure)
     text = base64.b64encode(content.getvalue()).decode("ascii")
     return f"data:image/svg+xml;base64,{text}"

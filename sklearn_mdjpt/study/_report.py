@@ -36,6 +36,8 @@ _FURTHER = {
     "f1": "F1, %",
     "roc_auc": "AUROC, %",
 }
+# Below it no signed-rank test can find anything at 5 %.
+_FEW = 6
 _PROTOCOLS = {
     "few_shot": (
         "A few labelled people",
@@ -217,12 +219,16 @@ def _sentence(dataset, protocol, means, scores, study):
     for name in ours:
         if name in found.index:
             row = found.loc[name]
+            own = tested.loc[tested["method"] == name, "mean"].iloc[0]
             text += (
-                f" {name} was {_percent(abs(row['difference']))} points "
-                f"{'better' if row['difference'] >= 0 else 'worse'} than {reference} "
-                f"(95 % interval {_interval(row, True)}; p = {_p(row['p_holm'])})."
+                f" {name} had {_percent(own)} %, {_percent(abs(row['difference']))} "
+                f"points {'more' if row['difference'] >= 0 else 'less'} than "
+                f"{reference} (95 % interval {_interval(row, True)}; p = "
+                f"{_p(row['p_holm'])})."
             )
             break
+    if best["n_subjects"] < _FEW:
+        text += f" With {best['n_subjects']} people, intervals and tests say little."
     return text
 
 
@@ -336,7 +342,7 @@ def _leaks(table, transfers, unsure):
     leaks = sorted({text for text in table["leak"] if text})
     rows.append([
         "People or trials on both sides of a split of the classifier",
-        ", ".join(leaks) or f"none ({table['split'].nunique()} splits or fewer each)",
+        ", ".join(leaks) or "none",
     ])  # fmt: skip
     if {"few_shot", "leave_subjects_out"} & {*table["protocol"]}:
         if any(one.target.metadata["stimulus"].notna().any() for one in transfers):
