@@ -8,7 +8,8 @@
 
 paper.toml is the file of a study (guide, "From a file to a report"): datasets by name
 and path, the encoder, the windows.  Of the encoder ``preset = "paper"`` is the paper's.
-Scores by person, and the tables as ``paper.md``, go into the study's folder "paper".
+The tables go into ``paper/paper.md`` in the study's folder, and the scores by person
+beside it; what cannot be computed is noted there.
 
 Tables:
 
@@ -25,6 +26,7 @@ Where SEED-V is not there, the last dataset takes its place.
 """
 
 import argparse
+import time
 from math import comb
 from pathlib import Path
 
@@ -35,6 +37,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from sklearn_mdjpt import MDJPTClassifier, concat_windows
+from sklearn_mdjpt._io._fingerprint import fingerprint
 from sklearn_mdjpt.baselines import (
     differential_entropy,
     foundation_model,
@@ -52,6 +55,7 @@ from sklearn_mdjpt.evaluation import (
 )
 from sklearn_mdjpt.model_selection import CrossContext, LeaveSubjectsAndStimuliOut
 from sklearn_mdjpt.study import estimate_study, read_study, study_windows
+from sklearn_mdjpt.study._data import dataset_key
 from sklearn_mdjpt.study._training import make_encoder
 
 PAPER, SHARED = "mdJPT, the paper's head", "mdJPT and entropy, shared"
@@ -102,7 +106,8 @@ class Paper:
 
     def __init__(self, study, rivals):
         self.study, self.folder = study, study.folder / "paper"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.scores = scores_of(study, rivals)
+        self.scores.mkdir(parents=True, exist_ok=True)
         self.cache, self.rivals = self.folder / "cache", rivals
         size = study.evaluation.train_size
         self.few = {
@@ -168,58 +173,84 @@ class Paper:
 # Tables -------------------------------------------------------------------------------
 
 
-def transfer(paper):
-    """Score each dataset in turn, few-shot and zero-shot."""
-    for name, X in paper.windows.items():
-        say(f"transfer to {name}")
-        models = paper.models(name)
-        yield few_shot(models, X, **paper.few, cache_dir=paper.cache)
-        yield zero_shot(paper.models(name, zero=True), X, cache_dir=paper.cache)
+def transfer(paper, name):
+    """Score encoders on a dataset that they have not seen, few-shot and zero-shot."""
+    X = paper.windows[name]
+    few = few_shot(paper.models(name), X, **paper.few, cache_dir=paper.cache)
+    zero = zero_shot(paper.models(name, zero=True), X, cache_dir=paper.cache)
+    return pd.concat([few, zero], ignore_index=True)
 
 
-def clips(paper):
+def clips(paper, name):
     """Leave people and clips out together."""
-    for name, X in paper.windows.items():
-        say(f"people and clips of {name}")
-        people = len(set(X.groups("subject")))
-        cv = LeaveSubjectsAndStimuliOut(min(people, N_CLIP_FOLDS), 2, random_state=0)
-        yield leave_subjects_out(paper.models(name), X, cv=cv, cache_dir=paper.cache)
+    X = paper.windows[name]
+    people = len(set(X.groups("subject")))
+    cv = LeaveSubjectsAndStimuliOut(min(people, N_CLIP_FOLDS), 2, random_state=0)
+    return leave_subjects_out(paper.models(name), X, cv=cv, cache_dir=paper.cache)
 
 
-def ablations(paper):
+def ablations(paper, name):
     """Score the method without its parts."""
-    name = paper.studied
-    say(f"ablation on {name}")
     model = MDJPTClassifier(paper.encoder(), SMOOTHING, random_state=0, verbose=0)
-    yield ablation(
+    return ablation(
         model, paper.windows[name], source=paper.source(name), variants=VARIANTS,
         **paper.few, cache_dir=paper.cache,
     )  # fmt: skip
 
 
-def sources(paper):
+def sources(paper, name):
     """Score encoders of one, two, ... source datasets."""
-    name = paper.studied
-    say(f"number of source datasets, on {name}")
     model = MDJPTClassifier(paper.encoder(), SMOOTHING, random_state=0, verbose=0)
-    yield scaling(
+    return scaling(
         {PAPER: model}, paper.windows[name], source=paper.source(name),
         n_repeats=N_REPEATS, **paper.few, cache_dir=paper.cache,
     )  # fmt: skip
 
 
-def imagination(paper):
+def imagination(paper, name):
     """Train on clips, and test on the imagination of other people."""
-    X = paper.imagined
-    if X is None or "ima" not in set(X.metadata["session"]):
-        say(f"no imagination: {IMAGINED} needs context = 'both'")
-        return
-    say(f"from clips to imagination, {IMAGINED}")
-    X = labelled(X)
+    X = labelled(paper.imagined)
     folds = min(len(set(X.groups("subject"))), 6)
     cv = CrossContext("vid", "ima", n_splits=folds, random_state=0)
-    table = leave_subjects_out(paper.models(IMAGINED), X, cv=cv, cache_dir=paper.cache)
-    yield table.assign(protocol="clips to imagination")
+    table = leave_subjects_out(paper.models(name), X, cv=cv, cache_dir=paper.cache)
+    return table.assign(protocol="clips to imagination")
+
+
+def datasets_of(paper, table):
+    """Return the datasets that a table is about."""
+    if table in ("transfer", "clips"):
+        return list(paper.windows)
+    if table != "imagination":
+        return [paper.studied]
+    X = paper.imagined
+    has = X is not None and "ima" in set(X.metadata["session"])
+    if not has:
+        say(f"No imagination: that takes {IMAGINED} with context = 'both'.")
+    return [IMAGINED] if has else []
+
+
+def compute(paper, table):
+    """Compute the parts of a table that are missing; each is a file of scores.
+
+    What cannot be computed is told and noted; the other parts go on.
+    """
+    for name in datasets_of(paper, table):
+        path = paper.scores / f"{table}, {name}.csv"
+        if path.exists():
+            continue
+        start = time.monotonic()
+        say(f"{table}, {name} ...")
+        problem = path.with_suffix(".problem")
+        try:
+            found = TABLES[table](paper, name)
+        except ValueError as error:
+            problem.write_text(" ".join(str(error).split()), encoding="utf-8")
+            say(f"  not computed: {error}")
+            continue
+        problem.unlink(missing_ok=True)
+        found.to_csv(path.with_suffix(".part"), index=False)
+        path.with_suffix(".part").replace(path)
+        say(f"  done in {time.monotonic() - start:.0f} s")
 
 
 TABLES = {
@@ -244,14 +275,30 @@ def say(text):
 # Report -------------------------------------------------------------------------------
 
 
-def report(folder):
+def scores_of(study, rivals):
+    """Return the folder of the scores that belong to settings, files and rivals."""
+    key = fingerprint(
+        [dataset_key(study, entry) for entry in study.datasets],
+        study.encoder, vars(study.evaluation), study.general.random_state, rivals,
+    )  # fmt: skip
+    return study.folder / "paper" / f"scores-{key[:12]}"
+
+
+def report(folder, scores):
     """Write the tables that are there, and return their text."""
     parts = ["# The paper's tables\n"]
     for name in TABLES:
-        path = folder / f"{name}.csv"
-        if path.exists():
-            table = pd.read_csv(path, dtype={"subject": str}, keep_default_na=True)
-            parts.append(f"## {name}\n\n{markdown(rows_of(name, table))}\n")
+        paths = sorted(scores.glob(f"{name}, *.csv"))
+        problems = sorted(scores.glob(f"{name}, *.problem"))
+        if paths or problems:
+            parts.append(f"## {name}\n")
+        if paths:
+            tables = [pd.read_csv(path, dtype={"subject": str}) for path in paths]
+            table = pd.concat(tables, ignore_index=True)
+            parts.append(f"{markdown(rows_of(name, table))}\n")
+        for path in problems:
+            reason = path.read_text(encoding="utf-8")
+            parts.append(f"Not computed: {path.stem}. {reason}\n")
     text = "\n".join(parts)
     (folder / "paper.md").write_text(text, encoding="utf-8")
     return text
@@ -358,16 +405,12 @@ def main():
     if options.dry_run:
         estimate(study, options.tables)
         return
-    folder = study.folder / "paper"
+    rivals = dict(rival.split("=", 1) for rival in options.rivals)
     if not options.report:
-        paper = Paper(study, dict(rival.split("=", 1) for rival in options.rivals))
+        paper = Paper(study, rivals)
         for name in options.tables:
-            tables = list(TABLES[name](paper))
-            if tables:
-                table = pd.concat(tables, ignore_index=True)
-                table.to_csv(folder / f"{name}.csv", index=False)
-            print(report(folder), flush=True)
-    print(report(folder))
+            compute(paper, name)
+    print(report(study.folder / "paper", scores_of(study, rivals)))
 
 
 if __name__ == "__main__":

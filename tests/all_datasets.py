@@ -13,6 +13,11 @@ GENEVA = (
     "Cz C4 T8 CP6 CP2 P4 P8 PO4 O2"
 ).split()
 N_PEOPLE = 4
+OPEN_PEOPLE = {
+    "FACED": ("004", "005", "008"),  # recorded at 250 Hz
+    "EmoEEG-MC": ("01", "02", "03"),
+    "DENS": ("mit003", "mit004", "mit007"),
+}
 
 
 def write_all(data, root):
@@ -40,12 +45,12 @@ def write_all(data, root):
     write_seed_v(places["SEED-V"], [f"{k}_1_20180804" for k in people], sfreq=200)
     write_seed_vii(places["SEED-VII"], people)
     write_deap(places["DEAP"], people)
-    for subject in ("000", "001", "002", "003"):
+    for subject in OPEN_PEOPLE["FACED"]:
         faced_subject(data, places["open"], subject)
-    for subject in ("01", "02", "03", "04"):
+    for subject in OPEN_PEOPLE["EmoEEG-MC"]:
         emoeeg_subject(data, places["open"], subject)
-    for subject in ("mit003", "mit004", "mit007", "mit014"):
-        dens_subject(data, places["open"], subject, n_whole=4)
+    for subject in OPEN_PEOPLE["DENS"]:
+        dens_subject(data, places["open"], subject)
     return places
 
 
