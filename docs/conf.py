@@ -25,6 +25,7 @@ extensions = [
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 html_static_path = ["_static"]
+html_css_files = ["columns.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn_mdjpt"
 html_theme_options = {

@@ -15,8 +15,8 @@ On CPUs it is the same command, told not to look for GPUs:
 
 .. code-block:: bash
 
-    ACCELERATE_USE_CPU=true accelerate launch --multi_gpu --num_processes 2 \
-        pretrain_on_many_processes.py
+    export ACCELERATE_USE_CPU=true
+    accelerate launch --multi_gpu --num_processes 2 pretrain_on_many_processes.py
 
 After a kill the same command goes on from the last checkpoint.
 """

@@ -59,6 +59,15 @@ def test_code_of_all_pages_uses_what_exists(path):
                 assert hasattr(home, name.name), name.name
 
 
+def test_code_of_all_pages_fits_its_column():
+    # docs/_static/columns.css: a longer line is cut in a window of 1280 pixels.
+    for path in DOCS.glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        for block in re.findall(r"^ *```\w+\n(.*?)^ *```$", text, flags=re.M | re.S):
+            for line in block.splitlines():
+                assert len(line) <= 88, f"{path.name}: {line}"
+
+
 def _texts(node):
     """Return the text of a string expression, with NUL for what is filled in."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
