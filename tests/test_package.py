@@ -179,6 +179,17 @@ def test_readme_has_one_test_command_and_ten_lines():
     compile(code, "README.md", "exec")
 
 
+def test_changelog_and_citation_are_of_this_version():
+    number = re.match(r"\d+\.\d+\.\d+", sklearn_mdjpt.__version__)[0]
+    news = (ROOT / "docs" / "whats_new.rst").read_text(encoding="utf-8")
+    headings = re.findall(r"^(.+)\n-+$", news, flags=re.M)
+    assert headings[0] == number
+    order = [tuple(map(int, heading.split("."))) for heading in headings]
+    assert order == sorted(set(order), reverse=True)
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {number}\n" in citation
+
+
 def test_oldest_versions_are_those_declared():
     def versions(lines, sign):
         return dict(line.split(sign) for line in lines if sign in line)
