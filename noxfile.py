@@ -6,7 +6,7 @@ nox.options.sessions = ["newest"]
 nox.options.default_venv_backend = "venv"
 
 
-@nox.session(python=["3.11", "3.12", "3.13"])
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
 def newest(session):
     """Run the tests with the newest versions of all dependencies."""
     session.install("-e", ".[test]")
@@ -26,7 +26,7 @@ def oldest(session):
     session.run("python", "-m", "pytest", *lenient, *session.posargs)
 
 
-@nox.session(python="3.11")
+@nox.session(python="3.13")
 def upcoming(session):
     """Run the tests with pre-releases, to see what will break."""
     session.install("--pre", "-e", ".[test]")
