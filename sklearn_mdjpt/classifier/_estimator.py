@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from .._labels import check_labels, class_weights
+from ..encoder._estimator import MDJPTEncoder
+from ..encoder._export import export_model
 from ..windows._metadata import KEYWORDS, takes_metadata
 from ._head import HeadEstimator
 from ._net import ClassifierNet, net_settings
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from .._typing import ClassWeight, RandomState
+    from .._typing import ClassWeight, PathLike, RandomState
     from ..windows._inputs import Windows
 
 
@@ -255,6 +259,48 @@ class MDJPTClassifier(ClassifierMixin, HeadEstimator):
             Float64, in the order of ``classes_``; row i is window i.
         """
         return self.predict_head(self._features_of(X, metadata))
+
+    def export(
+        self,
+        path: PathLike,
+        format: Literal["onnx", "torch"] = "onnx",  # noqa: A002
+        *,
+        ch_names: Sequence[str] | None = None,
+        window_seconds: float = 5.0,
+        subject: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write encoder and head as a graph from windows to probabilities.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; its metadata have ``classes_``.
+        format, ch_names, window_seconds, subject, overwrite
+            As for `MDJPTEncoder.export`.
+
+        Raises
+        ------
+        ValueError
+            As of `MDJPTEncoder.export`; or if there is a smoothing, which runs along
+            the windows, or another encoder.
+        """
+        check_is_fitted(self)
+        encoder = self.features_.extractor_
+        while isinstance(encoder, FrozenEstimator):
+            encoder = encoder.estimator
+        steps = [type(step).__name__ for _, step in self.features_.steps_]
+        if not isinstance(encoder, MDJPTEncoder) or steps:
+            raise ValueError(
+                "A graph takes each window by itself, through an MDJPTEncoder and the "
+                f"head; this classifier has {type(encoder).__name__} and the steps "
+                f"{steps}. Export one with smoothing=None."
+            )
+        export_model(
+            encoder, path, format=format, ch_names=ch_names, subject=subject,
+            window_seconds=window_seconds, overwrite=overwrite, head=self.module_,
+            classes=self.classes_,
+        )  # fmt: skip
 
     def predict_head(self, Z: ArrayLike) -> np.ndarray:
         """Return the probability of each class, of features that are there already.

@@ -41,6 +41,8 @@ def map_rows(function, x, parameters=(), *, row_size, max_rows=None):
     Tensor of shape (n_rows, ...)
         ``function(x)``.
     """
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        return function(x)  # a graph for any number of rows
     parameters = [p for p in parameters if p.requires_grad]
     needs_grad = torch.is_grad_enabled() and (x.requires_grad or parameters)
     n_rows = len(x)

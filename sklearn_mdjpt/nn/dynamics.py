@@ -62,7 +62,7 @@ class SpatiotemporalDynamics(nn.Module):
         weights = F.relu(self.attention_conv(_pad_past(features, SMOOTHING - 1)))
         weights = _average_past(weights)
         # A convolution over one patch is a product, but slower than one.
-        mixing = self.mixing.weight.squeeze(-1).expand(len(x), -1, -1)
+        mixing = self.mixing.weight.squeeze(-1).expand(x.shape[0], -1, -1)
         weights = mixing @ weights + self.mixing.bias[:, None]
         # Float16 has few digits left for weights of about 1 / K, or none.
         weights = as_single(weights).softmax(dim=1)  # (B, K, N)

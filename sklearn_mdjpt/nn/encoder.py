@@ -344,7 +344,7 @@ class HybridEncoder(ClassifierParts):
             self.check_projectable(x.shape[-1])
         if not self.training and not self._has_statistics() and x.any():
             self._raise_no_statistics()
-        groups = group_rows(subjects, len(x), x.device)
+        groups = group_rows(subjects, x.shape[0], x.device)
 
         def dynamics_in_chunks(p):
             return self._in_chunks(self.dynamics, p, self.dynamics.parameters())
@@ -686,7 +686,8 @@ class HybridEncoder(ClassifierParts):
                 f"Expected windows of shape (n_windows, {self.n_chans}, n_times), "
                 f"got {tuple(x.shape)}."
             )
-        if len(x) == 0:
+        # Exported graphs take any number of windows, which len() would fix.
+        if x.shape[0] == 0:
             raise ValueError("Expected at least one window, got none.")
         if x.shape[-1] < self.channel_encoder.patch_size:
             raise ValueError(

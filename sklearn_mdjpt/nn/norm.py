@@ -149,7 +149,7 @@ class SubjectNorm(nn.Module):
         if self.mode in KEEP_STATISTICS:
             if not self.training:
                 return self.normalize(x, self.mean, self.std)
-            index, counts = group_rows(None, len(x), x.device)
+            index, counts = group_rows(None, x.shape[0], x.device)
         # Means of windows first, merged to those of subjects: nothing of the size of x
         # is sorted or copied, and rows may come in any order.  (torch.var_mean over
         # short rows takes several times as long.)
