@@ -208,6 +208,8 @@ PATTERN = "sub-{subject}/ses-{session}/sub-{subject}_*_raw.fif"
 
 @pytest.mark.parametrize("ending", [".npz", ".parquet"])
 def test_extract(folder, weights, encoder, X, tmp_path, capsys, ending):
+    if ending == ".parquet":
+        pytest.importorskip("pyarrow", reason="needs the extra 'parquet'")
     output = tmp_path / f"features{ending}"
     options = ("--weights", weights, "--files", PATTERN, "--dataset", "study")
     said(capsys, "extract", folder, output, *options)
@@ -218,7 +220,6 @@ def test_extract(folder, weights, encoder, X, tmp_path, capsys, ending):
         names = list(table.pop("feature_names"))
         table = pd.DataFrame(table)
     else:
-        pytest.importorskip("pyarrow", reason="needs the extra 'parquet'")
         table = pd.read_parquet(output)
         names = [name for name in table if name.startswith("mdjpt")]
         features = table[names].to_numpy()
@@ -265,6 +266,7 @@ def test_extract_from_windows(X, weights, encoder, tmp_path, capsys):
 @pytest.mark.parametrize("of", ["label", "stimulus"])
 def test_extract_from_bids(X, weights, encoder, tmp_path, capsys, of):
     mne_bids = pytest.importorskip("mne_bids", reason="needs the extra 'bids'")
+    pytest.importorskip("edfio", reason="writes the files (extra test)")
     for recording in X.recordings:
         place = mne_bids.BIDSPath(
             root=tmp_path / "bids",
