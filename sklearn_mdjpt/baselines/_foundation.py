@@ -275,6 +275,7 @@ class BraindecodeFeatures(
         Returns
         -------
         ndarray of float32, shape (n_windows, n_features)
+            Row i is window i.
 
         Raises
         ------
