@@ -487,3 +487,21 @@ def test_keys_are_known_without_what_is_optional(monkeypatch, write, capsys):
     assert "No card is written" in capsys.readouterr().out
     keys = {dataset_key(study, entry): entry for entry in study.sources}
     assert main_weights(study, keys).path.exists()
+
+
+def test_a_dataset_twice_is_an_error(write):
+    entry = "[[datasets]]\nname = 'one'\nreader = 'store'\npath = 'A'\n"
+    with pytest.raises(ValueError, match="'one' is there twice as a source"):
+        read_study(write(2 * entry))
+    apart = (entry + f"subjects = ['{k}']\n" for k in ("01", "02"))
+    assert len(read_study(write("".join(apart))).sources) == 2
+
+
+def test_splits_that_cannot_be_made_are_said_before_training(write, monkeypatch):
+    steps = counted(monkeypatch, PretrainingNet, "train_step")
+    study = write(
+        TRANSFER + ENCODER + EVALUATION.replace("n_splits = 1", "n_splits = 50")
+    )
+    with pytest.raises(ValueError, match=r"few_shot on .*Set n_splits or train_size"):
+        evaluate_study(study, verbose=0)
+    assert not steps

@@ -275,7 +275,7 @@ class BraindecodeFeatures(
         Returns
         -------
         ndarray of float32, shape (n_windows, n_features)
-            What the network returns for each window, averaged as above.
+            Row i is window i.
 
         Raises
         ------

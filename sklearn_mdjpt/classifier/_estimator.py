@@ -276,8 +276,16 @@ class MDJPTClassifier(ClassifierMixin, HeadEstimator):
         ----------
         path : str or path-like
             The file; its metadata have ``classes_``.
-        format, ch_names, window_seconds, subject, overwrite
+        format : {"onnx", "torch"}, default="onnx"
             As for `MDJPTEncoder.export`.
+        ch_names : sequence of str, default=None
+            Channels of the windows; None: the 60 canonical ones.
+        window_seconds : float, default=5.0
+            Length of the windows.
+        subject : str, default=None
+            A person that the encoder is calibrated to.
+        overwrite : bool, default=False
+            Whether to replace a file.
 
         Raises
         ------

@@ -18,7 +18,7 @@ from ..datasets import valence_of
 from ..evaluation import few_shot, leave_subjects_out, zero_shot
 from ..evaluation._models import feature_part
 from ..evaluation._scores import BASELINES
-from ..model_selection import LeakageWarning, assert_disjoint
+from ..model_selection import FewShotSubjects, LeakageWarning, assert_disjoint
 from ..windows._content import SignalOf
 from ..windows._windows import EEGWindows
 from ._data import join
@@ -170,6 +170,7 @@ def check_evaluation(study, transfers):
     """Raise on what would be an error only after hours of training."""
     names = methods_of(study, is_alone(transfers))
     trains = any(METHODS[name].encoder for name in names)
+    protocols = protocols_of(study, is_alone(transfers))
     for one in transfers:
         n_people = len(set(one.target.groups("subject")))
         if n_people < 2:
@@ -177,6 +178,13 @@ def check_evaluation(study, transfers):
                 f"{one.name} has {n_people} people with labels; at least two are "
                 "needed, one to learn from and one to be tested on."
             )
+        if len(set(one.y.tolist())) < 2:
+            raise ValueError(
+                f"{one.name} has one class only, {one.y[0]!r}: there is nothing to "
+                "tell apart."
+            )
+        if "few_shot" in protocols:
+            _check_few_shot(study, one)
         if any(METHODS[name].source for name in names):
             check_source(one.source)
         left = n_people - -(-n_people // study.evaluation.n_folds)
@@ -186,6 +194,23 @@ def check_evaluation(study, transfers):
                 "fold to train an encoder on, and two are needed; take a larger "
                 "[evaluation] n_folds, or another dataset beside."
             )
+
+
+def _check_few_shot(study, one):
+    """Raise, with the name of the dataset, if its people do not suffice."""
+    size = study.evaluation.train_size
+    splitter = FewShotSubjects(
+        int(size) if size >= 1 else size,
+        study.evaluation.n_splits,
+        random_state=study.general.random_state,
+    )
+    try:
+        list(splitter.split(one.target, one.y))
+    except ValueError as error:
+        raise ValueError(
+            f"few_shot on {one.name}: {error} Set n_splits or train_size in "
+            "[evaluation], or take more people."
+        ) from error
 
 
 def score(study, transfers, progress):

@@ -46,9 +46,10 @@ _PROTOCOLS = {
         "tested on all others, in several random splits.",
     ),
     "zero_shot": (
-        "No labelled person of one's own",
-        "Each window gets the label of the most similar window of another person; "
-        "nothing is trained on this dataset.",
+        "Nearest neighbour, without training",
+        "Each window gets the label of the most similar window of another person of "
+        "this dataset, whose labels are known; no classifier is trained, and methods "
+        "count by their features alone.",
     ),
     "leave_subjects_out": (
         "New people of the same study",
@@ -365,7 +366,7 @@ def _leaks(table, transfers, unsure):
 
 
 def _settings(study):
-    """Return all settings with their values; those that the file gives are marked."""
+    """Return all settings with their values; those that are no defaults are marked."""
     sections = []
     for name in ("general", "windows", "evaluation", "card"):
         part = getattr(study, name)
@@ -376,9 +377,11 @@ def _settings(study):
         }
         sections.append((f"[{title}]", values, given))
     for entry in study.datasets:
-        values = {f.name: getattr(entry, f.name) for f in dataclasses.fields(entry)}
-        values |= values.pop("options") | {"reader": entry.reader_name}
-        given = {k for k, v in values.items() if v not in (None, False)}
+        fields = [f for f in dataclasses.fields(entry) if f.name != "options"]
+        values = {f.name: getattr(entry, f.name) for f in fields}
+        given = {f.name for f in fields if values[f.name] != f.default}
+        given |= set(entry.options)
+        values |= entry.options | {"reader": entry.reader_name}
         sections.append((f"[[datasets]] {entry.name}", values, given))
     if any(entry.clean for entry in study.datasets):
         values = {k: one.default for k, one in cleaning_keys().items()}

@@ -377,6 +377,13 @@ def _check_together(study, problems):
                     f"{target.name!r} is a source and a target with the same people; "
                     "name different ones (subjects=)."
                 )
+    for k, other in enumerate(study.datasets):
+        for entry in study.datasets[:k]:
+            if entry.role == other.role and _may_share_people(entry, other):
+                problems.append(
+                    f"{other.name!r} is there twice as a {other.role}, with the same "
+                    "people; leave it out once, or name different ones (subjects=)."
+                )
     if study.cleaning and not any(entry.clean for entry in study.datasets):
         problems.append("[cleaning] is given, but no dataset has clean = true.")
     _check_evaluation(study.evaluation, problems)
