@@ -323,7 +323,7 @@ def _check_card(folder, table):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("n", [pytest.param(2, marks=pytest.mark.slow), 1])
 def test_without_a_target_each_dataset_is_one_in_turn(write, n):
     text = "".join(
         f"[[datasets]]\nname = '{name}'\nreader = 'store'\npath = '{name}'\n"

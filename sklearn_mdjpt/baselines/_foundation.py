@@ -181,7 +181,7 @@ class BraindecodeFeatures(
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")  # its weights are random
     ...     features.fit_transform(X).shape
-    (36, 32)
+    (36, 160)
     """
 
     def __init__(

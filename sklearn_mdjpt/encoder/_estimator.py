@@ -25,7 +25,7 @@ from ..windows._inputs import as_windows, is_array
 from ..windows._reader import CanonicalReader
 from ._calibration import calibrate, known_statistics, read_calibrated
 from ._callbacks import SharesLoggers
-from ._export import export_model
+from ._export import ExportsGraph
 from ._files import load_encoder, make_module, save_encoder, store_encoder
 from ._held_out import mean_losses
 from ._hub import download, push
@@ -67,7 +67,7 @@ _SMALL = {
 }
 
 
-class MDJPTEncoder(SharesLoggers, TransformerMixin, BaseEstimator):
+class MDJPTEncoder(ExportsGraph, SharesLoggers, TransformerMixin, BaseEstimator):
     r"""Features of emotional EEG from an encoder pre-trained on several datasets.
 
     The encoder of mdJPT [1]_: linear attention along the patches of each channel, a
@@ -733,66 +733,6 @@ list of mne.Epochs or braindecode dataset
         save_encoder(
             self, path, self._seen(anonymous), {} if anonymous else self._calibrations
         )
-
-    def export(
-        self,
-        path: PathLike,
-        format: Literal["onnx", "torch"] = "onnx",  # noqa: A002
-        *,
-        ch_names: Sequence[str] | None = None,
-        window_seconds: float = 5.0,
-        subject: str | None = None,
-        overwrite: bool = False,
-    ) -> None:
-        """Write the fitted encoder as a graph that runs without this package.
-
-        The graph takes windows as they were recorded, at 125 Hz, and returns what
-        `transform` returns for each by itself: amplitude, canonical channels, z-scores
-        and standardisation are inside.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-        format : {"onnx", "torch"}, default="onnx"
-            "onnx" for onnxruntime and others (extra ``onnx``), "torch" for
-            `torch.export.load`.
-        ch_names : sequence of str, default=None
-            Channels of the windows, in their order; None: the 60 canonical ones.
-        window_seconds : float, default=5.0
-            Length of the windows.  Their number is free.
-        subject : str, default=None
-            "dataset/subject" of a person that the encoder is calibrated to: the file
-            is for this person.  None: the only one, or, with ``subject_norm`` "train"
-            or None, nobody; with ``window_norm="robust"`` each window then has its own
-            amplitude, as windows in arrays have.
-        overwrite : bool, default=False
-            Whether to replace a file.
-
-        Raises
-        ------
-        ValueError
-            If windows of a person would depend on each other, as with
-            ``subject_norm="subject"`` and no calibration; if the channels are not those
-            of the calibration, or the windows are too short.
-        FileExistsError
-            If the file is there, without ``overwrite``.
-        ImportError
-            Without the packages of the extra ``onnx``.
-
-        See Also
-        --------
-        calibrate : Fixes the statistics of a person.
-
-        Notes
-        -----
-        Metadata lie in the file as JSON, under "sklearn_mdjpt": channels, rate, length,
-        person, output.
-        """
-        export_model(
-            self, path, format=format, ch_names=ch_names, subject=subject,
-            window_seconds=window_seconds, overwrite=overwrite,
-        )  # fmt: skip
 
     def _seen(self, anonymous):
         """Return whom the weights were trained on, without names if ``anonymous``."""

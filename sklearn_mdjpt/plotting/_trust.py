@@ -52,7 +52,7 @@ def plot_reliability(
     ...     "predicted": ["joy", "joy", "sad", "sad"],
     ...     "score_joy": [0.9, 0.9, 0.3, 0.1], "score_sad": [0.1, 0.1, 0.7, 0.9]})
     >>> plot_reliability(predictions).get_legend_handles_labels()[1]
-    ['right probabilities', 'DE (error 22 %)']
+    ['right probabilities', 'DE (error 25 %)']
     """
     table = reliability(predictions, n_bins=n_bins)
     ax = one_axes(ax, (5.0, 5.0))

@@ -97,7 +97,7 @@ class ConformalClassifier(ClassifierOfPeople):
     >>> model = model.fit(X[number < 4]).conformalize(X[(number > 3) & (number < 9)])
     >>> labels, sets = model.predict_set(X[number == 9])
     >>> labels.shape, sets.shape
-    ((9,), (9, 3))
+    ((6,), (6, 3))
     """
 
     def __init__(

@@ -93,7 +93,7 @@ class SelectiveClassifier(ClassifierOfPeople):
     >>> model = model.fit(X[~is_new], X[~is_new].y)
     >>> said = np.where(model.rejects(X[is_new]), "?", model.predict(X[is_new]))
     >>> said.shape
-    (36,)
+    (18,)
     """
 
     def __init__(
