@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 from sklearn.base import clone
@@ -231,7 +231,7 @@ def _measure(study):
         window_seconds=seconds, stride_seconds=1.0, random_state=0,
     )  # fmt: skip
     X = X[X.metadata["onset"].to_numpy() < 2]
-    changes: dict[str, Any] = {
+    changes = {
         "max_epochs": 2, "batches_per_epoch": 1, "verbose": 0, "weights": None,
         "finetune": False,
     }  # fmt: skip
