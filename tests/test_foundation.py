@@ -134,7 +134,9 @@ def test_what_is_not_known_is_said(windows, tmp_path):
 
 
 def test_weights_of_the_hub_are_downloaded(windows, tmp_path, monkeypatch):
-    huggingface_hub = pytest.importorskip("huggingface_hub")
+    huggingface_hub = pytest.importorskip(
+        "huggingface_hub", reason="needs the extra 'hub'"
+    )
     path = tmp_path / "model.safetensors"
     save_file({"scale": torch.full((30,), 2.0)}, path)
     asked = []

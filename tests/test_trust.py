@@ -38,11 +38,13 @@ def entropy_model(C=1.0):
     return make_pipeline(features, LogisticRegression(C=C, max_iter=5000))
 
 
-def temperature(model):
-    if parse_version(sklearn.__version__) < parse_version("1.8"):
-        pytest.skip("scikit-learn 1.8 brings temperatures")
+HAS_TEMPERATURE = parse_version(sklearn.__version__) >= parse_version("1.8")
+
+
+def scaled(model):
+    method = "temperature" if HAS_TEMPERATURE else "sigmoid"
     return CalibratedClassifierCV(
-        model, method="temperature", cv=LeaveSubjectsOut(), ensemble=False
+        model, method=method, cv=LeaveSubjectsOut(), ensemble=False
     )
 
 
@@ -55,7 +57,7 @@ def windows():
 
 @pytest.fixture(scope="module")
 def scored(windows):
-    models = {"plain": entropy_model(10.0), "scaled": temperature(entropy_model(10.0))}
+    models = {"plain": entropy_model(10.0), "scaled": scaled(entropy_model(10.0))}
     return leave_subjects_out(models, windows, return_predictions=True)
 
 
@@ -114,13 +116,15 @@ def test_guessing_is_as_sure_as_it_is_right(scored):
         assert means["calibration_error"] < 1e-9
 
 
-def test_a_temperature_of_other_people_makes_probabilities_better(scored):
+def test_a_scaling_by_other_people_makes_probabilities_better(scored):
     table = scored[0]
     means = table[table["unit"] == "window"].groupby(["method", "metric"])["value"]
     means = means.mean().unstack()
     for metric in ("log_loss", "brier_score", "calibration_error"):
         assert means.loc["scaled", metric] < means.loc["plain", metric]
-    assert np.isclose(means.loc["scaled", "accuracy"], means.loc["plain", "accuracy"])
+    if HAS_TEMPERATURE:  # a sigmoid for each class may change which is the highest
+        same = means.loc["plain", "accuracy"]
+        assert np.isclose(means.loc["scaled", "accuracy"], same)
 
 
 def test_less_loss_is_better(scored):

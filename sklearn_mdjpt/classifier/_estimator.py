@@ -263,7 +263,7 @@ class MDJPTClassifier(ClassifierMixin, HeadEstimator):
     def export(
         self,
         path: PathLike,
-        format: Literal["onnx", "torch"] = "onnx",  # noqa: A002
+        format: Literal["onnx", "torch"] = "onnx",  # noqa: A002 (a public name)
         *,
         ch_names: Sequence[str] | None = None,
         window_seconds: float = 5.0,
@@ -305,7 +305,7 @@ class MDJPTClassifier(ClassifierMixin, HeadEstimator):
                 f"{steps}. Export one with smoothing=None."
             )
         export_model(
-            encoder, path, format=format, ch_names=ch_names, subject=subject,
+            encoder, path, kind=format, ch_names=ch_names, subject=subject,
             window_seconds=window_seconds, overwrite=overwrite, head=self.module_,
             classes=self.classes_,
         )  # fmt: skip

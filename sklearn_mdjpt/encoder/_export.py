@@ -64,6 +64,12 @@ class ExportedModel(nn.Module):
     n_classes).
     """
 
+    mixing: torch.Tensor
+    center: torch.Tensor
+    scale: torch.Tensor
+    mean: torch.Tensor
+    sd: torch.Tensor
+
     def __init__(self, encoder, ch_names, person, head=None):
         super().__init__()
         parameters = encoder._fitted_parameters
@@ -114,7 +120,7 @@ class ExportsGraph:
     def export(
         self,
         path: PathLike,
-        format: Literal["onnx", "torch"] = "onnx",  # noqa: A002
+        format: Literal["onnx", "torch"] = "onnx",  # noqa: A002 (a public name)
         *,
         ch_names: Sequence[str] | None = None,
         window_seconds: float = 5.0,
@@ -167,7 +173,7 @@ class ExportsGraph:
         person, output.
         """
         export_model(
-            self, path, format=format, ch_names=ch_names, subject=subject,
+            self, path, kind=format, ch_names=ch_names, subject=subject,
             window_seconds=window_seconds, overwrite=overwrite,
         )  # fmt: skip
 
@@ -176,7 +182,7 @@ def export_model(
     encoder: Any,
     path: PathLike,
     *,
-    format: str,  # noqa: A002
+    kind: str,
     ch_names: Sequence[str] | None,
     window_seconds: float,
     subject: str | None,
@@ -192,7 +198,9 @@ def export_model(
         Fitted.
     path : str or path-like
         The file.
-    format, ch_names, window_seconds, subject, overwrite
+    kind : {"onnx", "torch"}
+        Its format.
+    ch_names, window_seconds, subject, overwrite
         As for `MDJPTEncoder.export`.
     head : torch.nn.Module, default=None
         From features to logits.
@@ -200,11 +208,11 @@ def export_model(
         The labels of the head.
     """
     check_is_fitted(encoder, "module_")
-    check_option(format, FORMATS, "format")
+    check_option(kind, FORMATS, "format")
     check_option(overwrite, (True, False), "overwrite")
     check_number(window_seconds, "window_seconds", above=0)
     path = check_path(path, "path")
-    if format == "onnx":
+    if kind == "onnx":
         for module in ("onnx", "onnxscript"):
             what, command = "export(format='onnx')", "sklearn_mdjpt[onnx]"
             check_installed(module, what, f"pip install '{command}'")
@@ -218,7 +226,7 @@ def export_model(
         example = torch.randn(
             2, len(names), n_times, generator=torch.Generator().manual_seed(0)
         )
-        example = model.scale * example + model.center.mean()  # type: ignore[operator]
+        example = model.scale * example + model.center.mean()
         with torch.no_grad():
             model(example)  # raises, in words, on windows that are too short
         metadata = {
@@ -232,7 +240,7 @@ def export_model(
             "amplitude": "of each window" if model.by_window else "fixed",
             "classes": None if classes is None else np.asarray(classes).tolist(),
         }
-        graph = _onnx_graph if format == "onnx" else _torch_graph
+        graph = _onnx_graph if kind == "onnx" else _torch_graph
         write_file(path, graph(model, example, json.dumps(metadata)))
 
 
