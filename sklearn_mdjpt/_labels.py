@@ -39,6 +39,16 @@ def check_labels(y, n_windows, estimator):
     return classes, codes
 
 
+def refuse_missing_labels(y):
+    """Raise if some labels are missing; ``y`` is as `check_y` returns it."""
+    n_missing = int(pd.isna(y).sum())
+    if n_missing:
+        raise ValueError(
+            f"{n_missing} of {len(y)} windows have no label; leave them out: "
+            "X[known], y[known]."
+        )
+
+
 def class_weights(class_weight, classes, codes):
     """Return a weight for each class (float32), or None."""
     if class_weight is None:

@@ -470,3 +470,12 @@ def test_parameters_of_sets(frozen, options, said):
     Z, y, people = crowd(10, 1)
     with pytest.raises(ValueError, match=said):
         ConformalClassifier(frozen, **options).conformalize(Z, y, subjects=people)
+
+
+def test_an_error_leaves_the_sets_that_were_learnt(frozen):
+    Z, y, people = crowd(12, 3)
+    model = ConformalClassifier(frozen).conformalize(Z, y, subjects=people)
+    sets = model.predict_set(Z)[1]
+    with pytest.raises(ValueError, match="features"):
+        model.conformalize(Z[:, :1], y, subjects=people)
+    assert np.array_equal(model.predict_set(Z)[1], sets)

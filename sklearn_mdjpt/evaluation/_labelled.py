@@ -7,6 +7,7 @@ import pandas as pd
 
 from .._grouping import combine_groups, rows_of_groups
 from .._io._fingerprint import fingerprint
+from .._labels import refuse_missing_labels
 from .._validation import check_y, list_some
 from ..windows._metadata import KEYWORDS
 from ..windows._windows import EEGWindows
@@ -141,12 +142,7 @@ class LabelledWindows(_Windows):
                 "X has no labels: its column 'label' is empty (columns: "
                 f"{list_some(X.metadata.columns, 20)}). Pass y."
             )
-        n_missing = pd.isna(y).sum()
-        if n_missing:
-            raise ValueError(
-                f"{n_missing} of {len(y)} windows have no label; leave them out: "
-                "X[known], y[known]."
-            )
+        refuse_missing_labels(y)
         self.classes, self.codes = np.unique(y, return_inverse=True)
         if len(self.classes) < 2:
             raise ValueError(f"There is only one class in y: {str(self.classes[0])!r}.")

@@ -85,7 +85,7 @@ def reliability(
     tables = []
     for method, rows in confidences(predictions):
         subjects, names = pd.factorize(rows["subject"])
-        weights = _equal_subjects(subjects)
+        weights = equal_subjects(subjects)
         bins = _bins_of(rows["confidence"], n_bins)
         in_bin = np.zeros((3, len(names), n_bins))
         values = (weights, weights * rows["right"], weights * rows["confidence"])
@@ -194,7 +194,7 @@ def risk_coverage(
         thresholds = np.array(
             [coverage_threshold(sure, subjects, c) for c in coverages]
         )
-        weights = _equal_subjects(subjects)
+        weights = equal_subjects(subjects)
         kept = (sure[:, None] >= thresholds) * weights[:, None]
         wrong = kept * (~rows["right"].to_numpy())[:, None]
         left, errors = np.zeros((2, len(names), len(thresholds)))
@@ -231,12 +231,24 @@ def coverage_threshold(confidence, subjects, coverage):
     coverage : float
         Share to keep, at least.
     """
-    weights = _equal_subjects(subjects)
-    order = np.argsort(-confidence, kind="stable")
-    kept = np.cumsum(weights[order]) / weights.sum()
-    # Rounding must not ask for one window more.
-    first = np.searchsorted(kept, coverage - 1e-9)
-    return float(confidence[order[min(first, len(order) - 1)]])
+    weights = equal_subjects(subjects)
+    return -weighted_quantile(-confidence, weights, coverage * weights.sum())
+
+
+def weighted_quantile(values, weights, total):
+    """Return the lowest value up to which the weights add up to ``total``.
+
+    Parameters
+    ----------
+    values, weights : ndarray of float, shape (n,)
+        Values, and what each counts.
+    total : float
+        The highest value is returned where it is more than all weights.
+    """
+    order = np.argsort(values, kind="stable")
+    # Rounding must not ask for one value more.
+    first = np.searchsorted(np.cumsum(weights[order]), total - 1e-9)
+    return float(values[order[min(first, len(order) - 1)]])
 
 
 def calibration_error(confidence, right):
@@ -259,7 +271,7 @@ def _bins_of(confidence, n_bins):
     return bins.clip(0, n_bins - 1)
 
 
-def _equal_subjects(subjects):
+def equal_subjects(subjects):
     """Return a weight for each window, such that each subject has 1 in all."""
     return 1 / np.bincount(subjects)[subjects]
 

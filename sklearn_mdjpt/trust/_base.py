@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from .._grouping import check_groups
+from .._labels import refuse_missing_labels
 from .._validation import check_y
 from ..evaluation._leaks import assert_unseen
 from ..windows._inputs import as_windows, is_array
@@ -91,7 +92,7 @@ class ClassifierOfPeople(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             assert_unseen(self.estimator, X)
 
 
-def check_labels(X, y):
+def labels_of(X, y):
     """Return the labels of windows or of an array; raise if some are missing.
 
     Parameters
@@ -110,16 +111,11 @@ def check_labels(X, y):
     if y is None:
         raise ValueError("There are no labels: pass y.")
     y = check_y(y, len(X))
-    missing = int(pd.isna(y).sum())
-    if missing:
-        raise ValueError(
-            f"{missing} of {len(y)} windows have no label; leave them out: X[known], "
-            "y[known]."
-        )
+    refuse_missing_labels(y)
     return y
 
 
-def check_subjects(X, subjects):
+def subjects_of(X, subjects):
     """Return the subject of each window, of windows or of an array.
 
     Parameters

@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._grouping import rows_of_groups
 from .._validation import check_installed, check_number, check_option, list_some
 from ..evaluation._predictions import are_probabilities
-from ._base import ClassifierOfPeople, check_labels, check_subjects
+from ..evaluation._reliability import equal_subjects, weighted_quantile
+from ._base import ClassifierOfPeople, labels_of, subjects_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -137,7 +138,7 @@ class ConformalClassifier(ClassifierOfPeople):
             Itself.
         """
         self._check_parameters()
-        y, people = check_labels(X, y), check_subjects(X, subjects)
+        y, people = labels_of(X, y), subjects_of(X, subjects)
         self._fit(X, y)
         frozen = isinstance(self.estimator, FrozenEstimator)
         self._fitted_to = set() if frozen else set(people)
@@ -175,7 +176,7 @@ class ConformalClassifier(ClassifierOfPeople):
             for the confidence level, or if it does not know a label.
         """
         self._check_parameters()
-        y, people = check_labels(X, y), check_subjects(X, subjects)
+        y, people = labels_of(X, y), subjects_of(X, subjects)
         if not hasattr(self, "estimator_") and isinstance(
             self.estimator, FrozenEstimator
         ):
@@ -190,22 +191,20 @@ class ConformalClassifier(ClassifierOfPeople):
                 "small for new people. Conformalize with others."
             )
         self._check_known(y)
-        groups = rows_of_groups(pd.factorize(people)[0])
-        self._check_number_of_people(len(groups))
-        weights = np.empty(len(y))
-        for rows in groups:
-            weights[rows] = 1 / len(rows)
-        codes = np.searchsorted(self.classes_, y)
-        self._score = _conformity_score(self.conformity_score, self.classes_)
-        self._scores = self._score.get_conformity_scores(
-            y, self._probabilities(X), y_enc=codes
+        codes, names = pd.factorize(people)
+        self._check_number_of_people(len(names))
+        score = _conformity_score(self.conformity_score, self.classes_)
+        scores = score.get_conformity_scores(
+            y, self._probabilities(X), y_enc=np.searchsorted(self.classes_, y)
         )
-        n_people = len(groups) + bool(self.finite_sample)
-        self.quantile_ = _weighted_quantile(
-            self._scores.ravel(), weights, n_people * self.confidence_level
+        n_people = len(names) + bool(self.finite_sample)
+        quantile = weighted_quantile(
+            scores.ravel(), equal_subjects(codes), n_people * self.confidence_level
         )
-        self._score.quantiles_ = np.array([self.quantile_])
-        self.n_conformalization_subjects_ = len(groups)
+        score.quantiles_ = np.array([quantile])
+        # An error before leaves what was learnt from others.
+        self._score, self._scores, self.quantile_ = score, scores, quantile
+        self.n_conformalization_subjects_ = len(names)
         return self
 
     def predict_set(self, X: Windows | ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -285,7 +284,7 @@ class ConformalClassifier(ClassifierOfPeople):
             (mean number of classes in a set), empty (share of empty sets) and
             n_windows.
         """
-        y, people = check_labels(X, y), check_subjects(X, subjects)
+        y, people = labels_of(X, y), subjects_of(X, subjects)
         self._check_known(y)
         sets = self.predict_set(X)[1]
         found = (sets & (y[:, None] == self.classes_)).any(axis=1)
@@ -346,11 +345,3 @@ def _conformity_score(name, classes):
         classes=classes, label_encoder=LabelEncoder().fit(classes), random_state=0
     )
     return score
-
-
-def _weighted_quantile(scores, weights, total):
-    """Return the lowest score up to which the weights add up to ``total``."""
-    order = np.argsort(scores, kind="stable")
-    # Rounding must not ask for one window more.
-    first = np.searchsorted(np.cumsum(weights[order]), total - 1e-9)
-    return float(scores[order[min(first, len(order) - 1)]])

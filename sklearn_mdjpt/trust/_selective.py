@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._validation import check_number, list_some
 from ..evaluation._reliability import coverage_threshold
 from ..model_selection import LeaveSubjectsOut
-from ._base import ClassifierOfPeople, check_labels, check_subjects
+from ._base import ClassifierOfPeople, labels_of, subjects_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -145,10 +145,10 @@ class SelectiveClassifier(ClassifierOfPeople):
         """
         check_number(self.reject, "reject", least=0, below=1)
         check_number(self.threshold, "threshold", least=0, most=1, none=True)
-        threshold, y = self.threshold, check_labels(X, y)
+        threshold, y = self.threshold, labels_of(X, y)
         self._check_estimator()
         if threshold is None:
-            people = check_subjects(X, subjects)
+            people = subjects_of(X, subjects)
             if isinstance(self.estimator, FrozenEstimator):
                 self._check_new(X)
                 probabilities = self.estimator.predict_proba(X)
