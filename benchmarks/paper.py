@@ -109,6 +109,7 @@ class Paper:
         self.scores = scores_of(study, rivals)
         self.scores.mkdir(parents=True, exist_ok=True)
         self.cache, self.rivals = self.folder / "cache", rivals
+        self.encoders = {}
         size = study.evaluation.train_size
         self.few = {
             "train_size": int(size) if size >= 1 else size,
@@ -135,9 +136,11 @@ class Paper:
 
     def trained(self, name):
         """Return an encoder, not fitted, trained on all datasets but one."""
-        weights = self.folder / "weights"
-        model = pretrain({"mdJPT": self.encoder()}, self.source(name), weights)
-        return model["mdJPT"]
+        if name not in self.encoders:
+            weights = self.folder / "weights"
+            model = pretrain({"mdJPT": self.encoder()}, self.source(name), weights)
+            self.encoders[name] = model["mdJPT"]
+        return self.encoders[name]
 
     def shared(self, name, encoder):
         """Return the features that people of the other datasets share; kept."""

@@ -306,7 +306,7 @@ def _draw_lines(ax, rows, places):
         line = rows[rows["label"] == label]
         line = line.loc[places[line.index].sort_values().index]
         ax.errorbar(
-            places[line.index] + shift, line["mean"], yerr=_bars(line, "mean"),
+            places[line.index] + shift, line["mean"], yerr=error_bars(line, "mean"),
             capsize=3, marker=MARKERS[k % len(MARKERS)], color=COLORS[k % len(COLORS)],
             label=label,
         )  # fmt: skip
@@ -361,14 +361,14 @@ def _draw_intervals(ax, rows, name, colors):
     for height, color in enumerate(colors):
         row = rows.iloc[height]
         ax.errorbar(
-            row[name], height, xerr=_bars(row, name), fmt="s", color=color,
+            row[name], height, xerr=error_bars(row, name), fmt="s", color=color,
             capsize=4, markersize=6,
         )  # fmt: skip
     ax.set_yticks(range(len(rows)), rows["label"])
     ax.set_ylim(len(rows) - 0.5, -0.5)
 
 
-def _bars(rows, name):
+def error_bars(rows, name):
     """Return lengths of error bars, (2, n); 0 if there is no interval."""
     values = rows[name]
     bars = np.array([values - rows["low"], rows["high"] - values], dtype=float)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._drawing import COLORS, MARKERS, one_axes
 from ..evaluation import reliability, risk_coverage
+from ..evaluation._figures import error_bars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +63,8 @@ def plot_reliability(
         error = float((rows["share"] * (x - y).abs()).sum())
         color = COLORS[k % len(COLORS)]
         ax.errorbar(
-            x, y, yerr=_bars(rows, "accuracy"), color=color, capsize=3, linewidth=1.2,
-            label=f"{method} (error {error:.2g} %)",
+            x, y, yerr=100 * error_bars(rows, "accuracy"), color=color, capsize=3,
+            linewidth=1.2, label=f"{method} (error {error:.2g} %)",
         )  # fmt: skip
         ax.scatter(
             x, y, s=10 + 200 * rows["share"], color=color, zorder=3,
@@ -127,12 +128,6 @@ def plot_risk_coverage(predictions: pd.DataFrame, *, ax: Axes | None = None) -> 
     ax.set_ylabel("errors among them (%)")
     _finish(ax, "upper left")
     return ax
-
-
-def _bars(rows, name):
-    """Return lengths of error bars in percent, (2, n); 0 if there is no interval."""
-    below, above = rows[name] - rows["low"], rows["high"] - rows[name]
-    return [100 * side.fillna(0).clip(lower=0) for side in (below, above)]
 
 
 def _finish(ax, place):

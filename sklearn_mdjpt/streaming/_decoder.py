@@ -218,6 +218,7 @@ class StreamingDecoder:
         self._resampler = CausalResampler(self.sfreq, self._rate)
         self._samples = Samples(len(self.ch_names), round(max_gap_seconds * self.sfreq))
         self.delay_ = self._resampler.delay
+        self._spread = 0.0  # of the signals of the calibration in the stream
         self.reset()
 
     def push(
@@ -283,8 +284,8 @@ class StreamingDecoder:
         )
         self.events_ = []
         self._silent = np.zeros(len(self.ch_names), bool)
-        if not hasattr(self, "_spread") or self._collected is not None:
-            self._spread = 0.0  # of the signals of the calibration
+        if self._collected is not None:
+            self._spread = 0.0
         self._start = None  # the time of its first sample
         self._n_seconds, self._far = 0.0, False
         self._n_taken = 0  # samples since then, lost ones included
