@@ -21,7 +21,6 @@ from .._torch import (
 from .._validation import (
     check_option,
     check_path,
-    name_windows,
     warn,
 )
 from ..classifier._net import check_training_parameters, finish_training, net_settings
@@ -39,8 +38,8 @@ from ._braindecode_net import (
 from ._braindecode_reading import (
     PicklesNetwork,
     check_reading_parameters,
-    read_again,
     read_for_network,
+    run_network,
     windows_of,
 )
 
@@ -325,21 +324,9 @@ class BraindecodeClassifier(
             hold NaN or inf.
         """
         check_is_fitted(self)
-        windows, _ = windows_of(X, self.ch_names, self.sfreq)
-        reader = read_again(self, windows)
-        device = next(self.module_.parameters()).device
-        logits = []
-        with plain_torch(), torch_threads(self.torch_threads), torch.no_grad():
-            for rows in torch.arange(len(windows)).split(self.batch_size):
-                x = torch.from_numpy(reader.read(rows.numpy())).to(device)
-                logits.append(self.module_(x, **self._extra).double().cpu())
-        logits = torch.cat(logits)
-        bad = np.flatnonzero(~torch.isfinite(logits).all(dim=1).numpy())
-        if len(bad):
-            raise ValueError(
-                f"The network's output is not finite for {len(bad)} windows: "
-                f"{name_windows(bad, windows.metadata)}."
-            )
+        logits = run_network(
+            self, X, lambda x: self.module_(x, **self._extra).double(), "output is"
+        )
         return torch.softmax(logits, dim=1).numpy()
 
     # The parts of fit -------------------------------------------------------------

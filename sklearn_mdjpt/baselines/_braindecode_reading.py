@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
-from .._torch import plain_torch, resolve_device
+from .._torch import plain_torch, resolve_device, torch_threads
 from .._validation import (
     check_number,
     check_option,
     list_some,
     merge_rates,
+    name_windows,
     show_rates,
     warn,
 )
@@ -122,6 +124,48 @@ def read_again(estimator, windows):
             "cropped nor padded."
         )
     return reader
+
+
+def run_network(estimator, X, function, what):
+    """Run the network of a fitted estimator on windows, in batches.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted; with the parameters ch_names, sfreq, batch_size and torch_threads.
+    X : windows
+        As its methods take them.
+    function : callable
+        Takes a batch (n, n_channels, n_times), and returns a tensor (n, n_outputs).
+    what : str
+        What it returns, for messages.
+
+    Returns
+    -------
+    Tensor of shape (n_windows, n_outputs)
+        On the CPU.
+
+    Raises
+    ------
+    ValueError
+        If some of it is not finite; the message names the windows.
+    """
+    windows, _ = windows_of(X, estimator.ch_names, estimator.sfreq)
+    reader = read_again(estimator, windows)
+    device = next(estimator.module_.parameters()).device
+    parts = []
+    with plain_torch(), torch_threads(estimator.torch_threads), torch.no_grad():
+        for rows in torch.arange(len(windows)).split(estimator.batch_size):
+            x = torch.from_numpy(reader.read(rows.numpy())).to(device)
+            parts.append(function(x).cpu())
+    found = torch.cat(parts)
+    bad = np.flatnonzero(~torch.isfinite(found).all(dim=1).numpy())
+    if len(bad):
+        raise ValueError(
+            f"The network's {what} not finite for {len(bad)} windows: "
+            f"{name_windows(bad, windows.metadata)}."
+        )
+    return found
 
 
 def check_reading_parameters(estimator):

@@ -25,7 +25,6 @@ from .._validation import (
     check_option,
     check_path,
     list_some,
-    name_windows,
     warn,
 )
 from ..features import LDSSmoother, SubjectScaler
@@ -41,8 +40,8 @@ from ._braindecode_net import (
 from ._braindecode_reading import (
     PicklesNetwork,
     check_reading_parameters,
-    read_again,
     read_for_network,
+    run_network,
     windows_of,
 )
 from ._pipelines import linear_pipeline
@@ -284,22 +283,12 @@ class BraindecodeFeatures(
             that are not finite.
         """
         check_is_fitted(self)
-        windows, _ = windows_of(X, self.ch_names, self.sfreq)
-        reader = read_again(self, windows)
-        device = next(self.module_.parameters()).device
-        parts = []
-        with plain_torch(), torch_threads(self.torch_threads), torch.no_grad():
-            for rows in torch.arange(len(windows)).split(self.batch_size):
-                x = torch.from_numpy(reader.read(rows.numpy())).to(device)
-                parts.append(_features(self.module_, x, self._extra).float().cpu())
-        features = torch.cat(parts).numpy()
-        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        if len(bad):
-            raise ValueError(
-                f"The network's features are not finite for {len(bad)} windows: "
-                f"{name_windows(bad, windows.metadata)}."
-            )
-        return features
+        return run_network(
+            self,
+            X,
+            lambda x: _features(self.module_, x, self._extra).float(),
+            "features are",
+        ).numpy()
 
 
 def foundation_model(
