@@ -74,7 +74,7 @@ def plot_reliability(
     ax.set_ylim(-2, 102)
     ax.set_xlabel("probability of the predicted class (%)")
     ax.set_ylabel("windows in which it is right (%)")
-    _finish(ax, "lower right")
+    _finish(ax)
     return ax
 
 
@@ -126,10 +126,12 @@ def plot_risk_coverage(predictions: pd.DataFrame, *, ax: Axes | None = None) -> 
     ax.set_ylim(bottom=0)
     ax.set_xlabel("windows that are answered (%)")
     ax.set_ylabel("errors among them (%)")
-    _finish(ax, "upper left")
+    _finish(ax)
     return ax
 
 
-def _finish(ax, place):
+def _finish(ax):
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc=place, frameon=False, fontsize=9)
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(0.0, 1.0), frameon=False, fontsize=9
+    )  # above the axes, where no curve or interval is covered
