@@ -12,7 +12,7 @@ import torch
 from joblib.parallel import get_active_backend
 from sklearn.utils import check_random_state
 
-from ._validation import warn
+from ._validation import check_option, warn
 from .nn.precision import no_autocast, single_precision
 
 
@@ -30,6 +30,47 @@ def resolve_device(device):
             f"device must be 'auto' or a torch device that is there ('cpu', 'cuda:0'), "
             f"got {device!r}: {error}."
         ) from error
+
+
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What products can be computed in; all else, and the weights, stay float32."""
+
+
+def check_precision(precision, device):
+    """Raise if torch or the device lacks a precision, and say what there is.
+
+    Parameters
+    ----------
+    precision : {"float32", "bf16", "fp16"}
+        A key of `PRECISIONS`.
+    device : torch.device
+        Where to compute.
+    """
+    check_option(precision, tuple(PRECISIONS), "precision")
+    if precision == "float32":
+        return
+    if not torch.amp.is_autocast_available(device.type):
+        raise ValueError(
+            f"precision={precision!r} is not to be had on the device {str(device)!r}: "
+            "torch has no mixed precision there. Set precision='float32'."
+        )
+    if device.type == "cuda" and precision == "bf16":
+        with torch.cuda.device(device):
+            if torch.cuda.is_bf16_supported(including_emulation=False):
+                return
+            name = torch.cuda.get_device_name()
+        raise ValueError(
+            f"precision='bf16' is not to be had on {name} ({device}), which does not "
+            "compute in bfloat16; it has 'float32' and 'fp16'."
+        )
+
+
+def mixed_precision(precision, device):
+    """Return a context in which products have a precision; inside `plain_torch`."""
+    check_precision(precision, device)
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=PRECISIONS[precision])
 
 
 def seed_sequence(random_state):
@@ -223,11 +264,18 @@ class DeferredSignals:
             signal.signal(number, self._defaults[number])
 
 
-def compile_blocks(encoder):
+def compile_blocks(encoder, precision="float32"):
     """Compile the blocks of a `HybridEncoder`'s channel encoder, in place.
 
     They are where the arithmetic is.  Without a working compiler there is a warning,
     and the encoder stays as it was.  Pickles of the encoder hold nothing compiled.
+
+    Parameters
+    ----------
+    encoder : HybridEncoder
+        The encoder.
+    precision : {"float32", "bf16", "fp16"}, default="float32"
+        What it will compute in, beside float32.
     """
     blocks = encoder.channel_encoder.blocks
     width = encoder.channel_encoder.read_in.out_features
@@ -235,16 +283,13 @@ def compile_blocks(encoder):
     try:
         for block in blocks:
             block.compile(dynamic=True)
-        # Compilation is put off to a first call, for each block and each of the modes
-        # of autograd: its failure would hit the training, and on CPU several threads
-        # at once.
+        # Compilation is put off to a first call, for each block, each precision and
+        # each of the modes of autograd: its failure would hit the training, and on CPU
+        # several threads at once.
         with torch_threads(1):
-            for block in blocks:
-                block(x).sum().backward()
-                with torch.no_grad():
-                    block(x)
-                with torch.inference_mode():
-                    block(x.clone())
+            for kind in dict.fromkeys(["float32", precision]):
+                with mixed_precision(kind, x.device):
+                    _call_in_each_mode(blocks, x)
     except Exception as error:
         for block in blocks:
             block._compiled_call_impl = None
@@ -255,3 +300,12 @@ def compile_blocks(encoder):
         )
     finally:
         blocks.zero_grad()
+
+
+def _call_in_each_mode(blocks, x):
+    for block in blocks:
+        block(x).sum().backward()
+        with torch.no_grad():
+            block(x)
+        with torch.inference_mode():
+            block(x.clone())

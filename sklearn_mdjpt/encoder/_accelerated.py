@@ -1,6 +1,5 @@
 """The net behind ``MDJPTEncoder(accelerate=True)``: skorch on Accelerate."""
 
-from skorch.dataset import unpack_data
 from skorch.hf import AccelerateMixin
 
 from ._processes import SingleProcess
@@ -29,15 +28,5 @@ class AcceleratedPretrainingNet(AccelerateMixin, PretrainingNet):
         self.device = str(self.processes.device)
         self.processes, self.accelerator = SingleProcess(), None
 
-    def train_step_single(self, batch, **fit_params):
-        """Compute the loss of all processes, and the gradient."""
-        self._set_training(True)
-        x, y = unpack_data(batch)
-        with self.accelerator.autocast():
-            outputs = self.infer(x)
-        loss = self.get_loss(outputs, y, X=x, training=True)
-        # Accelerate averages gradients over processes; the loss needs their sum.
-        self.accelerator.backward(loss * self.processes.num_processes)
-        # Callbacks that clip the gradient need its true size.
-        self.accelerator.unscale_gradients()
-        return {"loss": loss, "y_pred": outputs}
+    # That of Accelerate's mixin averages gradients, and knows no clipping.
+    train_step_single = PretrainingNet.train_step_single

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .._torch import plain_torch, torch_threads
+from .._torch import mixed_precision, plain_torch, torch_threads
 from ..nn import NormStatistics
 from ..windows._people import check_people, people_of, rows_by_name
 from ._saved import Calibration
@@ -43,7 +43,12 @@ def calibrate(encoder, X):
         reader.fix_amplitudes(people, amplitudes)
     statistics = dict.fromkeys(rows_of)
     if module.subject_norm is not None:
-        with plain_torch(), torch_threads(encoder.torch_threads):
+        device = next(module.parameters()).device
+        with (
+            plain_torch(),
+            torch_threads(encoder.torch_threads),
+            mixed_precision(encoder.precision, device),
+        ):
             statistics = _find_statistics(
                 module, reader, windows.metadata, rows_of, encoder.batch_size
             )
@@ -77,10 +82,8 @@ def _find_statistics(module, reader, metadata, rows_of, batch_size):
     device = next(module.parameters()).device
     found, far = {}, []
     for name, rows in rows_of.items():
-        encoded = list(
-            encode_windows(
-                module, reader, metadata, rows, batch_size=batch_size, device=device
-            )
+        encoded = encode_windows(
+            module, reader, metadata, rows, batch_size=batch_size, device=device
         )
         statistics = module.norm_statistics([z for _, z in encoded])
         features = [module.features_from(z, statistics).cpu() for _, z in encoded]

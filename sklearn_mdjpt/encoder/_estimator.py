@@ -12,10 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._io._files import file_digest
 from .._torch import (
+    check_precision,
     compile_blocks,
     forked_torch,
+    mixed_precision,
     plain_torch,
-    resolve_device,
     seed_sequence,
     seeded_torch,
     torch_threads,
@@ -181,6 +182,15 @@ class MDJPTEncoder(ExportsGraph, SharesLoggers, TransformerMixin, BaseEstimator)
     device : str, default="auto"
         "auto" takes a GPU when there is one.  With ``accelerate`` training is where
         Accelerate puts it.
+    precision : {"float32", "bf16", "fp16"}, default="float32"
+        What the products of ``fit``, ``transform`` and ``calibrate`` are computed in.
+        "bf16" (bfloat16) and "fp16" (float16) are mixed precision, meant for GPUs:
+        weights, z-scores, sums, losses and features stay float32.  Features change by
+        rounding, about a hundredth of their spread.  "bf16" has the range of float32.
+        "fp16" has more digits and ends at 65504: training scales the loss and leaves
+        out the steps in which it overflows.  A device that lacks one is an error.  With
+        ``accelerate`` it is Accelerate's mixed precision as well; with "float32" that
+        of ``accelerate`` is for the training alone.
     torch_threads : int, default=None
         Threads of torch inside ``fit`` and ``transform``; None leaves the setting.
         Workers of joblib take no more than their share of the cores in any case.
@@ -250,8 +260,9 @@ class MDJPTEncoder(ExportsGraph, SharesLoggers, TransformerMixin, BaseEstimator)
     (``batch_size``, ``chunk_size``, ``compile``, ``checkpoint_dir``,
     ``checkpoint_every``, ``accelerate``, ``device``, ``torch_threads``, ``verbose``,
     ``feature``, ``standardize``), by its signals, and by who saw what when; mixed
-    precision counts too.  With ``random_state=None`` a
-    training that was begun is gone on with, and one that was finished is returned.
+    precision counts too (``precision``, or that of ``accelerate``).  With
+    ``random_state=None`` a training that was begun is gone on with, and one that was
+    finished is returned.
     Weights are equal to the last bit on one machine with equal settings of speed.
     Callbacks go on where they were as far as their attributes are plain values or
     tensors, or have a ``state_dict``.
@@ -334,6 +345,7 @@ class MDJPTEncoder(ExportsGraph, SharesLoggers, TransformerMixin, BaseEstimator)
         checkpoint_every: int = 200,
         accelerate: bool | dict[str, Any] = False,
         device: str = "auto",
+        precision: Literal["float32", "bf16", "fp16"] = "float32",
         torch_threads: int | None = None,
         callbacks: list[Any] | None = None,
         released_activation: Literal["relu"] | None = "relu",
@@ -375,6 +387,7 @@ class MDJPTEncoder(ExportsGraph, SharesLoggers, TransformerMixin, BaseEstimator)
         self.checkpoint_every = checkpoint_every
         self.accelerate = accelerate
         self.device = device
+        self.precision = precision
         self.torch_threads = torch_threads
         self.callbacks = callbacks
         self.released_activation = released_activation
@@ -509,13 +522,18 @@ list of mne.Epochs or braindecode dataset
         """
         check_is_fitted(self, "module_")
         windows, reader = read_calibrated(self, X)
-        with plain_torch(), torch_threads(self.torch_threads):
+        device = _device(self.module_)
+        with (
+            plain_torch(),
+            torch_threads(self.torch_threads),
+            mixed_precision(self.precision, device),
+        ):
             features = extract_features(
                 self.module_,
                 reader,
                 windows.metadata,
                 batch_size=self.batch_size,
-                device=_device(self.module_),
+                device=device,
                 known=known_statistics(self),
             )
         return self._standardized(features)
@@ -570,8 +588,9 @@ list of mne.Epochs or braindecode dataset
         All attributes are set at the end: an error leaves the earlier ones.
         """
         check_parameters(self)
-        processes = join_processes(self.accelerate)
-        device = processes.device or resolve_device(self.device)
+        processes = join_processes(self.accelerate, self.device, self.precision)
+        device = processes.device
+        check_precision(self.precision, device)
         seeds = seed_sequence(self.random_state).generate_state(2).tolist()
         seeds = processes.broadcast(seeds)
         with (
@@ -592,15 +611,17 @@ list of mne.Epochs or braindecode dataset
                 raise ValueError(f"y has {len(y)} labels for {len(windows)} windows.")
             module.to(device)
             if self.compile:
-                compile_blocks(module)
+                compile_blocks(module, self.precision)
             made = pretrain(
                 self, module, file, reader, windows, y, metadata,
                 seeds=seeds, device=device, processes=processes, lock=lock,
             )  # fmt: skip
             module.eval()
-            features, mean, scale = self._learn_statistics(
-                module, reader, windows.metadata, made.stored, encode, device, processes
-            )
+            with mixed_precision(self.precision, device):
+                features, mean, scale = self._learn_statistics(
+                    module, reader, windows.metadata, made.stored, encode, device,
+                    processes,
+                )  # fmt: skip
 
             # transform uses these, even if set_params changes parameters later.
             self._fitted_parameters = parameters
@@ -751,8 +772,8 @@ list of mne.Epochs or braindecode dataset
         path : str or path-like
             File of `save`; "~" is not expanded.
         **overrides
-            Parameters that are no part of the file: ``device``, ``batch_size``,
-            ``ch_names``, ``sfreq``, those of the training, ...
+            Parameters that are no part of the file: ``device``, ``precision``,
+            ``batch_size``, ``ch_names``, ``sfreq``, those of the training, ...
 
         Returns
         -------

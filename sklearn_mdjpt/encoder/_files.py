@@ -2,7 +2,12 @@
 
 import torch
 
-from .._torch import compile_blocks, plain_torch, resolve_device
+from .._torch import (
+    check_precision,
+    compile_blocks,
+    plain_torch,
+    resolve_device,
+)
 from .._validation import list_some, warn
 from ..nn import HybridEncoder
 from ._parameters import check_parameters, parameters_of
@@ -90,13 +95,15 @@ def load_encoder(cls, path, overrides):
         )
     encoder = cls(weights=path, **file.parameters | overrides)
     check_parameters(encoder)
+    device = resolve_device(encoder.device)
+    check_precision(encoder.precision, device)
     with plain_torch():
         module, _ = make_module(encoder, file)
         if encoder.subject_norm == "train":
             module.set_statistics(file.statistics())
-        encoder.module_ = module.to(resolve_device(encoder.device)).eval()
+        encoder.module_ = module.to(device).eval()
         if encoder.compile:
-            compile_blocks(module)
+            compile_blocks(module, encoder.precision)
     encoder._fitted_parameters = file.parameters
     encoder.net_ = None
     encoder.history_ = file.history
@@ -147,4 +154,7 @@ def store_encoder(encoder, run, error):
 
 def _stored_name(encoder):
     kind = "standardized" if encoder.standardize else "raw"
+    if encoder.precision != "float32":
+        # The statistics in it are those of such features.
+        kind = f"{kind}-{encoder.precision}"
     return f"encoder-{encoder.feature}-{kind}.safetensors"

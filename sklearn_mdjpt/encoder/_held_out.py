@@ -29,8 +29,8 @@ def mean_losses(encoder, batches):
     network = JointPretraining(encoder.module_)
     device = next(encoder.module_.parameters()).device
     isa, cda, centroids = [], [], []
-    for batch, _ in batches:
-        parts = batch.to(device).parts
+    for batch, _ in batches.take(len(batches), device):
+        parts = batch.parts
         outputs = network(parts)
         losses = loss(outputs, parts)
         isa.append(losses.isa.item())

@@ -1,5 +1,8 @@
 """Which windows are paired in pre-training, and batches of such pairs."""
 
+import collections
+import contextlib
+
 import numpy as np
 import pandas as pd
 import torch
@@ -12,6 +15,7 @@ from ..nn import LabelPairSampler, StimulusPairSampler
 from ..nn.pretraining import DatasetPart
 from ._moments import find_moments, number_windows
 from ._processes import balance_load
+from ._read_ahead import joined, read_ahead
 
 # Normalised EEG is about 1; so large a value comes from a broken recording.
 _ODD_AMPLITUDE = 1e6
@@ -306,6 +310,8 @@ class PairDataset(torch.utils.data.IterableDataset):
         self.n_batches = n_batches
         self.one_subject = one_subject
         self._process, self._n_processes = 0, 1
+        # Where the sampler stood before it drew ahead; None where it did not.
+        self._after = None
 
     @classmethod
     def of_windows(
@@ -353,8 +359,8 @@ class PairDataset(torch.utils.data.IterableDataset):
         self._process, self._n_processes = process, n_processes
 
     def state(self):
-        """Return the state of the sampler."""
-        state = self.sampler.state_dict()
+        """Return the state of the sampler after the batch that was taken last."""
+        state = self.sampler.state_dict(self._after)
         for deck in state["decks"]:
             # The pairs grow with the square of the subjects; an array is small.
             deck["order"] = np.asarray(deck["order"], np.int64)
@@ -373,11 +379,50 @@ class PairDataset(torch.utils.data.IterableDataset):
         return self.n_batches
 
     def __iter__(self):
-        for _ in range(self.n_batches):
-            pairs = self.sampler.draw()
-            mine = self._mine(pairs) if self._n_processes > 1 else [None] * len(pairs)
-            parts = map(self._part, pairs, mine)
-            yield Batch(parts, self, pairs), None
+        return self.take(self.n_batches, torch.device("cpu"))
+
+    def take(self, n_batches, device):
+        """Yield the next batches, and None as their target.
+
+        Parameters
+        ----------
+        n_batches : int
+            How many.
+        device : torch.device
+            Where they are to be; for a GPU one is drawn and read ahead.
+
+        Yields
+        ------
+        batch : Batch
+            On the device.
+        target : None
+            For skorch.
+        """
+        before = collections.deque()
+
+        def drawn():
+            for _ in range(n_batches):
+                before.append(self.sampler.snapshot())
+                yield self.sampler.draw()
+
+        def read(pairs):
+            return self._read(pairs, device)
+
+        try:
+            with contextlib.closing(read_ahead(read, drawn(), device)) as batches:
+                for batch in batches:
+                    before.popleft()
+                    self._after = before[0] if before else None
+                    yield batch.to(device), None
+        finally:
+            if before:  # nobody took it
+                self.sampler.restore(before[0])
+            self._after = None
+
+    def _read(self, pairs, device):
+        mine = self._mine(pairs) if self._n_processes > 1 else [None] * len(pairs)
+        batch = Batch(map(self._part, pairs, mine), self, pairs)
+        return batch if device.type == "cpu" else batch.joined(device)
 
     def _mine(self, pairs):
         """Return the places in each pair of the rows that this process encodes."""
@@ -429,19 +474,37 @@ class Batch:
         Made the batch.
     pairs : list of PairBatch or GroupBatch
         The rows that the sampler drew, one entry for each part.
+    flat : Tensor, default=None
+        The windows of all parts, where they lie end to end.
     """
 
-    def __init__(self, parts, batches, pairs):
+    def __init__(self, parts, batches, pairs, flat=None):
         self.parts = list(parts)
-        self._batches, self._pairs = batches, pairs
+        self._batches, self._pairs, self._flat = batches, pairs, flat
 
     def __len__(self):
         return sum(len(part.subjects) for part in self.parts)
 
+    def joined(self, device):
+        """Return the batch with all windows in one piece, to go to a device at once."""
+        flat = joined([part.windows.numpy() for part in self.parts], device)
+        return self._with_windows(flat)
+
     def to(self, device):
-        """Return the batch on a device."""
-        parts = (part.to(device) for part in self.parts)
-        return Batch(parts, self._batches, self._pairs)
+        """Return the batch with its windows on a device."""
+        if device.type == "cpu":
+            return self
+        flat = self.joined(device)._flat if self._flat is None else self._flat
+        return self._with_windows(flat.to(device, non_blocking=True))
+
+    def _with_windows(self, flat):
+        """Return the batch with windows that lie end to end in a tensor."""
+        pieces = flat.split([part.windows.numel() for part in self.parts])
+        parts = [
+            part._replace(windows=piece.view_as(part.windows))
+            for part, piece in zip(self.parts, pieces, strict=True)
+        ]
+        return Batch(parts, self._batches, self._pairs, flat)
 
     def origin(self):
         """Return a sentence that names the subjects, and windows that look broken."""
@@ -453,7 +516,7 @@ class Batch:
             text = f"dataset {pair.dataset}, subjects {list_some(dict.fromkeys(names))}"
             if stimuli:
                 text += f", stimuli {list_some(stimuli)}"
-            mine = rows if part.rows is None else rows[part.rows.cpu().numpy()]
+            mine = rows if part.rows is None else rows[part.rows.numpy()]
             largest = part.windows.abs().flatten(1).amax(1).cpu().numpy()
             odd = mine[~(largest < _ODD_AMPLITUDE)]
             if len(odd):

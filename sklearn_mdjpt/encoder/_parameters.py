@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._torch import PRECISIONS
 from .._validation import check_number, check_option, check_path, home_hint
 from ._callbacks import copy_callbacks
 from ._weights import STORED_PARAMETERS as STORED
@@ -133,6 +134,8 @@ PARAMETERS = {
         # It includes mixed precision, which makes other weights.
         ("accelerate", _check_accelerate, ""),
         ("device", None, "speed"),
+        # What a training computes in is mixed precision too, its own or Accelerate's.
+        ("precision", _option(*PRECISIONS), "transform"),
         ("torch_threads", _COUNT_OR_NONE, "speed"),
         # The fingerprint of a training reads the code of the callbacks instead.
         ("callbacks", _check_callbacks, ""),
@@ -154,5 +157,12 @@ def check_parameters(encoder):
     for name, one in PARAMETERS.items():
         if one.check is not None:
             one.check(getattr(encoder, name), name)
+    settings = encoder.accelerate if isinstance(encoder.accelerate, dict) else {}
+    other = settings.get("mixed_precision")
+    if encoder.precision != "float32" and other not in (None, encoder.precision):
+        raise ValueError(
+            f"precision={encoder.precision!r} and accelerate={{'mixed_precision': "
+            f"{other!r}}} contradict each other; leave one of them out."
+        )
     if encoder.finetune and encoder.weights is None:
         raise ValueError("finetune=True needs weights to start from.")

@@ -11,9 +11,22 @@ import os
 import numpy as np
 import torch
 
+from .._torch import mixed_precision, resolve_device
+
+# Halved at each overflow from 2 ** 16 on: here the gradient itself is not finite.
+_LEAST_SCALE = 2.0**-16
+
 
 class SingleProcess:
-    """A single process."""
+    """A single process.
+
+    Parameters
+    ----------
+    device : torch.device, default=None
+        Where it trains; None does not train.
+    precision : {"float32", "bf16", "fp16"}, default="float32"
+        What it trains in.
+    """
 
     process_index = 0
     num_processes = 1
@@ -23,8 +36,44 @@ class SingleProcess:
     """Mixed precision, in Accelerate's words."""
     sync_gradients = True
     """Whether no gradient is being accumulated, so that a checkpoint has it all."""
-    skips_bad_steps = False
-    """Whether steps with an infinite gradient are left out, as float16 needs it."""
+    scaler = None
+    """Scales the loss, so that gradients are large enough for float16."""
+
+    def __init__(self, device=None, precision="float32"):
+        self.device = device
+        self.precision = precision
+        if precision != "float32":
+            self.mixed_precision = precision
+        if precision == "fp16":
+            self.scaler = torch.amp.GradScaler(device.type)
+
+    @property
+    def skips_bad_steps(self):
+        """Whether to leave out a step with an infinite gradient, as float16 needs it.
+
+        The loss is scaled less after each; where that does not help, training fails.
+        """
+        return self.scaler is not None and self.scaler.get_scale() > _LEAST_SCALE
+
+    def autocast(self):
+        """Return a context in which products have the precision of the training."""
+        return mixed_precision(self.precision, self.device)
+
+    def backward(self, loss, optimizer):
+        """Compute the gradient of the loss, in its true size."""
+        if self.scaler is None:
+            loss.backward()
+            return
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(optimizer)
+
+    def step(self, optimizer):
+        """Change the weights, unless float16 has overflown."""
+        if self.scaler is None:
+            optimizer.step()
+            return
+        self.scaler.step(optimizer)
+        self.scaler.update()
 
     def broadcast(self, value):
         """Return what the first process has."""
@@ -44,10 +93,12 @@ class SingleProcess:
 
     def state(self):
         """Return the state of the engine, for checkpoints."""
-        return {}
+        return {} if self.scaler is None else {"scaler": self.scaler.state_dict()}
 
     def load_state(self, state):
         """Restore the state of the engine."""
+        if "scaler" in state and self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
 
 
 class AcceleratedProcesses(SingleProcess):
@@ -84,7 +135,7 @@ class AcceleratedProcesses(SingleProcess):
         if self.device.type == "cpu":
             # torch cannot unpickle from "cpu:0".
             self.device = torch.device("cpu")
-        self.skips_bad_steps = self.accelerator.scaler is not None
+        self.scaler = self.accelerator.scaler
 
     @property
     def sync_gradients(self):
@@ -119,18 +170,19 @@ class AcceleratedProcesses(SingleProcess):
         """As for `SingleProcess`."""
         return self.accelerator.unwrap_model(module, keep_fp32_wrapper=True)
 
-    def state(self):
+    def autocast(self):
         """As for `SingleProcess`."""
-        scaler = self.accelerator.scaler
-        return {} if scaler is None else {"scaler": scaler.state_dict()}
+        return self.accelerator.autocast()
 
-    def load_state(self, state):
+    def backward(self, loss, optimizer):
         """As for `SingleProcess`."""
-        if "scaler" in state and self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
+        # Accelerate averages gradients over processes; the loss needs their sum.
+        self.accelerator.backward(loss * self.num_processes)
+        # Callbacks that clip the gradient need its true size.
+        self.accelerator.unscale_gradients()
 
 
-def join_processes(accelerate):
+def join_processes(accelerate, device, precision):
     """Return the processes that train together.
 
     Parameters
@@ -138,10 +190,17 @@ def join_processes(accelerate):
     accelerate : bool or dict
         False: this one alone.  True, or arguments of `accelerate.Accelerator`: those
         that ``accelerate launch`` started.
+    device : str
+        Where this one trains alone, as for `resolve_device`.
+    precision : {"float32", "bf16", "fp16"}
+        What to train in; with "float32" Accelerate has its own.
     """
     if accelerate is False:
-        return SingleProcess()
-    return AcceleratedProcesses(**({} if accelerate is True else accelerate))
+        return SingleProcess(resolve_device(device), precision)
+    settings = {} if accelerate is True else accelerate
+    if precision != "float32":
+        settings = settings | {"mixed_precision": precision}
+    return AcceleratedProcesses(**settings)
 
 
 def balance_load(costs, n_processes):

@@ -2,12 +2,13 @@
 
 import contextlib
 import inspect
-import itertools
 import time
 
+import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
+from skorch.dataset import unpack_data
 from torch.nn.utils import get_total_norm
 
 from .._torch import DeferredSignals
@@ -113,12 +114,13 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
                 raise
             diverged, self.interrupted_ = error, True
         finally:
-            self._resume_from = self._good = self._trained = None
+            self._resume_from = self._good = self._trained = self._total = None
         self.finish_training()
         return diverged
 
     def finish_training(self):
         """Drop what only the training needs."""
+        self.processes = SingleProcess()
 
     def restore_finished(self, state):
         """Restore a net whose training had finished."""
@@ -161,41 +163,68 @@ class PretrainingNet(LeavesLoggersOut, NeuralNet):
 
     def _rest_of_epoch(self, batches, signals):
         n_left = len(batches) - len(self.history[-1]["batches"])
-        for batch, y in itertools.islice(batches, n_left):
-            # The network and the loss both need the batch there.
-            yield batch.to(self.compute_device), y
-            # Here the loop and all callbacks are done with the batch, and the next
-            # one has not been drawn.
-            stop = self.processes.any_process(signals.received is not None)
-            if self._checkpoint_is_due(stop):
-                self._write_checkpoint(batches)
-            if stop:
-                if signals.received is None:
-                    raise KeyboardInterrupt
-                signals.reraise()
+        with contextlib.closing(batches.take(n_left, self.compute_device)) as left:
+            for batch, y in left:
+                yield batch, y
+                # Here the loop and all callbacks are done with the batch; that the
+                # next one may have been drawn, its state does not show.
+                stop = self.processes.any_process(signals.received is not None)
+                if self._checkpoint_is_due(stop):
+                    self._write_checkpoint(batches)
+                if stop:
+                    if signals.received is None:
+                        raise KeyboardInterrupt
+                    signals.reraise()
+
+    def train_step_single(self, batch, **fit_params):
+        """Compute the loss, in the precision of the training, and its gradient."""
+        self._set_training(True)
+        x, y = unpack_data(batch)
+        with self.processes.autocast():
+            outputs = self.infer(x)
+        loss = self.get_loss(outputs, y, X=x, training=True)
+        self.processes.backward(loss, self.optimizer_)
+        return {"loss": loss, "y_pred": outputs}
+
+    def _step_optimizer(self, step_fn):
+        # As a closure, it is no argument that a scaler of the loss would take.
+        step_fn()
+        self.processes.step(self.optimizer_)
+
+    def train_step(self, batch, **fit_params):
+        """Do one step; the loss is on the CPU already, where skorch wants it."""
+        step = super().train_step(batch, **fit_params)
+        return step | {"loss": self._total}
 
     def infer(self, x, **fit_params):
         """Encode the parts of a batch."""
         return self.module_(x.parts)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Return the joint loss; its terms are written into the history."""
-        losses = self.criterion_(y_pred, X.parts)
-        self.history.record_batch("isa", losses.isa.item())
-        self.history.record_batch("cda", losses.cda.item())
-        if not torch.isfinite(losses.total):
-            self._stop(
-                f"The pre-training loss became {losses.total.item()} (ISA "
-                f"{losses.isa.item():.4g}, CDA {losses.cda.item():.4g})",
-                X,
-            )
-        return losses.total
+        """Return the joint loss."""
+        self._losses = self.criterion_(y_pred, X.parts)
+        return self._losses.total
 
     def on_grad_computed(self, net, named_parameters, batch=None, **kwargs):
-        """Stop if the gradient is not finite; remember the weights if it is."""
+        """Note the losses; stop if they or the gradient are not finite.
+
+        If they are, remember the weights.
+        """
         super().on_grad_computed(net, named_parameters, batch=batch, **kwargs)
         parameters = [p for _, p in named_parameters if p.grad is not None]
-        if not torch.isfinite(get_total_norm([p.grad for p in parameters])):
+        norm = get_total_norm([p.grad for p in parameters])
+        # All numbers come at once: for each one, a GPU would have to be waited for.
+        numbers = torch.stack([*self._losses, norm]).detach().cpu()
+        self._losses, self._total = None, numbers[0]
+        total, isa, cda, norm = numbers.tolist()
+        self.history.record_batch("isa", isa)
+        self.history.record_batch("cda", cda)
+        if not np.isfinite(total):
+            self._stop(
+                f"The pre-training loss became {total} (ISA {isa:.4g}, CDA {cda:.4g})",
+                batch[0],
+            )
+        if not np.isfinite(norm):
             if self.processes.skips_bad_steps:
                 return
             self._stop("The gradient of the pre-training loss is not finite", batch[0])

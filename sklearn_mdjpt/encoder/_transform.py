@@ -1,5 +1,8 @@
 """Features of many windows, with each subject's statistics and bounded memory."""
 
+import contextlib
+import itertools
+
 import numpy as np
 import torch
 
@@ -7,6 +10,7 @@ from .._grouping import combine_groups, natural_codes, rows_of_groups
 from .._validation import name_windows, warn
 from ..windows._people import people_of
 from ._processes import SingleProcess, balance_load
+from ._read_ahead import joined, read_ahead
 
 N_STATISTICS_WINDOWS = 256
 """Statistics of a subject come from at most this many of its windows."""
@@ -53,14 +57,31 @@ def extract_features(
     processes = processes or SingleProcess()
     features = np.zeros((len(metadata), encoder.n_features), np.float32)
     fixed, others = _split_known(metadata, known, device)
+    by_subject = encoder.subject_norm == "subject"
+    nobody = np.array([], int)
+    # What to take statistics of, what comes with them or alone, and given statistics.
+    jobs = [(nobody, rows, of_subject) for rows, of_subject in fixed]
+    if by_subject:
+        owners = balance_load([len(rows) for rows in others], processes.num_processes)
+        others = [others[k] for k in np.flatnonzero(owners == processes.process_index)]
+        for rows in others:
+            chosen = statistics_rows(reader, metadata, rows)
+            jobs.append((chosen, np.setdiff1d(rows, chosen), None))
+    else:
+        rest = np.sort(np.concatenate([*others, nobody]))
+        mine = np.array_split(rest, processes.num_processes)[processes.process_index]
+        jobs.append((nobody, mine, None))
+    plan = [
+        [list(_batches(rows, reader.n_times, batch_size)) for rows in job[:2]]
+        for job in jobs
+    ]
 
-    def encode(rows):
-        return encode_windows(
-            encoder, reader, metadata, rows, batch_size=batch_size, device=device
-        )
-
-    def finish(batch, z, given):
-        features[batch] = encoder.features_from(z, given).cpu().numpy()
+    def finish(batch, z, size, given):
+        values = encoder.features_from(z, given)
+        # One transfer, and so one wait, for all that is asked of a batch.
+        found = torch.cat([values, size[:, None].to(values.dtype)], dim=1).cpu().numpy()
+        _check_sizes(found[:, -1], batch, reader, metadata, z.dtype)
+        features[batch] = found[:, :-1]
         bad = batch[~np.isfinite(features[batch]).all(axis=1)]
         if len(bad):
             raise ValueError(
@@ -69,28 +90,21 @@ def extract_features(
                 "by far from those that the statistics were learnt on."
             )
 
-    for rows, of_subject in fixed:
-        for batch, z in encode(rows):
-            finish(batch, z, of_subject)
-    if encoder.subject_norm != "subject":
-        rest = np.sort(np.concatenate([*others, np.array([], int)]))
-        mine = np.array_split(rest, processes.num_processes)[processes.process_index]
-        for batch, z in encode(mine):
-            finish(batch, z, None)
-        return processes.reduce(features)
-    owners = balance_load([len(rows) for rows in others], processes.num_processes)
-    far = []
-    for rows in (others[k] for k in np.flatnonzero(owners == processes.process_index)):
-        chosen = statistics_rows(reader, metadata, rows)
-        encoded = list(encode(chosen))
-        of_subject = encoder.norm_statistics([z for _, z in encoded])
-        for batch, z in encoded:
-            finish(batch, z, of_subject)
-        del encoded
-        for batch, z in encode(np.setdiff1d(rows, chosen)):
-            finish(batch, z, of_subject)
-        far.append(rows[far_windows(features[rows])])
-    warn_of_far_windows(far, metadata)
+    with contextlib.closing(
+        _encoded(encoder, reader, itertools.chain(*itertools.chain(*plan)), device)
+    ) as stream:
+        for (first, rest), (*_, given) in zip(plan, jobs, strict=True):
+            encoded = list(itertools.islice(stream, len(first)))
+            if encoded:
+                _check_encoded(encoded, reader, metadata)
+                given = encoder.norm_statistics([z for _, z, _ in encoded])
+            while encoded:
+                finish(*encoded.pop(0), given)
+            for one in itertools.islice(stream, len(rest)):
+                finish(*one, given)
+    if by_subject:
+        far = [rows[far_windows(features[rows])] for rows in others]
+        warn_of_far_windows(far, metadata)
     return processes.reduce(features)
 
 
@@ -102,14 +116,10 @@ def pooled_statistics(encoder, reader, metadata, *, batch_size, device):
     rows = np.concatenate(
         [statistics_rows(reader, metadata, rows, share) for rows in by_subject]
     )
-    return encoder.norm_statistics(
-        [
-            z
-            for _, z in encode_windows(
-                encoder, reader, metadata, rows, batch_size=batch_size, device=device
-            )
-        ]
+    encoded = encode_windows(
+        encoder, reader, metadata, rows, batch_size=batch_size, device=device
     )
+    return encoder.norm_statistics([z for _, z in encoded])
 
 
 @torch.no_grad()
@@ -154,19 +164,15 @@ def batches_with_statistics(
         statistics = given
         if statistics is None and encoder.subject_norm == "subject":
             chosen = statistics_rows(reader, metadata, rows)
-            statistics = encoder.norm_statistics(
-                z
-                for _, z in encode_windows(
-                    encoder, reader, metadata, chosen, batch_size=batch_size,
-                    device=device,
-                )
-            )  # fmt: skip
-        for batch in _batches(rows, reader.n_times, batch_size):
-            yield (
-                batch,
-                torch.from_numpy(reader.read(batch)).to(device, dtype),
-                statistics,
+            encoded = encode_windows(
+                encoder, reader, metadata, chosen, batch_size=batch_size, device=device
             )
+            statistics = encoder.norm_statistics([z for _, z in encoded])
+            del encoded
+        batches = _batches(rows, reader.n_times, batch_size)
+        with contextlib.closing(_loaded(reader, batches, device, dtype)) as loaded:
+            for batch, x in loaded:
+                yield batch, x, statistics
 
 
 def encode_windows(encoder, reader, metadata, rows, *, batch_size, device):
@@ -179,35 +185,75 @@ def encode_windows(encoder, reader, metadata, rows, *, batch_size, device):
     rows : ndarray of int
         The windows.
 
-    Yields
+    Returns
+    -------
+    list of (batch, z)
+        Some of ``rows``, and what `HybridEncoder.encode_channels` makes of them.
+
+    Raises
     ------
-    batch : ndarray of int
-        Some of ``rows``.
-    z : Tensor
-        As of `HybridEncoder.encode_channels`.
+    ValueError
+        As of `extract_features`: a broken window is named, not averaged in.
     """
-    for batch in _batches(rows, reader.n_times, batch_size):
-        yield batch, _encode(encoder, reader, metadata, batch, device)
+    batches = _batches(rows, reader.n_times, batch_size)
+    encoded = list(_encoded(encoder, reader, batches, device))
+    _check_encoded(encoded, reader, metadata)
+    return [(batch, z) for batch, z, _ in encoded]
 
 
-def _encode(encoder, reader, metadata, rows, device):
-    """Encode the channels of some windows; a broken one is named, not averaged in."""
-    x = torch.from_numpy(reader.read(rows))
-    x = x.to(device, next(encoder.parameters()).dtype)
-    z = encoder.encode_channels(x)
-    # Overflows where squares do: with a variance that is not finite, all z-scores
-    # would be 0.  (Time lies in one piece: flattened with it last, nothing is copied.)
-    size = torch.linalg.vector_norm(z.mT.flatten(1), dim=1)
-    finite = torch.isfinite(size).cpu().numpy()
-    if not finite.all():
-        largest = float(x.abs().amax())
-        raise ValueError(
-            f"The encoding of {np.count_nonzero(~finite)} windows is too large to "
-            f"compute with, or not finite: {name_windows(rows[~finite], metadata)}. "
-            f"After normalisation there are values up to {largest:.3g}, where about 1 "
-            "is expected; the recording is broken."
-        )
-    return z
+def _encoded(encoder, reader, batches, device):
+    """Yield batches, the encoding of their channels, and the size of each window's."""
+    dtype = next(encoder.parameters()).dtype
+    with contextlib.closing(_loaded(reader, batches, device, dtype)) as loaded:
+        for batch, x in loaded:
+            z = encoder.encode_channels(x)
+            # Overflows where squares do: with a variance that is not finite, all
+            # z-scores would be 0.  (Time lies in one piece: flattened with it last,
+            # nothing is copied.)
+            size = torch.linalg.vector_norm(
+                z.mT.flatten(1), dim=1, dtype=torch.promote_types(z.dtype, dtype)
+            )
+            yield batch, z, size
+
+
+def _loaded(reader, batches, device, dtype):
+    """Yield batches and their windows on a device; for a GPU they are read ahead."""
+
+    def read(batch):
+        x = reader.read(batch)
+        if device.type == "cpu":
+            return batch, torch.from_numpy(x)
+        return batch, joined([x], device).view(x.shape)
+
+    with contextlib.closing(read_ahead(read, batches, device)) as readings:
+        for batch, x in readings:
+            yield batch, x.to(device, dtype, non_blocking=True)
+
+
+def _check_encoded(encoded, reader, metadata):
+    """Raise if some of what `_encoded` yields is not finite, after a single wait."""
+    if not encoded:
+        return
+    sizes = torch.cat([size for *_, size in encoded]).cpu().numpy()
+    batch = np.concatenate([batch for batch, *_ in encoded])
+    _check_sizes(sizes, batch, reader, metadata, encoded[0][1].dtype)
+
+
+def _check_sizes(sizes, batch, reader, metadata, dtype):
+    """Raise if the encoding of some windows has a size that is not finite."""
+    bad = batch[~np.isfinite(sizes)]
+    if not len(bad):
+        return
+    largest = max(np.abs(reader.read([row])).max() for row in bad)
+    hint = ""
+    if dtype == torch.float16:
+        hint = " Numbers of precision='fp16' end at 65504, unlike those of 'bf16'."
+    raise ValueError(
+        f"The encoding of {len(bad)} windows is too large to compute with, or not "
+        f"finite: {name_windows(bad, metadata)}. After normalisation there are values "
+        f"up to {largest:.3g}, where about 1 is expected; the recording is broken."
+        f"{hint}"
+    )
 
 
 def far_windows(features):

@@ -24,6 +24,7 @@ def gather_rows(own, rows, n_rows):
     Tensor of shape (n_rows, ...)
         Equal in all processes.
     """
+    rows = rows.to(own.device)
     everyone = own.new_zeros(n_rows, *own.shape[1:])
     everyone[rows] = own.detach()
     distributed.all_reduce(everyone)

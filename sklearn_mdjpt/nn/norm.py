@@ -61,7 +61,7 @@ def group_rows(subjects, n_rows, device=None):
     if subjects is None:
         index = torch.zeros(n_rows, dtype=torch.long, device=device)
         return index, torch.full((1,), n_rows, device=device)
-    subjects = torch.as_tensor(subjects, device=device)
+    subjects = torch.as_tensor(subjects)
     if subjects.shape != (n_rows,):
         raise ValueError(
             f"subjects must have shape ({n_rows},), one integer for each window; "
@@ -69,8 +69,11 @@ def group_rows(subjects, n_rows, device=None):
         )
     if subjects.is_floating_point() or subjects.is_complex():
         raise ValueError(f"subjects must be integers, got dtype {subjects.dtype}.")
+    # Counted where they are: the host need not wait for a GPU to know their number.
     _, index, counts = torch.unique(subjects, return_inverse=True, return_counts=True)
-    return index, counts
+    if device is None:
+        return index, counts
+    return index.to(device, non_blocking=True), counts.to(device, non_blocking=True)
 
 
 def group_mean(values, index, counts):

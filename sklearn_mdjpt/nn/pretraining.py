@@ -18,6 +18,8 @@ class DatasetPart(NamedTuple):
     """The windows of one dataset in a batch: those of a `PairBatch` or `GroupBatch`.
 
     The sampler draws rows of X; a part holds the windows that were read at these rows.
+    They are where the encoder is.  All else stays on the CPU: it says how rows belong
+    together, and whoever waits for a GPU to tell loses its time.
 
     Attributes
     ----------
@@ -42,10 +44,6 @@ class DatasetPart(NamedTuple):
     subjects: torch.Tensor
     kinds: torch.Tensor | None = None
     rows: torch.Tensor | None = None
-
-    def to(self, device):
-        """Return the part on a device."""
-        return DatasetPart(*(x if x is None else x.to(device) for x in self))
 
 
 class PretrainingLosses(NamedTuple):

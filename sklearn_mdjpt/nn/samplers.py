@@ -148,23 +148,49 @@ class _PairSampler:
             np.concatenate(kinds),
         )
 
-    def state_dict(self) -> dict[str, Any]:
+    def snapshot(self) -> tuple[Any, ...]:
+        """Note where the sampler stands, at little cost.
+
+        Returns
+        -------
+        tuple
+            For `state_dict` and `restore` of this sampler.
+        """
+        # Decks that are shuffled anew get another order; the old one does not change.
+        decks = [(deck.order, deck.position) for deck in self._decks.values()]
+        return self.rng.bit_generator.state, decks
+
+    def restore(self, snapshot: tuple[Any, ...]) -> None:
+        """Go back to where the sampler stood.
+
+        Parameters
+        ----------
+        snapshot : tuple
+            What `snapshot` returned.
+        """
+        self.rng.bit_generator.state, decks = snapshot
+        for deck, (order, position) in zip(self._decks.values(), decks, strict=True):
+            deck.order, deck.position = order, position
+
+    def state_dict(self, snapshot: tuple[Any, ...] | None = None) -> dict[str, Any]:
         """Return where the sampler stands, in JSON's types.
+
+        Parameters
+        ----------
+        snapshot : tuple, default=None
+            What `snapshot` returned, for where it stood then.
 
         Returns
         -------
         dict
             For `load_state_dict` of a sampler made from the same windows.
         """
+        rng, decks = self.snapshot() if snapshot is None else snapshot
         return {
-            "rng": _to_json(self.rng.bit_generator.state),
+            "rng": _to_json(rng),
             "decks": [
-                {
-                    "dataset": str(name),
-                    "order": deck.order.tolist(),
-                    "position": deck.position,
-                }
-                for name, deck in self._decks.items()
+                {"dataset": str(name), "order": order.tolist(), "position": position}
+                for name, (order, position) in zip(self._decks, decks, strict=True)
             ],
         }
 
