@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from .._torch import mixed_precision, plain_torch, torch_threads
 from ..nn import NormStatistics
 from ..windows._people import check_people, people_of, rows_by_name
 from ._saved import Calibration
 from ._transform import (
+    computing_features,
     encode_windows,
     far_windows,
     statistics_rows,
@@ -43,12 +43,7 @@ def calibrate(encoder, X):
         reader.fix_amplitudes(people, amplitudes)
     statistics = dict.fromkeys(rows_of)
     if module.subject_norm is not None:
-        device = next(module.parameters()).device
-        with (
-            plain_torch(),
-            torch_threads(encoder.torch_threads),
-            mixed_precision(encoder.precision, device),
-        ):
+        with computing_features(encoder):
             statistics = _find_statistics(
                 module, reader, windows.metadata, rows_of, encoder.batch_size
             )

@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._io._files import file_digest
 from .._torch import (
-    check_precision,
     compile_blocks,
     forked_torch,
     mixed_precision,
@@ -36,6 +35,7 @@ from ._pretrain import pretrain, without_loggers
 from ._processes import join_processes
 from ._saved import Calibration, Seen
 from ._transform import (
+    computing_features,
     extract_features,
     feature_statistics,
     pooled_statistics,
@@ -522,12 +522,7 @@ list of mne.Epochs or braindecode dataset
         """
         check_is_fitted(self, "module_")
         windows, reader = read_calibrated(self, X)
-        device = _device(self.module_)
-        with (
-            plain_torch(),
-            torch_threads(self.torch_threads),
-            mixed_precision(self.precision, device),
-        ):
+        with computing_features(self) as device:
             features = extract_features(
                 self.module_,
                 reader,
@@ -590,7 +585,6 @@ list of mne.Epochs or braindecode dataset
         check_parameters(self)
         processes = join_processes(self.accelerate, self.device, self.precision)
         device = processes.device
-        check_precision(self.precision, device)
         seeds = seed_sequence(self.random_state).generate_state(2).tolist()
         seeds = processes.broadcast(seeds)
         with (
@@ -619,9 +613,8 @@ list of mne.Epochs or braindecode dataset
             module.eval()
             with mixed_precision(self.precision, device):
                 features, mean, scale = self._learn_statistics(
-                    module, reader, windows.metadata, made.stored, encode, device,
-                    processes,
-                )  # fmt: skip
+                    module, reader, windows.metadata, made.stored, encode, processes
+                )
 
             # transform uses these, even if set_params changes parameters later.
             self._fitted_parameters = parameters
@@ -642,16 +635,14 @@ list of mne.Epochs or braindecode dataset
             raise made.error
         return features
 
-    def _learn_statistics(
-        self, module, reader, metadata, stored, encode, device, processes
-    ):
+    def _learn_statistics(self, module, reader, metadata, stored, encode, processes):
         """Give the network its statistics; return features, their mean and scale.
 
         An earlier fit may have stored these (``stored``).  Features are None if nothing
         needs them, mean and scale are None without ``standardize``.
         """
         features = mean = scale = None
-        common = {"batch_size": self.batch_size, "device": device}
+        common = {"batch_size": self.batch_size, "device": processes.device}
         if stored is not None:
             mean, scale = stored.standardization()
         if self.subject_norm == "train":
@@ -1004,7 +995,3 @@ list of mne.Epochs or braindecode dataset
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _device(module):
-    return next(module.parameters()).device

@@ -11,7 +11,7 @@ import os
 import numpy as np
 import torch
 
-from .._torch import mixed_precision, resolve_device
+from .._torch import check_precision, mixed_precision, resolve_device
 
 # Halved at each overflow from 2 ** 16 on: here the gradient itself is not finite.
 _LEAST_SCALE = 2.0**-16
@@ -196,11 +196,15 @@ def join_processes(accelerate, device, precision):
         What to train in; with "float32" Accelerate has its own.
     """
     if accelerate is False:
-        return SingleProcess(resolve_device(device), precision)
+        device = resolve_device(device)
+        check_precision(precision, device)
+        return SingleProcess(device, precision)
     settings = {} if accelerate is True else accelerate
     if precision != "float32":
         settings = settings | {"mixed_precision": precision}
-    return AcceleratedProcesses(**settings)
+    processes = AcceleratedProcesses(**settings)
+    check_precision(precision, processes.device)
+    return processes
 
 
 def balance_load(costs, n_processes):

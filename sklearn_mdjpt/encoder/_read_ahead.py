@@ -1,6 +1,5 @@
 """Windows read ahead: while a GPU computes, a thread reads the next batch."""
 
-import contextlib
 import contextvars
 from concurrent.futures import ThreadPoolExecutor
 
@@ -36,20 +35,16 @@ def read_ahead(read, items, device):
         return
     # One thread: sources of windows need not stand two readers at once.
     pool = ThreadPoolExecutor(1, thread_name_prefix="sklearn_mdjpt_reader")
-    with contextlib.closing(_submitted(pool, read, items)) as readings:
+    # numpy's handling of overflows is the caller's.
+    readings = (
+        pool.submit(contextvars.copy_context().run, read, item) for item in items
+    )
+    try:
         reading = next(readings, None)
         while reading is not None:
             following = next(readings, None)
             yield reading.result()
             reading = following
-
-
-def _submitted(pool, read, items):
-    """Yield futures; in the end drop what is not begun, and wait for what is."""
-    try:
-        for item in items:
-            # numpy's handling of overflows is the caller's.
-            yield pool.submit(contextvars.copy_context().run, read, item)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .._grouping import combine_groups, natural_codes, rows_of_groups
+from .._torch import mixed_precision, plain_torch, torch_threads
 from .._validation import name_windows, warn
 from ..windows._people import people_of
 from ._processes import SingleProcess, balance_load
@@ -17,6 +18,18 @@ N_STATISTICS_WINDOWS = 256
 
 _ARTEFACT_FACTOR = 10
 """Windows that differ so many times as much as others can be artefacts."""
+
+
+@contextlib.contextmanager
+def computing_features(encoder):
+    """Compute inside as ``transform`` of a fitted encoder does; give its device."""
+    device = next(encoder.module_.parameters()).device
+    with (
+        plain_torch(),
+        torch_threads(encoder.torch_threads),
+        mixed_precision(encoder.precision, device),
+    ):
+        yield device
 
 
 @torch.inference_mode()
