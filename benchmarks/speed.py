@@ -28,7 +28,9 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from torch.utils.flop_counter import FlopCounterMode
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder
+from sklearn_mdjpt._torch import compile_blocks
 from sklearn_mdjpt.channels import CANONICAL_CHANNELS
+from sklearn_mdjpt.encoder._processes import SingleProcess
 from sklearn_mdjpt.nn import HybridEncoder, encoder_cost
 from sklearn_mdjpt.nn.pretraining import DatasetPart, JointLoss, JointPretraining
 
@@ -143,21 +145,30 @@ def fitted(variant, X, **kwargs):
     ).fit(X)
 
 
-def training_step(variant, n_datasets, n_windows, n_times=N_TIMES, **kwargs):
+def training_step(
+    variant, n_datasets, n_windows, n_times=N_TIMES, device="cpu", precision="float32",
+    compile_=False, **kwargs,
+):  # fmt: skip
     """Return a function that does one step on pairs of subjects of some datasets."""
     torch.manual_seed(0)
-    module = JointPretraining(HybridEncoder(variant=variant, **kwargs))
+    module = JointPretraining(HybridEncoder(variant=variant, **kwargs)).to(device)
+    if compile_:
+        compile_blocks(module.encoder, precision)
+    # float16 needs its loss scaled, as MDJPTEncoder does it.
+    process = SingleProcess(torch.device(device), precision)
     loss = JointLoss()
     optimizer = torch.optim.Adam(module.parameters(), lr=5e-4, weight_decay=1e-4)
     n_each = n_windows // n_datasets // 2
     subjects = torch.arange(2).repeat_interleave(n_each)
-    x = windows(2 * n_each, n_times)
+    x = windows(2 * n_each, n_times).to(device)
     parts = [DatasetPart(x.clone(), subjects, subjects) for _ in range(n_datasets)]
 
     def step():
         optimizer.zero_grad()
-        loss(module(parts), parts).total.backward()
-        optimizer.step()
+        with process.autocast():
+            outputs = module(parts)
+        process.backward(loss(outputs, parts).total, optimizer)
+        process.step(optimizer)
 
     return step, module.encoder
 

@@ -275,7 +275,7 @@ def compile_blocks(encoder, precision="float32"):
     encoder : HybridEncoder
         The encoder.
     precision : {"float32", "bf16", "fp16"}, default="float32"
-        What it will compute in, beside float32.
+        What it will compute in.
     """
     blocks = encoder.channel_encoder.blocks
     width = encoder.channel_encoder.read_in.out_features
@@ -283,13 +283,12 @@ def compile_blocks(encoder, precision="float32"):
     try:
         for block in blocks:
             block.compile(dynamic=True)
-        # Compilation is put off to a first call, for each block, each precision and
-        # each of the modes of autograd: its failure would hit the training, and on CPU
+        # Compilation is put off to a first call, for each block and each of the
+        # modes of autograd: its failure would hit the training, and on CPU
         # several threads at once.
         with torch_threads(1):
-            for kind in dict.fromkeys(["float32", precision]):
-                with mixed_precision(kind, x.device):
-                    _call_in_each_mode(blocks, x)
+            with mixed_precision(precision, x.device):
+                _call_in_each_mode(blocks, x)
     except Exception as error:
         for block in blocks:
             block._compiled_call_impl = None
