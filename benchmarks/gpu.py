@@ -7,7 +7,7 @@ It downloads nothing.  For a machine without a network, make a folder of wheels 
 there is one, of the same system and Python, and take it and ``benchmarks/`` along:
 
     pip wheel --no-deps -w wheels .
-    pip download -d wheels torch numpy braindecode sklearn_mdjpt --find-links wheels
+    pip download -d wheels --find-links wheels sklearn_mdjpt
     pip install --no-index --find-links wheels sklearn_mdjpt
 
 Parity comes first, then what is fast to measure; compiled networks come last.  What
