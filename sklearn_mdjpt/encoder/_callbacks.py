@@ -3,7 +3,8 @@
 Callbacks have a state (patience, counts), which must not go from one training into the
 next: each clone and each fit has copies.  Loggers hold what cannot be copied, such as
 an open file or a connection.  That alone is shared: a copied
-``TensorBoard(writer)`` writes to the same writer.
+``TensorBoard(writer)`` writes to the same writer.  Loggers of skorch that are open are
+left out of pickles of what is fitted.
 """
 
 import copy
@@ -11,9 +12,13 @@ import pickle
 
 import numpy as np
 from joblib import wrap_non_picklable_objects
+from skorch.callbacks import WandbLogger
 
 from .._io._pickles import VersionedPickle
 from .._validation import warn
+from ._checkpoints import can_hold
+
+_LOGGERS = "skorch.callbacks.logging"
 
 
 def copy_callbacks(callbacks):
@@ -59,10 +64,11 @@ class SharesLoggers(VersionedPickle):
 
     def __getstate__(self):
         state = super().__getstate__()
-        lost = _unpicklable(self.callbacks)
+        fitted = hasattr(self, "module_")
+        lost = _unpicklable(self.callbacks, fitted)
         if not lost:
             return state
-        if not hasattr(self, "module_"):  # on its way to be fitted elsewhere
+        if not fitted:  # on its way to be fitted elsewhere
             raise TypeError(
                 "These callbacks cannot go to another process or into a pickle: "
                 f"{'; '.join(lost.values())}. Let them open files and connections in "
@@ -76,13 +82,29 @@ class SharesLoggers(VersionedPickle):
 
 
 class LeavesLoggersOut:
-    """skorch net that leaves out of its pickles callbacks that cannot be pickled."""
+    """skorch net with callbacks that log; its pickles leave them out."""
+
+    def initialize_callbacks(self):
+        """Make the callbacks ready; a logger saves no best model without a loss."""
+        super().initialize_callbacks()
+        if self.train_split is not None:
+            return self
+        for _, callback in self.callbacks_:
+            # It would look for the loss on a validation set.
+            if isinstance(callback, WandbLogger) and callback.save_model:
+                callback.save_model = False
+                warn(
+                    "WandbLogger saves no best model: there is no validation set that "
+                    "says which one is best. Pass save_model=False, and log what is "
+                    "saved after fit as an artifact."
+                )
+        return self
 
     def __getstate__(self):
         # The estimator that owns the net warns of them.
         state = super().__getstate__()
         for name in ("callbacks", "callbacks_"):
-            lost = _unpicklable(state.get(name))
+            lost = _unpicklable(state.get(name), fitted=True)
             if lost:
                 state[name] = _without(state[name], lost)
         return state
@@ -126,16 +148,49 @@ def _copied_in_parts(value, memo):
     return twin
 
 
-def _unpicklable(callbacks):
-    """Return the callbacks that cannot be pickled, by place, and why."""
+def is_logger(callback):
+    """Whether a callback, perhaps with its name, is one of skorch's that only log."""
+    return type(_bare(callback)).__module__ == _LOGGERS
+
+
+def _unpicklable(callbacks, fitted):
+    """Return the callbacks that a pickle cannot hold, by place, and why.
+
+    Parameters
+    ----------
+    callbacks : list or None
+        Of callbacks.
+    fitted : bool
+        Whether the training is over.  What a logger writes to, such as a run of
+        Weights & Biases, is then of no use in a pickle, and may not be found again by
+        the process that loads it.
+    """
     found = {}
     for k, callback in enumerate(callbacks if isinstance(callbacks, list) else ()):
+        reason = None
         try:
             # joblib sends functions, too, that pickle does not.
             pickle.dumps(wrap_non_picklable_objects(callback))
         except Exception as error:
-            found[k] = f"{type(_bare(callback)).__name__} ({error})"
+            reason = str(error)
+        if reason is None and fitted:
+            held = _open_in(_bare(callback))
+            if held:
+                reason = f"its {held} belongs to the process that opened it"
+        if reason is not None:
+            found[k] = f"{type(_bare(callback)).__name__} ({reason})"
     return found
+
+
+def _open_in(callback):
+    """Return the name of what a logger of skorch writes to; None if there is none."""
+    if not any(base.__module__ == _LOGGERS for base in type(callback).__mro__):
+        return None
+    state = callback.__getstate__()
+    for name, value in state.items() if isinstance(state, dict) else ():
+        if not (can_hold(value) or callable(value)):
+            return name
+    return None
 
 
 def _without(callbacks, lost):

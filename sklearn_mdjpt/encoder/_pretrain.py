@@ -13,14 +13,14 @@ from .._io._fingerprint import NotKnown, fingerprint
 from .._validation import warn
 from ..nn.pretraining import JointLoss, JointPretraining
 from ..windows._content import signals, without_made_up_names
-from ._callbacks import copy_callbacks
+from ._callbacks import copy_callbacks, is_logger
 from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
 from ._checkpoints import Run
 from ._files import read_stored
 from ._pairs import PairDataset, pair_columns, uses_labels
 from ._parameters import parameters_of
 from ._processes import AcceleratedProcesses, SingleProcess
-from ._progress import Progress, Seconds, SpatialNorm
+from ._progress import LearningRate, Progress, Seconds, SpatialNorm
 from ._saved import NOTHING_SEEN, Seen, merge_seen, no_history, seen_in
 from ._training import PretrainingNet
 from ._weights import WeightsFile
@@ -201,6 +201,7 @@ def _make_net(encoder, module, *, device, run, seed, processes):
             ("cda", PassthroughScoring("cda", on_train=True)),
             ("mdjpt_spatial_norm", SpatialNorm()),
             ("mdjpt_seconds", Seconds()),
+            ("mdjpt_lr", LearningRate()),
             (
                 "mdjpt_progress",
                 Progress(encoder.verbose if processes.is_main_process else 0),
@@ -269,12 +270,7 @@ def _with_callbacks(encoder, name, processes):
 
 def without_loggers(callbacks):
     """Return callbacks but those of skorch that only log: no weight depends on them."""
-    kept = []
-    for callback in callbacks or ():
-        bare = callback[-1] if isinstance(callback, tuple) else callback
-        if type(bare).__module__ != "skorch.callbacks.logging":
-            kept.append(callback)
-    return kept
+    return [callback for callback in callbacks or () if not is_logger(callback)]
 
 
 def history_table(net):

@@ -34,6 +34,14 @@ class Seconds(Callback):
         self._last = time.perf_counter()
 
 
+class LearningRate(Callback):
+    """Keep the learning rate of an epoch's last step in the history, for loggers."""
+
+    def on_epoch_end(self, net, **kwargs):
+        """Record the rate; schedulers, which come later, set that of the next epoch."""
+        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+
+
 class SpatialNorm(Callback):
     """Keep log ||W_s|| in the history: a CDA that falls with it shows nothing."""
 

@@ -390,6 +390,7 @@ def _load_callback_state(callback, state, name):
         f"{name} ({attribute})"
         for attribute, value in vars(callback).items()
         if attribute not in kept
-        and attribute not in parameters
+        # What is named like a parameter was made of it again.
+        and attribute.rstrip("_") not in parameters
         and not (inspect.isroutine(value) or inspect.isclass(value))
     ]
