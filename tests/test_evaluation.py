@@ -932,7 +932,7 @@ def test_summary_counts_each_subject_once():
     assert 0.5 < width / (2 * 1.96 * values.std(ddof=1) / np.sqrt(8)) < 1.2
     assert summary(table).equals(summary(table))
     # Repetitions that the user marks are kept apart.
-    twice = pd.concat([table.assign(seed=0), table.assign(seed=1)])
+    twice = pd.concat([table.assign(cap="wet"), table.assign(cap="dry")])
     assert len(summary(twice)) == 6
     # A mark called like a result was replaced by it.
     for function in (summary, partial(compare, reference="a")):

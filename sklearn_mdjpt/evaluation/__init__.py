@@ -4,9 +4,9 @@
 `leave_subjects_out` is cross-validation within data; `calibration` asks how many
 minutes of a new person it takes; `ablation` and `scaling` study the encoder.  All take
 any estimators of scikit-learn and refuse splits and weights that leak.  They return a
-table with one row for each method, split, subject and metric, which `summary`,
-`compare` and `plot` take; of their predictions, `reliability` and `risk_coverage` say
-how far probabilities can be trusted.
+table with one row for each method, split, subject and metric (and seed, with
+``n_seeds=``), which `summary`, `compare` and `plot` take; of their predictions,
+`reliability` and `risk_coverage` say how far probabilities can be trusted.
 """
 
 from ._calibration import calibration

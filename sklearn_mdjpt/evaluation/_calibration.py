@@ -20,6 +20,7 @@ from ._leaks import find_leaks
 from ._models import check_predictors
 from ._protocols import make_splits
 from ._scores import score_predictions
+from ._seeds import check_n_seeds, with_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 _PROTOCOL = "calibration"
 _COLUMNS = [
-    "protocol", "dataset", "method", "minutes", "labelled", "split", "subject", "unit",
-    "metric", "value", "n", "n_classes", "leak", "seconds",
+    "protocol", "dataset", "method", "minutes", "labelled", "seed", "split", "subject",
+    "unit", "metric", "value", "n", "n_classes", "leak", "seconds",
 ]  # fmt: skip
 # Windows end on samples: seconds of sums of them are no round numbers.
 _TOLERANCE = 1e-3
@@ -66,6 +67,7 @@ def calibration(
     minutes: Sequence[float | Literal["all"]] = (0, 0.5, 1, 2, 5, "all"),
     labelled: bool | Literal["both"] = False,
     cv: BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | int | None = None,
+    n_seeds: int = 1,
     on_leak: Literal["raise", "warn"] = "raise",
     n_jobs: int | None = None,
     cache_dir: PathLike | None = None,
@@ -98,6 +100,8 @@ def calibration(
         training windows and those of the calibration, then calibrated.  "both" scores
         with and without.
     cv : splitter, iterable of (train, test) positions, or int, default=None
+        As for `leave_subjects_out`.
+    n_seeds : int, default=1
         As for `leave_subjects_out`.
     on_leak : {"raise", "warn"}, default="raise"
         As for `leave_subjects_out`.
@@ -150,6 +154,7 @@ def calibration(
     check_windows(X, "X")
     steps = _check_minutes(minutes)
     check_option(labelled, (False, True, "both"), "labelled")
+    check_n_seeds(n_seeds)
     kinds = (False, True) if labelled == "both" else (labelled,)
     windows = with_targets(X, y, kind)
     splits = make_splits(cv, X, windows)
@@ -170,11 +175,11 @@ def calibration(
         for name, model in models.items()
     ]
     with JobRunner(cache_dir, n_jobs, verbose) as runner:
-        leaks = find_leaks(cases, on_leak)
-        made = pretrain_models([(model, None) for model in models.values()], runner)
+        cases, leaks = with_seeds(cases, find_leaks(cases, on_leak), n_seeds)
+        made = pretrain_models([(case.model, None) for case in cases], runner)
         jobs = [
-            _job(name, model, windows, train, plans[k], runner, k)
-            for name, model in zip(models, made, strict=True)
+            _job(case.columns, model, windows, train, plans[k], runner, k)
+            for case, model in zip(cases, made, strict=True)
             for k, (train, _) in enumerate(splits)
         ]
         results = iter(runner.run(jobs))
@@ -187,7 +192,8 @@ def calibration(
             tables.append(found.assign(**columns, seconds=float(result["seconds"])))
             texts = problems.setdefault(case.columns["method"], [])
             texts.append(str(result["problem"]))
-    table = pd.concat(tables, ignore_index=True)[_COLUMNS]
+    table = pd.concat(tables, ignore_index=True)
+    table = table[[name for name in _COLUMNS if n_seeds > 1 or name != "seed"]]
     warn_of_scores(problems, table)
     return table
 
@@ -322,9 +328,10 @@ def _warn_of_short(halves, steps):
             )
 
 
-def _job(name, model, windows, train, plans, runner, k):
+def _job(columns, model, windows, train, plans, runner, k):
     """Return the job that fits a model to a split, and tests it by all plans."""
-    key = None
+    key, name = None, columns["method"]
+    seed = f", seed {columns['seed']}" if columns.get("seed") else ""
     if runner.folder is not None:
         try:
             key = fingerprint(
@@ -333,7 +340,7 @@ def _job(name, model, windows, train, plans, runner, k):
         except NotKnown as error:
             warn(f"Results of {name!r} are not cached, because {error}.")
     args = (model, windows.X, windows.y, train, plans, windows.classes)
-    return Job(f"{_PROTOCOL}, {name}, split {k + 1}", _fit_and_test, args, key)
+    return Job(f"{_PROTOCOL}, {name}{seed}, split {k + 1}", _fit_and_test, args, key)
 
 
 def _fit_and_test(model, X, y, train, plans, classes):
@@ -383,5 +390,6 @@ def _baselines(windows, splits, plans):
             case = Case(
                 {"protocol": _PROTOCOL, **columns}, None, windows, [(train, plan.test)]
             )
-            tables += [table.assign(split=k) for table in score_baselines([case])]
+            columns = {"split": k, "seed": 0}
+            tables += [table.assign(**columns) for table in score_baselines([case])]
     return pd.concat(tables, ignore_index=True)

@@ -29,6 +29,7 @@ from ._models import (
 )
 from ._neighbours import class_similarities
 from ._scores import predict_baselines, score_predictions
+from ._seeds import check_n_seeds, with_seeds
 
 # The columns of a table; further columns of the cases come after "method".
 _BEFORE = ["protocol", "dataset", "method"]
@@ -70,14 +71,14 @@ class Case:
     leak: str = ""
 
 
-def run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose):
+def run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose, n_seeds):
     """Check for leaks, pre-train, and score; return the table.
 
     Parameters
     ----------
     cases : list of Case
         In the order of the table.
-    on_leak, return_predictions, n_jobs, cache_dir, verbose
+    on_leak, return_predictions, n_jobs, cache_dir, verbose, n_seeds
         As for `leave_subjects_out`.
 
     Returns
@@ -87,8 +88,9 @@ def run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose):
     predictions : DataFrame
         Only with ``return_predictions``: the predicted class of each window.
     """
+    check_n_seeds(n_seeds)
     with JobRunner(cache_dir, n_jobs, verbose) as runner:
-        leaks = find_leaks(cases, on_leak)
+        cases, leaks = with_seeds(cases, find_leaks(cases, on_leak), n_seeds)
         models = pretrain_models([(case.model, case.source) for case in cases], runner)
         keys = _model_keys(models, cases, runner)
         models = _encode_once(models, cases, runner)
@@ -127,6 +129,8 @@ def run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose):
 def _scoring_job(case, k, model, key):
     """Return the job that fits a model to a split of a case, and predicts."""
     names = [case.columns.get("dataset"), case.columns["method"]]
+    if case.columns.get("seed"):
+        names.append(f"seed {case.columns['seed']}")
     name = f"{case.columns['protocol']}, {', '.join(filter(None, names))}"
     windows, (train, test) = case.windows, case.splits[k]
     if case.exclude is not None:
@@ -256,6 +260,8 @@ def score_baselines(cases):
     """Return the scores of the baselines, once for each list of splits."""
     unique = {}
     for case in cases:
+        if case.columns.get("seed"):
+            continue  # nothing is random in them
         columns = {k: v for k, v in case.columns.items() if k != "method"}
         unique.setdefault((id(case.windows), str(columns)), (case, columns))
     tables = []

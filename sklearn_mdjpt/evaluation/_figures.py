@@ -10,7 +10,14 @@ import pandas as pd
 
 from .._drawing import COLORS, MARKERS, one_axes
 from ._scores import SHARES
-from ._summary import BASELINES, compare, scores_of_groups, subject_means, summary
+from ._summary import (
+    BASELINES,
+    compare,
+    scores_of_groups,
+    seed_means,
+    subject_means,
+    summary,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +47,8 @@ def plot_scores(
     -------
     matplotlib Axes
         A grey dot is a subject, a square a mean with its 95 % interval; the dashed line
-        is chance.  Methods that leak are marked.
+        is chance.  Small lines below a square are the means of single seeds.  Methods
+        that leak are marked.
 
     Raises
     ------
@@ -66,16 +74,20 @@ def plot_scores(
     factor, sign = _units(metric)
     means = _scaled(summary(table, metric=metric, unit=unit), factor)
     means["label"] = _label_rows(means, "mean")
+    groups = [group for _, group in scores_of_groups(table, metric, unit)]
     means["subjects"] = [
-        factor * subject_means(group).dropna().to_numpy()
-        for _, group in scores_of_groups(table, metric, unit)
+        factor * subject_means(group).dropna().to_numpy() for group in groups
     ]
+    means["seeds"] = [factor * seed_means(group) for group in groups]
     rows = means[~means["method"].isin(BASELINES)]
     ax = one_axes(ax, (7.0, _height(rows["label"])))
     rng = np.random.default_rng(0)
     for height, values in enumerate(rows["subjects"]):
         heights = height + rng.uniform(-0.13, 0.13, len(values))
         ax.plot(values, heights, "o", color="0.72", markersize=4, mew=0)
+    for height, values in enumerate(rows["seeds"]):
+        if len(values) > 1:
+            ax.plot(values, np.full(len(values), height + 0.25), "|", color="k")
     _draw_intervals(ax, rows, "mean", np.where(rows["leak"], COLORS[1], COLORS[0]))
     chance = means.loc[means["method"] == "chance", "mean"]
     if len(chance):

@@ -41,6 +41,7 @@ def leave_subjects_out(
     y: ArrayLike | None = None,
     *,
     cv: BaseCrossValidator | Iterable[tuple[ArrayLike, ArrayLike]] | int | None = None,
+    n_seeds: int = 1,
     on_leak: Literal["raise", "warn"] = "raise",
     return_predictions: bool = False,
     n_jobs: int | None = None,
@@ -66,6 +67,11 @@ def leave_subjects_out(
         None leaves one subject out at a time; an int is the number of folds of
         subjects (GroupKFold).  `LeaveSubjectsAndStimuliOut` holds out the stimuli as
         well.
+    n_seeds : int, default=1
+        Number of seeds to train with: how much of a score is luck.  Seed 0 has the
+        models as they are, seed k each ``random_state`` inside them plus k (k itself
+        in place of None).  Frozen parts and trained encoders stay, and so do the
+        splits.  A model in which nothing is random is computed once.
     on_leak : {"raise", "warn"}, default="raise"
         What to do if a subject or a trial is on both sides of a split, or an encoder
         has seen test subjects.  "warn" warns, and the column ``leak`` names the leak.
@@ -94,7 +100,8 @@ def leave_subjects_out(
         (windows or trials), n_classes (that the subject has), leak ("" if nothing is
         known to have leaked) and seconds (of the split, fit and prediction).
         The methods "chance" (guessing all classes equally often) and "majority" (the
-        most frequent class of the training windows) are always there.
+        most frequent class of the training windows) are always there.  With
+        ``n_seeds`` above 1 there is a column ``seed``.
     predictions : DataFrame
         Only with ``return_predictions``: one row for each method, split and window
         (its position in X), with label, predicted and, for models that have scores,
@@ -157,7 +164,9 @@ def leave_subjects_out(
         Case({"protocol": "leave_subjects_out", "method": name}, model, windows, splits)
         for name, model in models.items()
     ]
-    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
+    return run_cases(
+        cases, on_leak, return_predictions, n_jobs, cache_dir, verbose, n_seeds
+    )
 
 
 def few_shot(
@@ -169,6 +178,7 @@ def few_shot(
     train_size: float = 0.25,
     n_splits: int = 6,
     random_state: int = 0,
+    n_seeds: int = 1,
     on_leak: Literal["raise", "warn"] = "raise",
     return_predictions: bool = False,
     n_jobs: int | None = None,
@@ -202,6 +212,8 @@ def few_shot(
         Number of random splits.
     random_state : int, default=0
         Seeds the splits; they are the same for all models.
+    n_seeds : int, default=1
+        As for `leave_subjects_out`.
     on_leak : {"raise", "warn"}, default="raise"
         As for `leave_subjects_out`; subjects of X in ``source`` are a leak, too.
     return_predictions : bool, default=False
@@ -263,7 +275,9 @@ def few_shot(
     check_windows(source, "source", none=True)
     splitter = FewShotSubjects(train_size, n_splits, random_state=random_state)
     cases = few_shot_cases(models, targets, source, splitter)
-    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
+    return run_cases(
+        cases, on_leak, return_predictions, n_jobs, cache_dir, verbose, n_seeds
+    )
 
 
 def zero_shot(
@@ -273,6 +287,7 @@ def zero_shot(
     *,
     source: EEGWindows | None = None,
     exclude: Literal["subject", "trial", "window"] = "subject",
+    n_seeds: int = 1,
     on_leak: Literal["raise", "warn"] = "raise",
     return_predictions: bool = False,
     n_jobs: int | None = None,
@@ -301,6 +316,8 @@ def zero_shot(
         those of the same trial, or only the window itself.  The paper does not say
         which.  With "trial" and "window" the nearest neighbour is often another
         (overlapping) window of the same subject; use them for comparison only.
+    n_seeds : int, default=1
+        As for `leave_subjects_out`.
     on_leak : {"raise", "warn"}, default="raise"
         What to do if encoders were pre-trained on subjects of X.
     return_predictions : bool, default=False
@@ -360,7 +377,9 @@ def zero_shot(
             "before the classifier."
         )
     cases = zero_shot_cases(models, targets, source, exclude)
-    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
+    return run_cases(
+        cases, on_leak, return_predictions, n_jobs, cache_dir, verbose, n_seeds
+    )
 
 
 def leave_one_dataset_out(
@@ -373,6 +392,7 @@ def leave_one_dataset_out(
     n_splits: int = 6,
     exclude: Literal["subject", "trial", "window"] = "subject",
     random_state: int = 0,
+    n_seeds: int = 1,
     on_leak: Literal["raise", "warn"] = "raise",
     return_predictions: bool = False,
     n_jobs: int | None = None,
@@ -403,6 +423,8 @@ def leave_one_dataset_out(
         As for `zero_shot`.
     random_state : int, default=0
         As for `few_shot`.
+    n_seeds : int, default=1
+        As for `leave_subjects_out`.
     on_leak : {"raise", "warn"}, default="raise"
         As for `few_shot`.
     return_predictions : bool, default=False
@@ -446,7 +468,9 @@ def leave_one_dataset_out(
         cases += transfer_cases(
             models, {name: target}, source, protocols, splitter, exclude
         )
-    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
+    return run_cases(
+        cases, on_leak, return_predictions, n_jobs, cache_dir, verbose, n_seeds
+    )
 
 
 def pretrain(

@@ -43,9 +43,10 @@ def reliability(
         One row for each method and bin that has windows.  Columns method, bin (its
         middle), confidence (mean probability of the predicted class), accuracy, low
         and high (bootstrap over subjects), share (of the windows), n_windows (one that
-        was tested in several splits counts each time) and n_subjects.  Each subject
-        counts alike, however many windows it has.  The sum of share times the distance
-        of confidence and accuracy is the calibration error of all subjects together.
+        was tested in several splits, or with several seeds, counts each time) and
+        n_subjects.  Each subject counts alike, however many windows it has.  The sum of
+        share times the distance of confidence and accuracy is the calibration error of
+        all subjects together.
 
     Raises
     ------

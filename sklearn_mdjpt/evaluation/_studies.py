@@ -58,6 +58,7 @@ def ablation(
     n_splits: int = 6,
     exclude: Literal["subject", "trial", "window"] = "subject",
     random_state: int = 0,
+    n_seeds: int = 1,
     on_leak: Literal["raise", "warn"] = "raise",
     return_predictions: bool = False,
     n_jobs: int | None = None,
@@ -88,6 +89,8 @@ def ablation(
         As for `zero_shot`.
     random_state : int, default=0
         As for `few_shot`.
+    n_seeds : int, default=1
+        As for `leave_subjects_out`.
     on_leak : {"raise", "warn"}, default="raise"
         As for `few_shot`.
     return_predictions : bool, default=False
@@ -154,7 +157,9 @@ def ablation(
     cases = transfer_cases(
         models, targets, source, check_protocols(protocols), splitter, exclude
     )
-    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
+    return run_cases(
+        cases, on_leak, return_predictions, n_jobs, cache_dir, verbose, n_seeds
+    )
 
 
 def scaling(
@@ -170,6 +175,7 @@ def scaling(
     n_splits: int = 6,
     exclude: Literal["subject", "trial", "window"] = "subject",
     random_state: int = 0,
+    n_seeds: int = 1,
     on_leak: Literal["raise", "warn"] = "raise",
     return_predictions: bool = False,
     n_jobs: int | None = None,
@@ -202,6 +208,8 @@ def scaling(
         As for `zero_shot`.
     random_state : int, default=0
         Seeds the splits and the subsets.
+    n_seeds : int, default=1
+        As for `leave_subjects_out`.
     on_leak : {"raise", "warn"}, default="raise"
         As for `few_shot`.
     return_predictions : bool, default=False
@@ -273,7 +281,9 @@ def scaling(
         for case in new:
             case.columns |= {"n_sources": len(subset), "sources": " + ".join(subset)}
         cases += new
-    return run_cases(cases, on_leak, return_predictions, n_jobs, cache_dir, verbose)
+    return run_cases(
+        cases, on_leak, return_predictions, n_jobs, cache_dir, verbose, n_seeds
+    )
 
 
 def _draw_subsets(datasets, sizes, n_repeats, random_state):

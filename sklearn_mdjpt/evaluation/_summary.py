@@ -14,12 +14,12 @@ from ._scores import BASELINES, ERRORS, METRICS, RATING_METRICS
 # Columns that do not tell groups of scores apart: they differ within a group.
 _NOT_A_GROUP = (
     "split", "subject", "metric", "value", "n", "n_classes", "leak", "seconds",
-    "sources", "unit",
+    "sources", "unit", "seed",
 )  # fmt: skip
 # Columns of the results of `summary` and `compare`.
 _RESULTS = (
-    "mean", "sd", "low", "high", "n_subjects", "n_splits", "reference", "difference",
-    "n_better", "n_worse", "p", "p_holm",
+    "mean", "sd", "low", "high", "sd_seeds", "n_seeds", "n_subjects", "n_splits",
+    "reference", "difference", "n_better", "n_worse", "p", "p_holm",
 )  # fmt: skip
 
 
@@ -32,15 +32,18 @@ def summary(
 ) -> pd.DataFrame:
     """Summarise scores over subjects, with bootstrap intervals.
 
-    A subject counts once: its scores in several splits are averaged first.  Windows of
-    one person are not independent, so intervals come from resampling subjects.
+    A subject counts once: its scores in several splits, and with several seeds, are
+    averaged first.  Windows of one person are not independent, so intervals come from
+    resampling subjects.  Seeds are no further subjects: how far they differ is a
+    number of its own, the spread over seeds.
 
     Parameters
     ----------
     table : DataFrame
         Table of `few_shot` or another function, or several tables, joined by
-        ``pandas.concat``; columns of your own (``table.assign(seed=1)``) tell rows
-        apart as methods do.
+        ``pandas.concat``; columns of your own (``table.assign(cap="dry")``) tell rows
+        apart as methods do.  A column ``seed`` is that of ``n_seeds``, or your own:
+        runs of one and the same method on the same subjects.
     metric : str, default="balanced_accuracy"
         One of `METRICS`, or for regressors one of `RATING_METRICS`.
     unit : {"window", "trial"}, default="window"
@@ -54,7 +57,9 @@ def summary(
         One row for each method (and dataset, protocol, ...), in the order of the table:
         mean, sd (over subjects, n - 1), low and high (percentile bootstrap of the
         mean, 9,999 resamples, seeded), n_subjects, n_splits, seconds (mean of a
-        split's), leak.  NaN scores do not count.
+        split's), leak.  Where the table has a column ``seed``, before n_subjects also
+        sd_seeds (over seeds, n - 1, of the mean over subjects; NaN for one seed) and
+        n_seeds.  NaN scores do not count.
 
     See Also
     --------
@@ -79,6 +84,7 @@ def summary(
         values = subject_means(group).dropna().to_numpy()
         low, high = _interval(values, confidence)
         leaks = group["leak"].unique() if "leak" in group else ()
+        runs = ["seed", "split"] if "seed" in group else ["split"]
         rows.append(
             {
                 **columns,
@@ -86,9 +92,10 @@ def summary(
                 "sd": values.std(ddof=1) if len(values) > 1 else np.nan,
                 "low": low,
                 "high": high,
+                **_spread_over_seeds(group),
                 "n_subjects": len(values),
                 "n_splits": group["split"].nunique(),
-                "seconds": group.groupby("split")["seconds"].first().mean(),
+                "seconds": group.groupby(runs, dropna=False)["seconds"].first().mean(),
                 "leak": ", ".join(sorted(filter(None, leaks))),
             }
         )
@@ -104,6 +111,8 @@ def compare(
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Compare each method with one of them, subject by subject.
+
+    A subject's scores in several splits, and with several seeds, are averaged first.
 
     Parameters
     ----------
@@ -235,8 +244,28 @@ def scores_of_groups(table, metric, unit):
 
 
 def subject_means(group):
-    """Return the mean score of each subject of a group, over splits."""
+    """Return the mean score of each subject of a group, over splits, then seeds."""
+    if "seed" in group:
+        keys = ["dataset", "subject", "seed"]
+        values = group.groupby(keys, dropna=False)["value"].mean()
+        return values.groupby(["dataset", "subject"]).mean()
     return group.groupby(["dataset", "subject"])["value"].mean()
+
+
+def seed_means(group):
+    """Return the mean over subjects of a group's scores with each seed, an array."""
+    seeds = group.groupby("seed", dropna=False) if "seed" in group else [(0, group)]
+    return np.array([subject_means(part).mean() for _, part in seeds])
+
+
+def _spread_over_seeds(group):
+    """Return the columns of a summary about seeds; none if the table has no seeds."""
+    if "seed" not in group:
+        return {}
+    means = seed_means(group)
+    means = means[~np.isnan(means)]
+    spread = means.std(ddof=1) if len(means) > 1 else np.nan
+    return {"sd_seeds": spread, "n_seeds": len(means)}
 
 
 def _interval(values, confidence):

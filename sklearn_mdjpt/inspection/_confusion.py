@@ -26,7 +26,7 @@ def confusion_matrices(
         "subject": the matrix of each subject, rows normalised, then the mean over the
         subjects that have the class; each counts alike, however many windows it has.
         "pooled": counts of all windows together.  A window that was tested in several
-        splits counts each time.
+        splits, or with several seeds, counts each time.
 
     Returns
     -------
