@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import multiprocessing
+import numbers
 import os
 import signal
 import threading
@@ -78,6 +79,15 @@ def seed_sequence(random_state):
     if random_state is None:
         return np.random.SeedSequence()
     return np.random.SeedSequence(check_random_state(random_state).randint(2**31))
+
+
+def drawn_seed(random_state):
+    """Return an int that, as ``random_state``, gives the seeds of this fit again."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, numbers.Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31))
 
 
 @contextlib.contextmanager

@@ -43,10 +43,10 @@ def copy_callbacks(callbacks):
         )
     callbacks = list(callbacks)
     for callback in callbacks:
-        if not hasattr(_bare(callback), "on_train_begin"):
+        if not hasattr(bare(callback), "on_train_begin"):
             raise TypeError(
                 f"callbacks must be a list of skorch callbacks, got "
-                f"{_bare(callback)!r} in it."
+                f"{bare(callback)!r} in it."
             )
     return _copied(callbacks, {})
 
@@ -56,9 +56,9 @@ class SharesLoggers(VersionedPickle):
 
     def __sklearn_clone__(self):
         # scikit-learn copies parameters as a whole, or fails.
-        bare = object.__new__(type(self))
-        bare.__dict__.update(vars(self), callbacks=None)
-        twin = super(SharesLoggers, bare).__sklearn_clone__()
+        alone = object.__new__(type(self))
+        alone.__dict__.update(vars(self), callbacks=None)
+        twin = super(SharesLoggers, alone).__sklearn_clone__()
         twin.callbacks = _copied(self.callbacks, {})
         return twin
 
@@ -110,7 +110,7 @@ class LeavesLoggersOut:
         return state
 
 
-def _bare(callback):
+def bare(callback):
     """Return a callback without its name."""
     return callback[-1] if isinstance(callback, tuple) and callback else callback
 
@@ -150,7 +150,7 @@ def _copied_in_parts(value, memo):
 
 def is_logger(callback):
     """Whether a callback, perhaps with its name, is one of skorch's that only log."""
-    return type(_bare(callback)).__module__ == _LOGGERS
+    return type(bare(callback)).__module__ == _LOGGERS
 
 
 def _unpicklable(callbacks, fitted):
@@ -174,11 +174,11 @@ def _unpicklable(callbacks, fitted):
         except Exception as error:
             reason = str(error)
         if reason is None and fitted:
-            held = _open_in(_bare(callback))
+            held = _open_in(bare(callback))
             if held:
                 reason = f"its {held} belongs to the process that opened it"
         if reason is not None:
-            found[k] = f"{type(_bare(callback)).__name__} ({reason})"
+            found[k] = f"{type(bare(callback)).__name__} ({reason})"
     return found
 
 

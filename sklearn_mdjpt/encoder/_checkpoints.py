@@ -9,7 +9,6 @@ lie in.  The processes that do one and the same run wait for each other.
 import collections
 import contextlib
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +72,6 @@ class Run:
             if alone:
                 remove_unfinished(self.folder)
             yield
-
-    def describe(self, **about):
-        """Write what the run is, for people who look into the folder."""
-        text = json.dumps(about, indent=2, default=str)
-        write_file(self.folder / "about.json", f"{text}\n".encode())
 
     def latest(self):
         """Return the state of the last good checkpoint, and whether it is the end.

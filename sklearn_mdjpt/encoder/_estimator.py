@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._io._files import file_digest
 from .._torch import (
     compile_blocks,
+    drawn_seed,
     forked_torch,
     mixed_precision,
     plain_torch,
@@ -585,8 +586,8 @@ list of mne.Epochs or braindecode dataset
         check_parameters(self)
         processes = join_processes(self.accelerate, self.device, self.precision)
         device = processes.device
-        seeds = seed_sequence(self.random_state).generate_state(2).tolist()
-        seeds = processes.broadcast(seeds)
+        seed = processes.broadcast(drawn_seed(self.random_state))
+        seeds = seed_sequence(seed).generate_state(2).tolist()
         with (
             plain_torch(),
             torch_threads(self.torch_threads),
@@ -608,7 +609,7 @@ list of mne.Epochs or braindecode dataset
                 compile_blocks(module, self.precision)
             made = pretrain(
                 self, module, file, reader, windows, y, metadata,
-                seeds=seeds, device=device, processes=processes, lock=lock,
+                seeds=[*seeds, seed], device=device, processes=processes, lock=lock,
             )  # fmt: skip
             module.eval()
             with mixed_precision(self.precision, device):

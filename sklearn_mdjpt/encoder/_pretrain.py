@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from skorch.callbacks import PassthroughScoring
 
-from .. import __version__
 from .._io._fingerprint import NotKnown, fingerprint
 from .._validation import warn
 from ..nn.pretraining import JointLoss, JointPretraining
 from ..windows._content import signals, without_made_up_names
+from ._about import About
 from ._callbacks import copy_callbacks, is_logger
 from ._checkpoints import FORMAT_VERSION as CHECKPOINT_FORMAT
 from ._checkpoints import Run
@@ -83,7 +83,8 @@ def pretrain(
     metadata : dict
         Keywords of `pair_columns`, as they were given to fit.
     seeds : list of int
-        The second one seeds the pairs.
+        The second one seeds the pairs; the third is the ``random_state`` that gives
+        these.
     device : torch.device
         Where to compute.
     processes : SingleProcess or AcceleratedProcesses
@@ -100,17 +101,20 @@ def pretrain(
     if encoder.max_epochs == 0 or (file is not None and not encoder.finetune):
         return before
     columns = pair_columns(windows, **metadata)
-    run = _find_run(encoder, module, file, windows, columns, y, seeds, processes)
+    labels = None
+    if uses_labels(columns, encoder.pairing):
+        labels = pd.Series(windows.y if y is None else y, dtype=object)
+    run = _find_run(encoder, module, file, windows, columns, labels, seeds, processes)
+    about = None
     if run is not None and processes.is_main_process:
+        about = About(
+            encoder, windows, columns, labels,
+            random_state=seeds[2], device=device, processes=processes,
+        )  # fmt: skip
         lock.enter_context(run.locked(lambda: _say_waiting(encoder)))
-        run.describe(
-            package_version=__version__,
-            parameters=encoder.get_params(deep=False),
-            X=repr(windows),
-        )
     made = _train(
         encoder, module, reader, windows, columns, y,
-        seed=seeds[1], device=device, run=run, processes=processes,
+        seed=seeds[1], device=device, run=run, about=about, processes=processes,
     )  # fmt: skip
     return made._replace(seen=merge_seen(before.seen, made.seen))
 
@@ -121,7 +125,8 @@ def _say_waiting(encoder):
 
 
 def _train(
-    encoder, module, reader, windows, columns, y, *, seed, device, run, processes
+    encoder, module, reader, windows, columns, y, *,
+    seed, device, run, about, processes,
 ):  # fmt: skip
     """Train a network in place; go on from the last checkpoint if the run has one."""
     # All windows are checked: a short one need not be in the first batch.
@@ -130,6 +135,10 @@ def _train(
     if run is not None:
         found = run.latest() if processes.is_main_process else None
         state, finished = processes.broadcast(found)
+    if about is not None and not finished:
+        about.write(run.folder, goes_on=state is not None)
+        if encoder.verbose and state is None and (others := about.others(run.folder)):
+            print(f"Pre-training: {others}", flush=True)
     if state is not None:
         seed = state["seed"]
     # Each process reads a finished training again for itself.
@@ -218,7 +227,7 @@ def _make_net(encoder, module, *, device, run, seed, processes):
     )
 
 
-def _find_run(encoder, module, file, windows, columns, y, seeds, processes):
+def _find_run(encoder, module, file, windows, columns, labels, seeds, processes):
     """Return the `Run` of this training; None without ``checkpoint_dir``."""
     if encoder.checkpoint_dir is None and processes.num_processes == 1:
         return None
@@ -227,13 +236,10 @@ def _find_run(encoder, module, file, windows, columns, y, seeds, processes):
         "checkpoint_format": CHECKPOINT_FORMAT,
         # It changes more than rounding, unlike the number of processes.
         "mixed_precision": processes.mixed_precision,
-        "seeds": None if encoder.random_state is None else seeds,
+        "seeds": None if encoder.random_state is None else seeds[:2],
     }
     if file is not None:
         parameters["weights"] = dict(module.named_parameters())
-    labels = None
-    if uses_labels(columns, encoder.pairing):
-        labels = pd.Series(windows.y if y is None else y, dtype=object)
     name = fingerprint(
         parameters, without_made_up_names(columns), labels, signals(windows)
     )

@@ -48,6 +48,30 @@ def signals(windows):
     ]
 
 
+def content_digests(windows):
+    """Return what `signals` found in the recordings, without reading them again.
+
+    Parameters
+    ----------
+    windows : EEGWindows
+        A fingerprint of their signals has just been taken.
+
+    Returns
+    -------
+    list of tuple
+        Of each recording the digest of its samples, its channels and rate, and the
+        place and length of each window.
+    """
+    found = []
+    for source, *places in windows.blocks():
+        with _lock:
+            digest = _digests.get(source, (None, None))[1]
+        about = source.ch_names, source.sfreq
+        places = [np.asarray(part, np.int64) for part in places]
+        found.append((digest or _content(source), *about, *places))
+    return found
+
+
 class SignalOf:
     """Stands for a recording in a fingerprint to which its ids make no difference.
 
