@@ -5,6 +5,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -73,12 +74,9 @@ class InWandb:
 
     def read(self):
         """Return the rows of all runs; W&B counts its steps from 0 on."""
-        internal = importlib.import_module("wandb.proto.wandb_internal_pb2")
         found = defaultdict(list)
         for path in sorted(self.folder.rglob("run-*.wandb")):
-            for content in records(path.read_bytes()):
-                record = internal.Record()
-                record.ParseFromString(content)
+            for record in finished_records(path):
                 if record.WhichOneof("record_type") != "history":
                     continue
                 items = {
@@ -90,6 +88,24 @@ class InWandb:
                         value = float(text)
                         found[name].append((int(items["_step"]) + 1, value))
         return dict(found)
+
+
+def finished_records(path, seconds=60):
+    """Return the records of a run that is finished.
+
+    W&B's own process may write its file some time after ``finish`` has returned.
+    """
+    internal = importlib.import_module("wandb.proto.wandb_internal_pb2")
+    end = time.monotonic() + seconds
+    while True:
+        found = []
+        for content in records(path.read_bytes()):
+            found.append(internal.Record())
+            found[-1].ParseFromString(content)
+        if any(record.WhichOneof("record_type") == "exit" for record in found):
+            return found
+        assert time.monotonic() < end, f"{path} has no end after {seconds} s"
+        time.sleep(0.05)
 
 
 def records(content):
