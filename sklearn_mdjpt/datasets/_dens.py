@@ -187,6 +187,26 @@ def _find_files(subjects, **where):
     tables : dict of str to (Path, Path or None)
         Tables of events and of ratings.
     """
+    found = fetch_files(
+        _DATASET, wanted_files(subjects), required=subjects is not None, **where
+    )
+    paths = {name: _paths(name) for name in found}
+    signals = {(name,): files[paths[name][0]] for name, files in found.items()}
+    tables = {
+        name: (files[paths[name][2]], files.get(paths[name][3]))
+        for name, files in found.items()
+    }
+    return signals, tables
+
+
+def wanted_files(subjects):
+    """Return the files of each subject that is wanted and has a signal.
+
+    Returns
+    -------
+    dict of str to list of str
+        Paths in the dataset.
+    """
     wanted = check_subjects(subjects, _SUBJECTS, "DENS")
     silent = [
         name for name in wanted if f"{_stem(name)}_eeg.fdt" not in _DATASET.manifest
@@ -195,32 +215,22 @@ def _find_files(subjects, **where):
         raise ValueError(
             f"No signals of {list_some(silent)} were published, only tables."
         )
-    # The task is spelt in two ways.
-    paths = {
-        name: [
-            f"{_stem(name)}_eeg.set",
-            f"{_stem(name)}_eeg.fdt",
-            f"{_stem(name, 'emotion')}_events.tsv",
-            f"sub-{name}/beh/sub-{name}_task-Emotion_beh.tsv",
-        ]
+    return {
+        name: [path for path in _paths(name) if path in _DATASET.manifest]
         for name in wanted
         if name not in silent
     }
-    found = fetch_files(
-        _DATASET,
-        {
-            name: [p for p in files if p in _DATASET.manifest]
-            for name, files in paths.items()
-        },
-        required=subjects is not None,
-        **where,
-    )
-    signals = {(name,): files[paths[name][0]] for name, files in found.items()}
-    tables = {
-        name: (files[paths[name][2]], files.get(paths[name][3]))
-        for name, files in found.items()
-    }
-    return signals, tables
+
+
+def _paths(name):
+    """Return the paths of header, samples, events and ratings; some have no ratings."""
+    # The task is spelt in two ways.
+    return [
+        f"{_stem(name)}_eeg.set",
+        f"{_stem(name)}_eeg.fdt",
+        f"{_stem(name, 'emotion')}_events.tsv",
+        f"sub-{name}/beh/sub-{name}_task-Emotion_beh.tsv",
+    ]
 
 
 def _stem(name, task="Emotion"):

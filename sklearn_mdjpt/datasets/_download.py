@@ -263,7 +263,7 @@ def download_files(dataset, paths, folder, *, base_url=None, progress=True):
     address = (base_url or dataset.base_url).rstrip("/") + "/"
     _make_folder(folder)
     sizes = {path: dataset.manifest[path].n_bytes for path in paths}
-    there = sum(min(_size(_unfinished(folder / p)), sizes[p]) for p in paths)
+    there = sum(min(unfinished_bytes(folder / p), sizes[p]) for p in paths)
     total = sum(sizes.values())
     _check_room(folder, total - there)
     if progress:
@@ -418,6 +418,11 @@ class _Transfer:
 def _unfinished(file):
     """Return the name of a file that has not come to its end."""
     return file.with_name(file.name + _UNFINISHED)
+
+
+def unfinished_bytes(file):
+    """Return the bytes that a download that was cut off has left of a file."""
+    return _size(_unfinished(file))
 
 
 def _size(file):

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from .._typing import PathLike
 
 _URL = "https://physionet.org/files/eegmat/1.0.0/"
-_SUBJECTS = range(36)
+SUBJECTS = range(36)
 _CONDITIONS = {"1": "rest", "2": "arithmetic"}  # by the number in the file's name
+FILE_BYTES = 2_500_000  # of a file, about
 _TRIAL_SECONDS = 62.0  # length of the arithmetic files
 _NOT_EEG = ("EEG A2-A1", "ECG ECG")
 _N_CHANNELS = 19
@@ -113,7 +114,7 @@ def fetch_eegmat(
     >>> len(X)  # doctest: +SKIP
     116
     """
-    wanted = check_numbers(subjects, _SUBJECTS, "subjects") or _SUBJECTS
+    wanted = check_numbers(subjects, SUBJECTS, "subjects") or SUBJECTS
     places = _places(data_home)
     found = {
         subject: {name: find_file([name], places) for name in _file_names(subject)}

@@ -192,7 +192,7 @@ def fetch_emoeeg_mc(
     """
     check_option(context, (*CONTEXTS, "both"), "context")
     check_option(on_error, ("raise", "skip"), "on_error")
-    sessions = CONTEXTS.values() if context == "both" else [CONTEXTS[context]]
+    sessions = sessions_of(context)
     signals, tables = _find_files(
         subjects,
         sessions,
@@ -210,6 +210,11 @@ def fetch_emoeeg_mc(
     )
 
 
+def sessions_of(context):
+    """Return the names of the sessions of "video", "imagery" or "both"."""
+    return list(CONTEXTS.values()) if context == "both" else [CONTEXTS[context]]
+
+
 def _find_files(subjects, sessions, **where):
     """Find the files of each subject, as `fetch_emoeeg_mc` does.
 
@@ -220,6 +225,26 @@ def _find_files(subjects, sessions, **where):
     tables : dict of str to Path
         The table of ratings of each subject.
     """
+    paths = wanted_files(subjects, sessions)
+    found = fetch_files(
+        _DATASET, paths, required=subjects is not None, other_names=other_names, **where
+    )
+    signals = {
+        (name, session): files[path]
+        for name, files in found.items()
+        for session, path in zip(sessions, paths[name][1:], strict=True)
+    }
+    return signals, {name: found[name][paths[name][0]] for name in found}
+
+
+def wanted_files(subjects, sessions):
+    """Return the files of each subject that is wanted: the ratings, then each session.
+
+    Returns
+    -------
+    dict of str to list of str
+        Paths in the dataset.
+    """
     wanted = check_subjects(subjects, _SUBJECTS, "EmoEEG-MC")
     nameless = [name for name in wanted if name in _NAMELESS]
     if nameless and subjects is not None:
@@ -228,32 +253,20 @@ def _find_files(subjects, sessions, **where):
             "and the authors list 18 and 18, so that nobody knows which trial is "
             "which. Leave it out."
         )
-    wanted = [name for name in wanted if name not in _NAMELESS]
     by_session = {
         re.match(r"derivatives/sub-(\d+)/ses-(\w+?)/", path).groups(): path
         for path in _DATASET.manifest
         if path.endswith("_reorder.npy")
     }
     table = "sub-{0}/beh/sub-{0}_task-emotion_beh.tsv"
-    found = fetch_files(
-        _DATASET,
-        {
-            name: [table.format(name), *(by_session[name, s] for s in sessions)]
-            for name in wanted
-        },
-        required=subjects is not None,
-        **where,
-        other_names=_other_folder,
-    )
-    signals = {
-        (name, session): files[by_session[name, session]]
-        for name, files in found.items()
-        for session in sessions
+    return {
+        name: [table.format(name), *(by_session[name, s] for s in sessions)]
+        for name in wanted
+        if name not in _NAMELESS
     }
-    return signals, {name: found[name][table.format(name)] for name in found}
 
 
-def _other_folder(path):
+def other_names(path):
     """Return where else a signal may lie: some have a folder "eeg", some have none."""
     folder, _, name = path.rpartition("/")
     if not path.startswith("derivatives"):

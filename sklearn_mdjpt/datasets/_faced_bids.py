@@ -161,12 +161,7 @@ def _find_files(subjects, **where):
     signals, tables : dict of tuple of str to Path
         The recording and the table of events, by (subject,).
     """
-    wanted = check_subjects(subjects, _SUBJECTS, "FACED")
-    stem = "sub-{0}/eeg/sub-{0}_task-watchingVideoClips_{1}"
-    paths = {
-        name: [stem.format(name, end) for end in ("eeg.bdf", "events.tsv")]
-        for name in wanted
-    }
+    paths = wanted_files(subjects)
     found = fetch_files(
         PUBLIC_DATASETS["FACED"],
         paths,
@@ -177,6 +172,21 @@ def _find_files(subjects, **where):
         {(name,): files[paths[name][k]] for name, files in found.items()}
         for k in range(2)
     )
+
+
+def wanted_files(subjects):
+    """Return the recording and the table of events of each subject that is wanted.
+
+    Returns
+    -------
+    dict of str to list of str
+        Paths in the dataset.
+    """
+    stem = "sub-{0}/eeg/sub-{0}_task-watchingVideoClips_{1}"
+    return {
+        name: [stem.format(name, end) for end in ("eeg.bdf", "events.tsv")]
+        for name in check_subjects(subjects, _SUBJECTS, "FACED")
+    }
 
 
 def faced_trials(path, part="whole"):
