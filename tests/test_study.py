@@ -1,5 +1,6 @@
 """Whole studies from one file: settings, steps that go on, leaks, the report."""
 
+import os
 import re
 import types
 from pathlib import Path
@@ -134,7 +135,7 @@ def counted(monkeypatch, home, name, kill_at=None):
         ("[cleaning]\nica = 'none'", "no dataset has clean = true"),
         ("[[datasets]]\nname = 'SEEED'", "is 'SEED' meant.* Others need reader="),
         ("[[datasets]]\nname = 'SEED'", "'SEED' needs path="),
-        ("[[datasets]]\nname = 'DEAP'\npath = 'gone'", "'DEAP': there is no '.*gone'"),
+        ("[[datasets]]\nname = 'DEAP'\npath = 'gone'", "'DEAP': there is no folder '.*gone'"),
         ("[[datasets]]\nname = 'FACED'\npart = 'half'", "'whole' or 'last30'; got 'ha"),
         ("[[datasets]]\nname = 'x'\nreader = 'read_sed'", "no reader 'read_sed'; is "),
         ("[[datasets]]\nname = 'DENS'\nrole = 'both'", "role must be 'source' or 'tar"),
@@ -143,15 +144,77 @@ def counted(monkeypatch, home, name, kill_at=None):
             "number 1 lacks the key 'name': ",
         ),
         ("[[datasets]]\nname = 'A'\nreader = 'store'\npath = '.'", "no folder of EEGW"),
-        ("[datasets]\nname = 'FACED'", r"at least one section \[\[datasets\]\]"),
-        ("folder = 3\n", "no section 'folder'"),
-        ("[study\n", "is no TOML"),
+        ("[datasets]\nname = 'FACED'", r"must be written \[\[datasets\]\]"),
+        ("datasets = []", r"at least one section \[\[datasets\]\]"),
+        ("folder = 3\n", r"\[study\]: folder must be a text"),
+        ("foldr = 'x'\n", "no section or key 'foldr'; is 'folder' meant"),
+        ("[study\n", r"is no TOML: .*The line is: \[study$"),
+        ("[[datasets]]\nname = FACED", r"line 2.*; name = \"FACED\" is meant\? Texts"),
+        ("[[datasets]]\nname = 'x'\nclean = True", "; clean = true is meant[?]$"),
+        ("data_home = 'gone'", r"\[study\]: data_home: there is no folder '.*gone'"),
+        ("data_home = 'study.toml'", "data_home: .* is a file; expected a folder"),
+        ("folder = 'study.toml'", "folder of the results, .* is a file; choose"),
+        ("folder = 'a/b'", "there is no folder '.*a' for the results"),
     ],
 )
 def test_what_is_wrong_is_named(write, text, message):
     whole = text if "datasets" in text else f"{text}\n[[datasets]]\nname = 'simulated'"
     with pytest.raises(ValueError, match=message):
         read_study(write(whole))
+
+
+def test_none_of_several_problems_hides_another(write):
+    text = """
+folder = "gone/results"
+[windows]
+strid = 1
+[evaluation]
+methods = ["DE"]
+n_splits = 0
+[encoder]
+lr = -1
+latent_dim = 0
+depht = 3
+[[datasets]]
+name = "DEAP"
+path = "gone"
+[[datasets]]
+name = "SEEED"
+[[datasets]]
+name = "FACED"
+subjects = [500]
+"""
+    with pytest.raises(ValueError, match="study.toml: ") as error:
+        evaluate_study(write(text))
+    said = str(error.value)
+    for words in (
+        "gone' for the results", "no key 'strid'", "no method 'DE'", "n_splits must be",
+        "[encoder]: lr must", "[encoder]: latent_dim must", "no key 'depht'",
+        "'DEAP': there is no folder", "'SEEED' is not a name", "got 500, expected 000",
+    ):  # fmt: skip
+        assert words in said
+    # What follows from others is not said.
+    assert "reference" not in said
+
+
+def test_folders_that_may_not_be_used_are_said(write, monkeypatch, tmp_path):
+    path = write("data_home = 'A'\n[[datasets]]\nname = 'FACED'")
+    monkeypatch.setattr("os.access", lambda place, mode: not mode & os.W_OK)
+    with pytest.raises(ValueError, match="nothing may be written to .*study'") as error:
+        read_study(path)
+    assert "download = false takes what is there" in str(error.value)
+    monkeypatch.setattr("os.access", lambda place, mode: not mode & os.R_OK)
+    with pytest.raises(ValueError, match="data_home: '.*A' may not be read"):
+        read_study(path)
+    with pytest.raises(IsADirectoryError, match="is a folder; expected a file of"):
+        read_study(tmp_path)
+
+
+def test_keys_before_the_first_section_are_those_of_the_study(write):
+    text = "title = 'x'\n{}[[datasets]]\nname = 'simulated'"
+    assert read_study(write(text.format(""))).title == "x"
+    study = read_study(write(text.format("[study]\nrandom_state = 3\n")))
+    assert (study.title, study.general.random_state) == ("x", 3)
 
 
 def test_all_problems_are_named_at_once(write):
@@ -221,11 +284,11 @@ def test_a_study_that_is_killed_in_each_step_goes_on(write, monkeypatch, capsys)
 
     # While the second dataset is written.
     with monkeypatch.context() as patch:
-        read = counted(patch, _data, "read_entry", kill_at=2)
+        read = counted(patch, _data, "_keep", kill_at=2)
         with pytest.raises(Kill):
             evaluate_study(study)
     assert len(read) == 2
-    reads = counted(monkeypatch, _data, "read_entry")
+    reads = counted(monkeypatch, _data, "_keep")
 
     # In the third of four batches.
     with monkeypatch.context() as patch:
@@ -233,17 +296,17 @@ def test_a_study_that_is_killed_in_each_step_goes_on(write, monkeypatch, capsys)
         with pytest.raises(Kill):
             evaluate_study(study)
     assert len(steps) == 3
-    assert [args[1].name for args in reads] == ["two"]
+    assert [args[1].entry.name for args in reads] == ["two"]
     steps = counted(monkeypatch, PretrainingNet, "train_step")
 
     # In the second of four methods and protocols.
     with monkeypatch.context() as patch:
-        jobs = counted(patch, _evaluation._Job, "run", kill_at=2)
+        jobs = counted(patch, _evaluation.Job, "run", kill_at=2)
         with pytest.raises(Kill):
             evaluate_study(study)
     assert len(jobs) == 2
     assert len(steps) == 2
-    jobs = counted(monkeypatch, _evaluation._Job, "run")
+    jobs = counted(monkeypatch, _evaluation.Job, "run")
 
     # While the report is written.
     with monkeypatch.context() as patch:
@@ -281,8 +344,13 @@ def test_a_study_that_is_killed_in_each_step_goes_on(write, monkeypatch, capsys)
     assert len(reads) == 1 + 2
 
 
+def cells(page):
+    """Return a page whose cells have no attributes."""
+    return re.sub(r"<(td|tr) [^>]*>", r"<\1>", page)
+
+
 def _check_report(path, table):
-    page = path.read_text(encoding="utf-8")
+    page = cells(path.read_text(encoding="utf-8"))
     # Nothing comes from elsewhere, and nothing of the user's is taken for markup.
     assert not re.search(r"""(src|href)=["'](?!#|data:image/svg)""", page)
     assert "@import" not in page and "url(" not in page and "<script" not in page
@@ -293,7 +361,7 @@ def _check_report(path, table):
         assert f'id="{section}"' in page
     for method in dict.fromkeys(table["method"]):
         assert f"<td>{method}</td>" in page
-    assert "one/01" in page  # whom the weights saw
+    assert "Names of people are left out" in page and "one/01" not in page
     assert "none (3 people tested)" in page
     assert "<td>batches_per_epoch</td><td>2</td>" in page
     mean = table[
@@ -409,7 +477,7 @@ def test_a_dataset_is_cleaned_and_the_report_says_how(write, monkeypatch):
     text += "[evaluation]\nmethods = ['entropy-subject']\nn_folds = 2"
     trained = counted(monkeypatch, PretrainingNet, "train_step")
     study = read_study(write(text))
-    page = evaluate_study(study, verbose=0).read_text(encoding="utf-8")
+    page = cells(evaluate_study(study, verbose=0).read_text(encoding="utf-8"))
     assert not trained  # no method has an encoder
     assert "No method of this study has an encoder." in page
     row = re.search(r"<td>A</td><td>3</td><td>(.+?)</td>", page)

@@ -5,7 +5,7 @@ import sys
 _RESUMES = "Interrupted; what is done is kept: the same command goes on from there."
 
 
-def run_study(options, function):
+def run_study(options, function, *, evaluation):
     """Do a step of a study, or say what it would take.
 
     Parameters
@@ -14,6 +14,8 @@ def run_study(options, function):
         Of the command line.
     function : callable
         Takes a study.
+    evaluation : bool
+        Whether the evaluation is part of it.
 
     Returns
     -------
@@ -22,12 +24,13 @@ def run_study(options, function):
     """
     from ..study import estimate_study, read_study
 
-    study = read_study(options.study)
+    # The functions take the file: they name all that is wrong with it, and its data.
     if options.dry_run:
-        _print(study, estimate_study(study))
+        table = estimate_study(options.study, evaluation=evaluation)
+        _print(read_study(options.study), table)
         return 0
     try:
-        function(study)
+        function(options.study)
     except KeyboardInterrupt:
         print(_RESUMES, file=sys.stderr)
         return 130
@@ -39,6 +42,9 @@ def _print(study, table):
     from ..encoder._progress import clock
 
     print(f"{study.title}: what is to be done, into {study.folder}")
+    if not len(table):
+        print("  nothing but what takes seconds: all is done.")
+        return
     width = max(map(len, table.index))
     heads = f"{'this machine':>12}  {'with a GPU':>12}  GB memory  GB disk"
     print(f"  {'step':<{width}}  {heads}")

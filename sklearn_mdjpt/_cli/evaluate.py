@@ -7,4 +7,4 @@ def run(options):
     """Evaluate, or say what it takes; return the exit status."""
     from ..study import evaluate_study
 
-    return run_study(options, evaluate_study)
+    return run_study(options, evaluate_study, evaluation=True)

@@ -7,4 +7,4 @@ def run(options):
     """Pre-train, or say what it takes; return the exit status."""
     from ..study import pretrain_study
 
-    return run_study(options, pretrain_study)
+    return run_study(options, pretrain_study, evaluation=False)

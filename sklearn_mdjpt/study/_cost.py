@@ -5,24 +5,31 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
 from .._torch import resolve_device
 from ..channels import CANONICAL_SFREQ
 from ..datasets import make_emotion_windows
-from ..datasets._download import PUBLIC_DATASETS
 from ..nn import encoder_cost
-from ..windows._windows import EEGWindows
-from ._data import dataset_key, place_of, read_entry, stored_bytes
-from ._evaluation import methods_of, protocols_of
+from ._data import stored_bytes
+from ._evaluation import (
+    make_jobs,
+    make_transfers,
+    methods_of,
+    protocols_of,
+    uses_encoder,
+)
+from ._look import describe_people, look_at_all, look_at_sources
 from ._methods import METHODS, make_method
-from ._readers import READERS
-from ._settings import Study, read_study
-from ._training import make_encoder
+from ._noticed import Notices
+from ._splits import make_splits
+from ._training import Weights, main_weights, make_encoder
 
 if TYPE_CHECKING:
     from .._typing import PathLike
+    from ._settings import Study
 
 _GB = 1e9
 _NETWORK = 10e6  # bytes a second, of a download
@@ -92,104 +99,188 @@ class Size(NamedTuple):
     assumed: bool
 
 
-def estimate_study(study: Study | PathLike) -> pd.DataFrame:
-    """Estimate what a study takes, for this machine and for a GPU.
+def estimate_study(study: Study | PathLike, *, evaluation: bool = True) -> pd.DataFrame:
+    """Estimate what is left to do of a study, for this machine and for a GPU.
 
-    Nothing is downloaded or trained.  Local datasets are opened, as far as their
-    headers go; of open ones that are not here, what is published is assumed.  The speed
-    of this machine is measured with two batches of simulated EEG.
+    Nothing is downloaded, trained or written.  What a study would refuse is found: the
+    settings are checked, local datasets are opened, as far as their headers and tables
+    go, and people are counted; of open datasets that are not here, what is published is
+    assumed.  The speed of this machine is measured with two batches of simulated EEG.
 
     Parameters
     ----------
     study : Study or path-like
         The settings, or their file.
+    evaluation : bool, default=True
+        Whether the evaluation counts; False: `pretrain_study` alone.
 
     Returns
     -------
     DataFrame
         One row for each step, indexed by its name: ``hours``, ``hours_gpu`` (the same
-        with a GPU for the encoder), ``memory`` and ``disk`` in gigabytes.
-        ``attrs["notes"]`` is a list of what the figures rest on.
+        with a GPU for the encoder), ``memory`` and ``disk`` in gigabytes.  What is done
+        has no row.  ``attrs["notes"]`` is a list of what the figures rest on.
+
+    Raises
+    ------
+    ValueError
+        If settings or data are wrong; the message names all that is.
     """
-    study = study if isinstance(study, Study) else read_study(study)
-    sizes = [size for entry in study.datasets for size in _sizes(study, entry)]
+    look = look_at_all if evaluation else look_at_sources
+    study, looked = look(study, Notices())
+    sizes = [size for one in looked for size in _sizes(study, one)]
     speed = _measure(study)
-    sources = [size for size in sizes if size.role == "source"]
     n_jobs = max(study.cleaning.get("n_jobs", 1), 1)
     rows = [_reading(size, n_jobs) for size in sizes if not size.done]
-    encoders = 1 if study.targets or len(sizes) == 1 else 1 + len(sizes)
-    rows += [_training(study, sources, encoders, speed)]
-    rows += [_testing(study, sizes, speed)]
+    todo = _to_do(study, looked, sizes, evaluation)
+    if todo.trainings:
+        rows.append(_training(study, todo.trainings, speed))
+    if todo.runs:
+        rows.append(_testing(study, sizes, todo.runs, speed))
     columns = ["step", "hours", "hours_gpu", "memory", "disk"]
     table = pd.DataFrame(rows, columns=columns).set_index("step")
-    table.attrs["notes"] = _notes(sizes, speed, encoders)
+    notes = _done(sizes, todo, looked)
+    notes += _notes(sizes, speed, len(todo.trainings))
+    table.attrs["notes"] = notes
     return table
+
+
+# What is left -----------------------------------------------------------------------
+
+
+class Training(NamedTuple):
+    """A training that is not finished.
+
+    Attributes
+    ----------
+    sizes : list of Size
+        What it is trained on.
+    share : float
+        The part of the people, 1 or less.
+    left : float
+        The part of the batches that is still to be trained.
+    """
+
+    sizes: list
+    share: float
+    left: float
+
+
+class ToDo(NamedTuple):
+    """What is left of trainings and tests.
+
+    Attributes
+    ----------
+    trainings : list of Training
+        Trainings that are not finished.
+    runs : list of (str, str, str, int)
+        Dataset, protocol, method, and number of fits of each test that is not done.
+    n_done : int
+        Trainings and tests that are done.
+    """
+
+    trainings: list
+    runs: list
+    n_done: int
+
+
+def _to_do(study, looked, sizes, evaluation):
+    """Return what is left of trainings and tests."""
+    keys = {one.key: one.entry for one in looked}
+    sources = [size for size in sizes if size.role == "source"]
+    alone = len(sizes) == 1
+    trainings, n_done = {}, 0
+    main = main_weights(study, keys)
+    if not evaluation or uses_encoder(study, alone):
+        trainings[main.path] = Training(sources, 1.0, main.share_left())
+    if not evaluation:
+        left = [one for one in trainings.values() if one.left]
+        return ToDo(left, [], len(trainings) - len(left))
+    transfers = None
+    if all(one.windows is not None for one in looked):
+        transfers = make_transfers(study, looked)
+    runs = []
+    for name, protocol, method, n_fits, job in _tests(study, looked, sizes, transfers):
+        if job is not None and job.path.exists():
+            n_done += 1
+            continue
+        runs.append((name, protocol, method, n_fits))
+        fits_encoder = protocol == "leave_subjects_out" and method in METHODS
+        if alone and fits_encoder and METHODS[method].encoder:
+            # In each fold one is trained by other people; methods share it.
+            for k in range(n_fits):
+                trainings[name, k] = Training(sources, 1 - 1 / n_fits, 1.0)
+    if not study.targets and not alone and main.path in trainings:
+        for size in sizes:
+            weights = Weights(study, list(keys), size.name)
+            others = [other for other in sizes if other.name != size.name]
+            trainings[weights.path] = Training(others, 1.0, weights.share_left())
+    left = [one for one in trainings.values() if one.left]
+    return ToDo(left, runs, n_done + len(trainings) - len(left))
+
+
+def _tests(study, looked, sizes, transfers):
+    """Yield dataset, protocol, method, number of fits, and job where it is known."""
+    if transfers is not None:
+        for job in make_jobs(study, transfers):
+            splits = job.transfer.splits
+            n_fits = _n_fits(job.protocol, splits)
+            yield job.transfer.name, job.protocol, job.name, n_fits, job
+        return
+    alone = len(sizes) == 1
+    for size in [size for size in sizes if size.role == "target"] or sizes:
+        splits = make_splits(study, np.arange(size.people))
+        for protocol in protocols_of(study, alone):
+            for method in [*methods_of(study, alone), *study.evaluation.networks]:
+                yield size.name, protocol, method, _n_fits(protocol, splits), None
+
+
+def _n_fits(protocol, splits):
+    numbers = {"few_shot": splits.n_splits, "leave_subjects_out": splits.n_folds}
+    return numbers.get(protocol, 1)
 
 
 # Datasets ---------------------------------------------------------------------------
 
 
-def _sizes(study, entry):
+def _sizes(study, one):
     """Return the size of each dataset of an entry."""
-    place = place_of(study, entry, dataset_key(study, entry))
-    published = _PUBLISHED.get(entry.reader_name)
-    if not place.exists() and published is not None:
-        return [_published_size(study, entry, published)]
-    done = place.exists()
-    X = EEGWindows.open(place) if done else read_entry(study, entry)
+    entry, X = one.entry, one.windows
+    if X is None:
+        return [_published_size(study, one)]
     sizes = []
     for name in dict.fromkeys(X.groups("dataset")):
         part = X[X.groups("dataset") == name]
-        sources = part.recordings
-        hours = sum(_hours(source) for source in sources)
-        n_stimuli = part.metadata["stimulus"].nunique()
-        people = len(set(part.groups("subject")))
+        hours = sum(_hours(source) for source in part.recordings)
         sizes.append(
             Size(
                 str(name),
                 entry.role,
-                people,
+                len(set(part.groups("subject"))),
                 len(part),
-                n_stimuli,
+                part.metadata["stimulus"].nunique(),
                 stored_bytes(part),
                 0,
-                hours if entry.clean and not done else 0.0,
-                done,
+                hours if entry.clean and not one.done else 0.0,
+                one.done,
                 False,
             )  # fmt: skip
         )
     return sizes
 
 
-def _published_size(study, entry, published):
-    people = published.people
-    if entry.subjects is not None:
-        people = min(len(entry.subjects), people)
+def _published_size(study, one):
+    entry, published = one.entry, _PUBLISHED[one.entry.reader_name]
+    # Some who were published have no whole trial.
+    people = min(one.n_people, published.people)
     length, stride = study.windows.seconds, study.windows.stride
     of_trial = max(int((published.seconds - length) / stride) + 1, 0)
-    share = people / published.people
     return Size(
         entry.name, entry.role, people, int(people * published.trials * of_trial),
-        published.stimuli, people * published.store, share * _to_fetch(study, entry),
+        published.stimuli, people * published.store,
+        float(sum(one.local.to_fetch.values())),
         people * published.hours if entry.clean else 0.0, False, True,
     )  # fmt: skip
-
-
-def _to_fetch(study, entry):
-    """Return the bytes of a published dataset that are not in any of its folders."""
-    names = {reader: name for name, reader in READERS.items()}
-    dataset = PUBLIC_DATASETS.get(names[entry.reader_name])
-    if dataset is None:  # eegmat is small
-        return 0.0
-    home = entry.path or study.general.data_home
-    places = dataset.places(None if home is None else study.resolve(home))
-    return float(
-        sum(
-            file.n_bytes
-            for path, file in dataset.manifest.items()
-            if not any((place / path).exists() for place in places)
-        )
-    )
 
 
 def _hours(source):
@@ -275,54 +366,49 @@ def _reading(size, n_jobs):
     return step, hours, hours, memory, disk / _GB
 
 
-def _training(study, sources, encoders, speed):
+def _training(study, trainings, speed):
     encoder = make_encoder(study)
-    batch = sum(
-        min(encoder.subjects_per_batch, size.people) * max(size.stimuli, 1)
-        for size in sources
-    )
-    n_batches = encoders * encoder.max_epochs * encoder.batches_per_epoch
-    if encoder.weights is not None and not encoder.finetune:
-        n_batches = 0
-    n = n_batches * batch
-    # At the end all windows are encoded for the scale of the features.
-    encoded = encoders * sum(size.windows for size in sources)
+    n = n_batches = encoded = most = 0
+    for one in trainings:
+        batch = sum(
+            min(encoder.subjects_per_batch, size.people) * max(size.stimuli, 1)
+            for size in one.sizes
+        )
+        batches = one.left * encoder.max_epochs * encoder.batches_per_epoch
+        if encoder.weights is not None and not encoder.finetune:
+            batches = 0
+        n, n_batches, most = n + batches * batch, n_batches + batches, max(most, batch)
+        # At the end all windows are encoded for the scale of the features.
+        encoded += one.share * sum(size.windows for size in one.sizes)
     hours = (n * speed.training + encoded * speed.encoding) / 3600
     passes = _TRAINING_PASSES[encoder.chunk_size is not None]
     flops = speed.flops * (passes * n + encoded)
     scale = study.windows.seconds / 5.0
-    held = batch if encoder.chunk_size is None else min(encoder.chunk_size, batch)
+    held = most if encoder.chunk_size is None else min(encoder.chunk_size, most)
     size = encoder.hidden_dim * encoder.depth / 256
-    memory = scale * (batch * _LATENT + held * _ACTIVATIONS * size)
+    memory = scale * (most * _LATENT + held * _ACTIVATIONS * size)
+    encoders = len(trainings)
     name = "pre-train" if encoders == 1 else f"pre-train {encoders} encoders"
     gpu = _gpu(flops, n_batches, n + encoded)
     return name, hours, gpu, (_LIBRARIES + memory) / _GB, 0.1 * encoders
 
 
-def _testing(study, sizes, speed):
-    evaluation = study.evaluation
-    targets = [size for size in sizes if size.role == "target"] or sizes
-    n_windows = sum(size.windows for size in targets)
-    alone = len(sizes) == 1
-    fits = {
-        "few_shot": evaluation.n_splits,
-        "zero_shot": 1,
-        "leave_subjects_out": evaluation.n_folds,
-    }
-    runs = sum(fits[name] for name in protocols_of(study, alone))
-    encoded = 0
-    for name in methods_of(study, alone):
-        if METHODS[name].encoder:
-            encoded += n_windows
-        if METHODS[name].source:
-            others = sum(size.windows for size in sizes) * len(targets) - n_windows
-            encoded += others
-    plain = sum(speed.methods.values()) * n_windows * runs
+def _testing(study, sizes, runs, speed):
+    windows = {size.name: size.windows for size in sizes}
+    total = sum(windows.values())
+    own, others, plain = {}, {}, 0.0
+    for name, _, method, n_fits in runs:
+        # A frozen encoder encodes each window once, whatever the protocols.
+        if method in METHODS and METHODS[method].encoder:
+            own[name, method] = windows[name]
+        if method in METHODS and METHODS[method].source:
+            others[name, method] = total - windows[name]
+        plain += speed.methods.get(method, 0.0) * windows[name] * n_fits
+    encoded = sum(own.values()) + sum(others.values())
     hours = (encoded * speed.encoding + plain) / 3600
     gpu = _gpu(encoded * speed.flops, 0, encoded) + plain / 3600
-    width = 1830 if any(name.startswith("tangent") for name in speed.methods) else 600
-    largest = max(size.windows for size in targets)
-    memory = _LIBRARIES + 4 * 8 * width * largest
+    width = 1830 if any(run[2].startswith("tangent") for run in runs) else 600
+    memory = _LIBRARIES + 4 * 8 * width * max(windows[run[0]] for run in runs)
     disk = encoded * 4 * speed.n_features / _GB
     return "evaluate", hours, gpu, memory / _GB, disk
 
@@ -331,6 +417,21 @@ def _gpu(flops, n_batches, n_windows):
     """Return hours on a GPU."""
     least = n_batches * _GPU_BATCH + n_windows * _GPU_WINDOW
     return max(flops / (_GPU_FLOPS * _GPU_SHARE), least) / 3600
+
+
+def _done(sizes, todo, looked):
+    """Return what is there already, and who."""
+    notes = []
+    read = [size.name for size in sizes if size.done]
+    if read:
+        notes.append(f"Read before: {', '.join(read)}.")
+    if todo.n_done:
+        notes.append(f"{todo.n_done} trainings and tests are done before.")
+    if any(one.left < 1 for one in todo.trainings):
+        notes.append("A training goes on from its last checkpoint.")
+    for text in describe_people(looked):
+        notes.append(f"Of these people all files are here: {text}.")
+    return notes
 
 
 def _notes(sizes, speed, encoders):
@@ -369,7 +470,7 @@ def _notes(sizes, speed, encoders):
     )
     if encoders > 1:
         notes.append(
-            "No dataset has role = 'target': one encoder for all, and one for each "
-            "dataset that is left out."
+            "No dataset has role = 'target': one encoder is trained for all, and one "
+            "for each dataset, or group of people, that is left out."
         )
     return notes

@@ -14,8 +14,10 @@ from .. import __version__
 from .._io._files import file_digest, file_stamp, write_file
 from .._io._fingerprint import fingerprint
 from .._validation import as_id, list_some
+from ..datasets._local import look_for_files
 from ..preprocessing import clean_dataset, read_reports
 from ..windows._windows import EEGWindows, concat_windows
+from ._noticed import notices_path
 from ._readers import STORE, reader_function
 
 
@@ -45,7 +47,8 @@ def dataset_key(study, entry):
     """Return a text that is equal where the windows of an entry would be.
 
     Of files under ``path`` names, sizes and times of change count, of a store its index
-    (which has checksums); open datasets are those that their readers know by digest.
+    (which has checksums); open datasets are those that their readers know by digest,
+    but for files of another size, which count as those under ``path`` do.
     """
     cleaning = study.cleaning if entry.clean else {}
     cleaning = {name: v for name, v in cleaning.items() if name != "n_jobs"}
@@ -57,17 +60,19 @@ def dataset_key(study, entry):
     )  # fmt: skip
 
 
-def open_datasets(study, entries, progress):
+def open_datasets(study, looked, progress, notices):
     """Return datasets of a study; read, clean and keep those that are not there.
 
     Parameters
     ----------
     study : Study
         The settings.
-    entries : sequence of Dataset
-        Which of its datasets.
+    looked : list of Looked
+        The datasets, as far as their headers go.
     progress : Progress
         Prints what is done.
+    notices : Notices
+        Collects warnings.
 
     Returns
     -------
@@ -75,19 +80,27 @@ def open_datasets(study, entries, progress):
         In their order.
     """
     found = []
-    for entry in entries:
-        key = dataset_key(study, entry)
-        place = place_of(study, entry, key)
+    for one in looked:
+        entry, place = one.entry, place_of(study, one.entry, one.key)
         again = place.exists()
-        if not again:
-            with progress.step(f"Reading {entry.name} with {entry.reader_name}"):
-                _keep(study, entry, place, progress)
+        if again:
+            n = notices.recall(notices_path(place))
+        else:
+            what = f"Reading {entry.name} with {entry.reader_name}"
+            with (
+                progress.step(what),
+                notices.during(notices_path(place), entry.name, "reading"),
+            ):
+                _keep(study, one, place, progress)
         windows = EEGWindows.open(place)
         note = place.with_suffix(".json")
         cleaning = json.loads(note.read_bytes()) if note.exists() else None
-        where = f" (kept in {place.name})" if again else ""
+        where = ""
+        if again:
+            where = f" (kept in {place.name}"
+            where += f"; {n} things were noticed)" if n else ")"
         progress.say(f"{entry.name}: {_describe(windows)}{where}.")
-        found.append(Opened(entry, key, windows, cleaning))
+        found.append(Opened(entry, one.key, windows, cleaning))
     return found
 
 
@@ -107,8 +120,18 @@ def join(opened):
     return concat_windows(parts) if parts else None
 
 
-def read_entry(study, entry):
-    """Return the windows of an entry as its reader gives them, not cleaned."""
+def read_entry(study, entry, subjects=None):
+    """Return the windows of an entry as its reader gives them, not cleaned.
+
+    Parameters
+    ----------
+    study : Study
+        The settings.
+    entry : Dataset
+        The entry.
+    subjects : list, default=None
+        Whom to read instead of those that the entry names.
+    """
     function = reader_function(entry.reader_name)
     path = None if entry.path is None else study.resolve(entry.path)
     if function is None:
@@ -118,11 +141,12 @@ def read_entry(study, entry):
         return _select(X, entry)
     parameters = inspect.signature(function).parameters
     options = dict(entry.options)
+    subjects = entry.subjects if subjects is None else subjects
     options["window_seconds"] = study.windows.seconds
     options["stride_seconds"] = study.windows.stride
     if entry.reader_name.startswith("fetch_"):
-        home = study.general.data_home
-        options["data_home"] = path or (None if home is None else study.resolve(home))
+        options["data_home"] = data_home(study, entry)
+        options["download"] = study.general.download
     elif path is not None:
         options["root"] = path
     if "dataset" in parameters:
@@ -130,9 +154,23 @@ def read_entry(study, entry):
     if "random_state" in parameters:
         options.setdefault("random_state", study.general.random_state)
     if "subjects" in parameters:
-        options["subjects"] = entry.subjects
+        options["subjects"] = subjects
         return function(**options)
     return _select(function(**options), entry)
+
+
+def data_home(study, entry):
+    """Return the folder in which an open dataset is looked for; None: the cache."""
+    home = entry.path or study.general.data_home
+    return None if home is None else study.resolve(home)
+
+
+def local_files(study, entry):
+    """Return which files of an open dataset are here, as `LocalFiles`."""
+    context = {k: v for k, v in entry.options.items() if k == "context"}
+    return look_for_files(
+        entry.reader_name, entry.subjects, data_home(study, entry), **context
+    )
 
 
 def _select(X, entry):
@@ -152,9 +190,10 @@ def _select(X, entry):
     return X
 
 
-def _keep(study, entry, place, progress):
+def _keep(study, one, place, progress):
     """Read a dataset, clean it if asked, and save it; then all of it is there."""
-    X = read_entry(study, entry)
+    entry = one.entry
+    X = read_entry(study, entry) if one.windows is None else one.windows
     if not len(X):
         raise ValueError(f"{entry.name} has no windows of {study.windows.seconds:g} s.")
     n_bytes = stored_bytes(X)
@@ -196,7 +235,9 @@ def place_of(study, entry, key):
 
 def _files(study, entry):
     """Return what tells the files of a dataset from other ones."""
-    if entry.path is None or entry.reader_name.startswith("fetch_"):
+    if entry.is_open:
+        return _unpublished_files(study, entry)
+    if entry.path is None:
         return None
     path = study.resolve(entry.path)
     if entry.reader_name == STORE:
@@ -208,3 +249,16 @@ def _files(study, entry):
         for file in sorted(path.rglob("*"))
         if file.is_file()
     ]
+
+
+def _unpublished_files(study, entry):
+    """Return what tells the files of an open dataset from the published ones.
+
+    It is the same before a download and after it.
+    """
+    local = local_files(study, entry)
+    unlike = [(name, *file_stamp(file)) for name, file in local.unlike.items()]
+    whose = None
+    if entry.subjects is None and not study.general.download:
+        whose = local.complete
+    return (sorted(unlike), whose) if unlike or whose else None

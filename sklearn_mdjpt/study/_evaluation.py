@@ -18,11 +18,14 @@ from ..datasets import valence_of
 from ..evaluation import few_shot, leave_subjects_out, zero_shot
 from ..evaluation._models import feature_part
 from ..evaluation._scores import BASELINES
-from ..model_selection import FewShotSubjects, LeakageWarning, assert_disjoint
+from ..model_selection import LeakageWarning, assert_disjoint
 from ..windows._content import SignalOf
 from ..windows._windows import EEGWindows
 from ._data import join
 from ._methods import METHODS, make_method, make_network
+from ._noticed import notices_path
+from ._settings import raise_all
+from ._splits import Splits, make_splits, train_size
 from ._training import Weights, main_weights, make_encoder
 
 _VALENCES = {-1: "negative", 0: "neutral", 1: "positive"}
@@ -46,6 +49,8 @@ class Transfer:
         The encoder that is trained on these.
     key : str
         Fingerprint of target, labels and source.
+    splits : Splits
+        How often it is split.
     """
 
     name: str
@@ -54,14 +59,24 @@ class Transfer:
     source: EEGWindows | None
     weights: Weights | None
     key: str
+    splits: Splits
 
 
-def make_transfers(study, opened):
+def make_transfers(study, opened, problems=None):
     """Return what is tested on which encoder.
 
     Targets are tested on the encoder that was trained on all sources.  Without a target
     each dataset is one in turn, and encoders are trained on all others; where there are
     none, encoders are trained on other people of the same dataset.
+
+    Parameters
+    ----------
+    study : Study
+        The settings.
+    opened : list of Opened or Looked
+        Its datasets.
+    problems : list of str, default=None
+        Gets what is wrong with a dataset, which is left out then; None raises it.
 
     Returns
     -------
@@ -87,9 +102,16 @@ def make_transfers(study, opened):
         }
     transfers = []
     for name, source in sources.items():
-        target, y = _labelled(X[X.groups("dataset") == name], labels, name)
+        try:
+            target, y = _labelled(X[X.groups("dataset") == name], labels, name)
+        except ValueError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
+            continue
         key = fingerprint(__version__, sorted(keys), name, labels, _roles(opened))
-        transfers.append(Transfer(name, target, y, source, trained[name], key))
+        splits = make_splits(study, target, y)
+        transfers.append(Transfer(name, target, y, source, trained[name], key, splits))
     return transfers
 
 
@@ -166,54 +188,114 @@ def methods_of(study, alone):
     return [name for name in names if name not in without]
 
 
+def uses_encoder(study, alone):
+    """Whether a method of the evaluation has an encoder."""
+    return any(METHODS[name].encoder for name in methods_of(study, alone))
+
+
 def check_evaluation(study, transfers):
     """Raise on what would be an error only after hours of training."""
-    names = methods_of(study, is_alone(transfers))
-    trains = any(METHODS[name].encoder for name in names)
-    protocols = protocols_of(study, is_alone(transfers))
+    raise_all(study, evaluation_problems(study, transfers))
+
+
+def evaluation_problems(study, transfers):
+    """Return what of the evaluation is impossible with these people and labels.
+
+    Returns
+    -------
+    list of str
+    """
+    try:
+        names = methods_of(study, is_alone(transfers))
+    except ValueError as error:
+        return [str(error)]
+    problems = []
     for one in transfers:
         n_people = len(set(one.target.groups("subject")))
-        if n_people < 2:
-            raise ValueError(
-                f"{one.name} has {n_people} people with labels; at least two are "
-                "needed, one to learn from and one to be tested on."
-            )
-        if len(set(one.y.tolist())) < 2:
-            raise ValueError(
+        alone = one.source is None
+        found = check_count(study, one.name, n_people, alone, one.splits)
+        if not found and len(set(one.y.tolist())) < 2:
+            found.append(
                 f"{one.name} has one class only, {one.y[0]!r}: there is nothing to "
                 "tell apart."
             )
-        if "few_shot" in protocols:
-            _check_few_shot(study, one)
+        problems += found
         if any(METHODS[name].source for name in names):
-            check_source(one.source)
-        left = n_people - -(-n_people // study.evaluation.n_folds)
-        if one.source is None and trains and left < 2:
-            raise ValueError(
-                f"Of the {n_people} people of {one.name}, {left} would be left in a "
-                "fold to train an encoder on, and two are needed; take a larger "
+            try:
+                check_source(one.source)
+            except ValueError as error:
+                problems.append(str(error))
+    return list(dict.fromkeys(problems))
+
+
+def check_count(study, name, n_people, alone, splits=None):
+    """Return why so many people do not suffice for the protocols.
+
+    Parameters
+    ----------
+    study : Study
+        The settings.
+    name : str
+        The dataset.
+    n_people : int
+        Its people with labels.
+    alone : bool
+        Whether there is no other dataset.
+    splits : Splits, default=None
+        How it is split; None: as people without labels would be.
+
+    Returns
+    -------
+    list of str
+    """
+    if n_people < 2:
+        return [
+            f"{name} has {n_people} people with labels; at least two are needed, one "
+            "to learn from and one to be tested on."
+        ]
+    splits = make_splits(study, np.arange(n_people)) if splits is None else splits
+    protocols, problems = protocols_of(study, alone), []
+    if "few_shot" in protocols and splits.few_shot_problem:
+        problems.append(f"few_shot on {name}: {splits.few_shot_problem}")
+    if "leave_subjects_out" in protocols:
+        if splits.n_folds > n_people:
+            problems.append(
+                f"leave_subjects_out on {name}: [evaluation] n_folds = "
+                f"{splits.n_folds}, but there are {n_people} people."
+            )
+        trains = any(METHODS[m].encoder for m in study.evaluation.methods)
+        left = n_people - -(-n_people // splits.n_folds)
+        if alone and trains and left < 2:
+            problems.append(
+                f"Of the {n_people} people of {name}, {left} would be left in a fold "
+                "to train an encoder on, and two are needed; take a larger "
                 "[evaluation] n_folds, or another dataset beside."
             )
+    return problems
 
 
-def _check_few_shot(study, one):
-    """Raise, with the name of the dataset, if its people do not suffice."""
-    size = study.evaluation.train_size
-    splitter = FewShotSubjects(
-        int(size) if size >= 1 else size,
-        study.evaluation.n_splits,
-        random_state=study.general.random_state,
-    )
-    try:
-        list(splitter.split(one.target, one.y))
-    except ValueError as error:
-        raise ValueError(
-            f"few_shot on {one.name}: {error} Set n_splits or train_size in "
-            "[evaluation], or take more people."
-        ) from error
+def fewer_splits(study, transfers):
+    """Yield dataset and sentence where few people allow fewer splits than usual."""
+    protocols = protocols_of(study, is_alone(transfers))
+    for one in transfers:
+        for protocol, text in one.splits.fewer.items():
+            if protocol in protocols:
+                yield one.name, protocol, text
 
 
-def score(study, transfers, progress):
+def make_jobs(study, transfers):
+    """Return what is computed: each method under each protocol on each dataset."""
+    alone = is_alone(transfers)
+    names = [*methods_of(study, alone), *study.evaluation.networks]
+    return [
+        Job(study, protocol, one, name)
+        for one in transfers
+        for protocol in protocols_of(study, alone)
+        for name in names
+    ]
+
+
+def score(study, transfers, progress, notices):
     """Return the scores of all methods; those that are there are not computed again.
 
     Parameters
@@ -224,27 +306,25 @@ def score(study, transfers, progress):
         What is tested.
     progress : Progress
         Prints what is done.
+    notices : Notices
+        Collects warnings.
 
     Returns
     -------
     DataFrame
         As of `sklearn_mdjpt.evaluation.few_shot`.
     """
-    alone = is_alone(transfers)
-    names = [*methods_of(study, alone), *study.evaluation.networks]
-    jobs = [
-        _Job(study, protocol, one, name)
-        for one in transfers
-        for protocol in protocols_of(study, alone)
-        for name in names
-    ]
+    jobs = make_jobs(study, transfers)
     left = [job for job in jobs if not job.path.exists()]
     done = len(jobs) - len(left)
     again = f", {done} done before" if done else ""
     progress.say(f"Evaluation: {len(jobs)} protocols and methods{again}.")
+    for job in jobs:
+        notices.recall(notices_path(job.path))
     for job in progress.counted(left, str):
-        job.run()
-    tables = [table for table in map(_Job.read, jobs) if len(table)]
+        with notices.during(notices_path(job.path), job.transfer.name, job.step):
+            job.run()
+    tables = [table for table in map(Job.read, jobs) if len(table)]
     table = pd.concat(tables, ignore_index=True)
     # Chance and majority come with each method.
     columns = [name for name in table if name not in ("value", "seconds", "leak")]
@@ -252,7 +332,7 @@ def score(study, transfers, progress):
     return table[~again].reset_index(drop=True)
 
 
-class _Job:
+class Job:
     """One method under one protocol on one dataset."""
 
     def __init__(self, study, protocol, transfer, name):
@@ -260,7 +340,8 @@ class _Job:
         self.name = name
         settings = replace(
             study.evaluation, methods=(), networks=(), protocols=None, n_jobs=1,
-            reference=None,
+            reference=None, n_splits=transfer.splits.n_splits,
+            n_folds=transfer.splits.n_folds,
         )  # fmt: skip
         weights = transfer.weights
         encoder = make_encoder(study) if weights is None else weights.key
@@ -273,8 +354,16 @@ class _Job:
         self.path = study.folder / "scores" / f"{key}.csv"
 
     def __str__(self):
-        title = METHODS[self.name].title if self.name in METHODS else self.name
-        return f"{self.protocol}, {self.transfer.name}, {title}"
+        return f"{self.protocol}, {self.transfer.name}, {self._title}"
+
+    @property
+    def step(self):
+        """What it does on the dataset."""
+        return f"{self.protocol} of {self._title}"
+
+    @property
+    def _title(self):
+        return METHODS[self.name].title if self.name in METHODS else self.name
 
     def read(self):
         """Return the scores, without rows if the method does not fit the protocol."""
@@ -318,13 +407,12 @@ class _Job:
         if self.protocol == "zero_shot":
             return zero_shot(models, X, y, **common)
         if self.protocol == "leave_subjects_out":
-            n_folds = min(settings.n_folds, len(set(X.groups("subject"))))
+            n_folds = self.transfer.splits.n_folds
             return leave_subjects_out(models, X, y, cv=n_folds, **common)
-        size = settings.train_size
         return few_shot(
-            models, X, y, train_size=int(size) if size >= 1 else size,
-            n_splits=settings.n_splits, random_state=self.study.general.random_state,
-            **common,
+            models, X, y, train_size=train_size(self.study),
+            n_splits=self.transfer.splits.n_splits,
+            random_state=self.study.general.random_state, **common,
         )  # fmt: skip
 
 

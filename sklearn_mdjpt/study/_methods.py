@@ -32,12 +32,15 @@ class Method(NamedTuple):
         Whether an encoder is part of it.
     source : bool
         Whether it learns from other datasets by itself.
+    classifier : str
+        What learns from labels, in all protocols but zero_shot.
     """
 
     title: str
     doc: str
     encoder: bool = False
     source: bool = False
+    classifier: str = "logistic regression"
 
 
 _CLASSICAL = {
@@ -49,7 +52,7 @@ _CLASSICAL = {
 METHODS = {
     "mdjpt": Method(
         "mdJPT (transductive)",
-        "features of the encoder, z-scored by subject, logistic regression",
+        "features of the encoder, z-scored by subject",
         encoder=True,
     ),
     "shared": Method(
@@ -67,6 +70,7 @@ METHODS = {
         "mdJPT and entropy, pooled (transductive)",
         "classifiers of both kinds of features, their probabilities multiplied",
         encoder=True,
+        classifier="two logistic regressions",
     ),
     "entropy": Method(
         _CLASSICAL["entropy"], "log-variance by channel and band, each window by itself"

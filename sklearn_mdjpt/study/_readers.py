@@ -19,7 +19,8 @@ READERS = {
 }
 STORE = "store"
 OF_STUDY = (
-    "root", "data_home", "window_seconds", "stride_seconds", "progress", "dataset",
+    "root", "data_home", "download", "window_seconds", "stride_seconds", "progress",
+    "dataset",
 )  # fmt: skip
 """Parameters of readers that the study has other keys for."""
 

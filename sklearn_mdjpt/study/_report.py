@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
-import os
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
-from typing import NamedTuple
 
 import pandas as pd
 
 from .. import __version__
 from .._io._files import write_file
-from .._torch import resolve_device
 from .._validation import list_some
 from ..encoder._progress import clock
 from ..evaluation import compare, summary
 from ..evaluation._scores import BASELINES
 from ..evaluation._summary import scores_of_groups, subject_means
 from ._figures import figure_of_history, figure_of_scores
-from ._keys import show_value
 from ._methods import METHODS
 from ._readers import CITATIONS
-from ._settings import cleaning_keys, encoder_keys
-from ._training import is_anonymous, make_encoder
+from ._shown import Table, describe_protocol, show_methods, show_settings, show_versions
+from ._training import is_anonymous
 
-_PACKAGES = (
-    "torch", "skorch", "scikit-learn", "numpy", "scipy", "pandas", "mne", "pyriemann",
-    "braindecode", "matplotlib",
-)  # fmt: skip
 _FURTHER = {
     "accuracy": "accuracy, %",
     "f1": "F1, %",
@@ -39,36 +28,15 @@ _FURTHER = {
 # Below it no signed-rank test can find anything at 5 %.
 _FEW = 6
 _PROTOCOLS = {
-    "few_shot": (
-        "A few labelled people",
-        "The encoder was trained on other datasets, without their labels.  A "
-        "classifier learns from the labels of some people of this dataset and is "
-        "tested on all others, in several random splits.",
-    ),
-    "zero_shot": (
-        "Nearest neighbour, without training",
-        "Each window gets the label of the most similar window of another person of "
-        "this dataset, whose labels are known; no classifier is trained, and methods "
-        "count by their features alone.",
-    ),
-    "leave_subjects_out": (
-        "New people of the same study",
-        "Groups of people are left out in turn: a classifier learns from all others "
-        "and is tested on those.",
-    ),
+    "few_shot": "A few labelled people",
+    "zero_shot": "Nearest neighbour, without training",
+    "leave_subjects_out": "New people of the same study",
 }
 
 
-class Table(NamedTuple):
-    """A table of the page: heads of the columns, and rows of texts."""
-
-    heads: list
-    rows: list
-    faint: list = []
-    """Numbers of rows that are there for comparison only."""
-
-
-def write_report(path, study, opened, transfers, weights, table, unsure):
+def write_report(
+    path, study, opened, transfers, weights, table, unsure, *, noticed, key
+):
     """Write the page.
 
     Parameters
@@ -87,6 +55,10 @@ def write_report(path, study, opened, transfers, weights, table, unsure):
         The scores.
     unsure : list of str
         What the search for leaks could not know.
+    noticed : list of list
+        As `Notices.table` returns it.
+    key : str
+        Fingerprint of settings and data.
     """
     import jinja2
 
@@ -96,25 +68,32 @@ def write_report(path, study, opened, transfers, weights, table, unsure):
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     source = (files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
-    results = [_result(group, study, name) for name, group in _groups(table)]
+    tested = {one.name: one for one in transfers}
+    results = [
+        _result(group, study, protocol, tested[dataset])
+        for (dataset, protocol), group in _groups(table)
+    ]
+    anonymous = is_anonymous(study, study.datasets)
     page = environment.from_string(source).render(
         title=study.title,
         date=datetime.date.today().isoformat(),
         version=__version__,
         results=results,
-        sentences=[result["sentence"] for result in results],
+        sentences=[result["sentence"] for result in results] + _attention(noticed),
+        noticed=_noticed(noticed),
+        people=None if anonymous else _people(transfers),
+        anonymous=anonymous,
+        key=key[:12],
+        file=study.path.name,
         history=None if encoder is None else _history(encoder),
         datasets=_datasets(opened),
         cleaning=_cleaning(opened),
         seen=_seen(study, weights, transfers),
         leaks=_leaks(table, transfers, unsure),
-        settings=_settings(study),
-        versions=_versions(),
+        settings=show_settings(study, opened, transfers),
+        versions=Table(*show_versions()),
         citations=_citations(study),
-        methods=Table(
-            ["method", "what it does"],
-            [[METHODS[m].title, METHODS[m].doc] for m in study.evaluation.methods],
-        ),
+        methods=show_methods(study, table, transfers),
     )
     write_file(path, page.encode())
 
@@ -127,13 +106,12 @@ def _groups(table):
     return table.groupby(["dataset", "protocol"], sort=False)
 
 
-def _result(scores, study, name):
-    dataset, protocol = name
-    title, text = _PROTOCOLS[protocol]
+def _result(scores, study, protocol, transfer):
+    title, dataset = _PROTOCOLS[protocol], transfer.name
     means = summary(scores)
     return {
         "title": f"{dataset}: {title[0].lower()}{title[1:]}",
-        "text": text,
+        "text": describe_protocol(study, protocol, transfer),
         "table": _means(scores, means),
         "comparison": _comparison(scores, study),
         "reference": study.evaluation.reference_title,
@@ -202,7 +180,7 @@ def _comparison(scores, study):
 
 def _sentence(dataset, protocol, means, scores, study):
     """Say in plain words what came out, on one dataset under one protocol."""
-    title = _PROTOCOLS[protocol][0]
+    title = _PROTOCOLS[protocol]
     tested = means[~means["method"].isin(BASELINES)]
     best = tested.loc[tested["mean"].idxmax()]
     chance = means.loc[means["method"] == "chance", "mean"].mean()
@@ -217,6 +195,7 @@ def _sentence(dataset, protocol, means, scores, study):
     if reference not in set(tested["method"]):
         return text
     found = compare(scores, reference).set_index("method")
+    n_compared = int((~found.index.isin(BASELINES)).sum())
     for name in ours:
         if name in found.index:
             row = found.loc[name]
@@ -224,13 +203,23 @@ def _sentence(dataset, protocol, means, scores, study):
             text += (
                 f" {name} had {_percent(own)} %, {_percent(abs(row['difference']))} "
                 f"points {'more' if row['difference'] >= 0 else 'less'} than "
-                f"{reference} (95 % interval {_interval(row, True)}; p = "
-                f"{_p(row['p_holm'])})."
+                f"{reference} (95 % interval {_interval(row, True)}; {_show_p(row)} "
+                f"by Wilcoxon's test, with Holm's correction for {n_compared} "
+                f"comparison{'s' * (n_compared != 1)})."
             )
             break
     if best["n_subjects"] < _FEW:
         text += f" With {best['n_subjects']} people, intervals and tests say little."
     return text
+
+
+def _attention(noticed):
+    """Return a sentence on what was noticed, in a list; none if nothing was."""
+    if not noticed:
+        return []
+    names = list_some(dict.fromkeys(row[0] for row in noticed))
+    what = "thing was" if len(noticed) == 1 else "things were"
+    return [f"{len(noticed)} {what} noticed in the data of {names}: see below."]
 
 
 # What it was computed from ----------------------------------------------------------
@@ -287,6 +276,22 @@ def _cleaning(opened):
     return Table(heads, rows) if rows else None
 
 
+def _noticed(rows):
+    """Return the table of what was noticed; None if nothing was."""
+    heads = ["dataset", "what was noticed", "times", "in"]
+    rows = [[name, text, str(n), steps] for name, text, n, steps in rows]
+    return Table(heads, sorted(rows)) if rows else None
+
+
+def _people(transfers):
+    """Return the names of those whom the scores are about, by dataset."""
+    found = []
+    for one in transfers:
+        names = dict.fromkeys(one.target.metadata["subject"].map(str))
+        found.append((one.name, len(names), ", ".join(names)))
+    return found
+
+
 def _history(encoder):
     history = encoder.history_
     if not len(history):
@@ -303,6 +308,7 @@ def _history(encoder):
 def _seen(study, weights, transfers):
     """Return whom each encoder was trained on, and on whom it was tested."""
     found = []
+    hidden = is_anonymous(study, study.datasets)
     used = {one.weights.path: one.weights for one in transfers if one.weights}
     if weights is not None:
         used = {weights.path: weights} | used
@@ -316,7 +322,7 @@ def _seen(study, weights, transfers):
             "anonymous": is_anonymous(study),
             "n": encoder.n_training_subjects_,
             "datasets": ", ".join(encoder.training_datasets_ or ()),
-            "subjects": None if subjects is None else ", ".join(subjects),
+            "subjects": None if subjects is None or hidden else ", ".join(subjects),
         })  # fmt: skip
     return found
 
@@ -365,53 +371,6 @@ def _leaks(table, transfers, unsure):
     return Table(["looked for", "found"], rows)
 
 
-def _settings(study):
-    """Return all settings with their values; those that are no defaults are marked."""
-    sections = []
-    for name in ("general", "windows", "evaluation", "card"):
-        part = getattr(study, name)
-        title = "study" if name == "general" else name
-        values = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
-        given = {
-            f.name for f in dataclasses.fields(part) if values[f.name] != f.default
-        }
-        sections.append((f"[{title}]", values, given))
-    for entry in study.datasets:
-        fields = [f for f in dataclasses.fields(entry) if f.name != "options"]
-        values = {f.name: getattr(entry, f.name) for f in fields}
-        given = {f.name for f in fields if values[f.name] != f.default}
-        given |= set(entry.options)
-        values |= entry.options | {"reader": entry.reader_name}
-        sections.append((f"[[datasets]] {entry.name}", values, given))
-    if any(entry.clean for entry in study.datasets):
-        values = {k: one.default for k, one in cleaning_keys().items()}
-        sections.append(("[cleaning]", values | study.cleaning, set(study.cleaning)))
-    parameters = make_encoder(study).get_params(deep=False)
-    values = {k: parameters.get(k, one.default) for k, one in encoder_keys().items()}
-    values |= study.encoder
-    sections.append(("[encoder]", values, set(study.encoder)))
-    return [
-        (title, [[k, show_value(v), k in given] for k, v in values.items()])
-        for title, values, given in sections
-    ]
-
-
-def _versions():
-    rows = [
-        ["sklearn_mdjpt", __version__],
-        ["Python", platform.python_version()],
-        ["system", f"{platform.system()} {platform.machine()}"],
-        ["processor cores", str(os.cpu_count())],
-        ["device of torch", str(resolve_device("auto"))],
-    ]
-    for name in _PACKAGES:
-        try:
-            rows.append([name, version(name)])
-        except PackageNotFoundError:
-            continue
-    return Table(["package", "version"], rows)
-
-
 def _citations(study):
     found = {
         entry.name: CITATIONS[entry.reader_name]
@@ -440,3 +399,8 @@ def _p(value):
     if pd.isna(value):
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _show_p(row):
+    text = _p(row["p_holm"])
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

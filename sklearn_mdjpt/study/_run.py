@@ -6,26 +6,27 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from .._io._files import write_file
 from .._io._fingerprint import fingerprint
 from .._validation import check_installed
-from ..evaluation import summary
+from ._card import scores_for_card
 from ._data import dataset_key, join, open_datasets
 from ._evaluation import (
     check_evaluation,
+    fewer_splits,
     find_leaks,
     is_alone,
     make_transfers,
-    methods_of,
     score,
+    uses_encoder,
 )
-from ._methods import METHODS
+from ._look import look_at_all, look_at_sources
+from ._noticed import Notices
 from ._report import write_report
-from ._settings import Study, read_study
+from ._results import REPORT, SCORES, begin_results, results_key
+from ._settings import Study
 from ._steps import Progress, folder_of
-from ._training import is_anonymous, main_weights, publish
+from ._training import main_weights, publish
 
 if TYPE_CHECKING:
     from .._typing import PathLike
@@ -63,15 +64,17 @@ def pretrain_study(study: Study | PathLike, *, verbose: int = 1) -> Path:
     --------
     evaluate_study : Tests the encoder, and writes a report.
     """
-    study, progress = _as_study(study), Progress(verbose)
+    progress, notices = Progress(verbose), Notices()
+    study, looked = look_at_sources(study, notices)
     with folder_of(study):
-        keys = {dataset_key(study, entry): entry for entry in study.sources}
+        keys = {one.key: one.entry for one in looked}
         weights = main_weights(study, keys)
+        begin_results(study, _key(study), progress)
         if weights.path.exists() and _is_published(study, weights):
             progress.say(f"Finished before: {weights.path}; settings are the same.")
             return weights.path
-        opened = open_datasets(study, study.sources, progress)
-        _train(study, weights, opened, progress)
+        opened = open_datasets(study, looked, progress, notices)
+        _train(weights, opened, progress, notices)
         publish(study, weights, progress)
         _note_published(study, weights)
     return weights.path
@@ -113,31 +116,36 @@ def evaluate_study(study: Study | PathLike, *, verbose: int = 1) -> Path:
     sklearn_mdjpt.evaluation.few_shot : One of the protocols by itself.
     """
     check_installed("matplotlib", "The report", "pip install 'sklearn_mdjpt[plot]'")
-    study, progress = _as_study(study), Progress(verbose)
+    progress, notices = Progress(verbose), Notices()
+    study, looked = look_at_all(study, notices)
     with folder_of(study) as folder:
-        opened = open_datasets(study, study.datasets, progress)
+        key = results_key(study, [one.key for one in looked])
+        begin_results(study, key, progress)
+        opened = open_datasets(study, looked, progress, notices)
         transfers = make_transfers(study, opened)
         check_evaluation(study, transfers)
+        for name, protocol, text in fewer_splits(study, transfers):
+            notices.add(name, protocol, text)
         unsure = _look_for_leaks(folder, transfers, progress)
         weights = None
-        if any(
-            METHODS[name].encoder for name in methods_of(study, is_alone(transfers))
-        ):
-            keys = {one.key: one.entry for one in opened}
-            weights = main_weights(study, keys)
-            _train(study, weights, opened, progress)
+        if uses_encoder(study, is_alone(transfers)):
+            weights = main_weights(study, {one.key: one.entry for one in opened})
+            _train(weights, opened, progress, notices)
             for one in transfers:
                 if one.weights is not None and one.weights.path != weights.path:
-                    what = f"Pre-training for a test on {one.name}"
-                    one.weights.train(one.source, progress, what)
-        table = score(study, transfers, progress)
-        write_file(folder / "scores.csv", table.to_csv(index=False).encode())
+                    what = f"Pre-training for a test on {one.name}, on"
+                    one.weights.train(one.source, progress, notices, what)
+        table = score(study, transfers, progress, notices)
+        write_file(folder / SCORES, table.to_csv(index=False).encode())
         if weights is not None:
-            publish(study, weights, progress, **_for_card(study, table))
+            publish(study, weights, progress, **scores_for_card(study, table))
             _note_published(study, weights)
-        path = folder / "report.html"
+        path = folder / REPORT
         with progress.step("Report"):
-            write_report(path, study, opened, transfers, weights, table, unsure)
+            write_report(
+                path, study, opened, transfers, weights, table, unsure,
+                noticed=notices.table(), key=key,
+            )  # fmt: skip
         progress.say(f"Report: {path}")
     return path
 
@@ -167,9 +175,10 @@ def study_windows(
     BlockingIOError
         If another process works in the study's folder.
     """
-    study, progress = _as_study(study), Progress(verbose)
+    progress, notices = Progress(verbose), Notices()
+    study, looked = look_at_all(study, notices, test=False)
     with folder_of(study):
-        X = join(open_datasets(study, study.datasets, progress))
+        X = join(open_datasets(study, looked, progress, notices))
     names = X.groups("dataset")
     return {str(name): X[names == name] for name in dict.fromkeys(names)}
 
@@ -187,77 +196,14 @@ def _look_for_leaks(folder, transfers, progress):
     return unsure
 
 
-def _as_study(study):
-    return study if isinstance(study, Study) else read_study(study)
+def _key(study):
+    """Return the key of the results, of all datasets."""
+    return results_key(study, [dataset_key(study, one) for one in study.datasets])
 
 
-def _train(study, weights, opened, progress):
+def _train(weights, opened, progress, notices):
     source = join([one for one in opened if one.entry.role == "source"])
-    names = ", ".join(entry.name for entry in study.sources)
-    weights.train(source, progress, f"Pre-training on {names}")
-
-
-def _for_card(study, table):
-    """Return what the card says of scores.
-
-    These weights were tested where there are targets.  Otherwise they have seen all
-    people, and the scores are those of encoders that were trained like them.
-    """
-    titles = [method.title for method in METHODS.values() if method.encoder]
-    means = summary(table[table["method"].isin([*titles, "chance"])])
-    if not study.targets:
-        several = table["dataset"].nunique() > 1
-        text = _RECIPE.format(
-            others="all datasets but one scored on that one"
-            if several
-            else "other people of the dataset scored"
-        )
-        return {"further": "" if is_anonymous(study) else text + _markdown(means)}
-    try:
-        from huggingface_hub import EvalResult
-    except ImportError:  # `publish` says so
-        return {}
-    results = [
-        EvalResult(
-            task_type="eeg-emotion-recognition",
-            task_name="Emotion recognition from EEG",
-            dataset_type=row["dataset"].lower(),
-            dataset_name=row["dataset"],
-            dataset_config=row["protocol"],
-            metric_type="balanced_accuracy",
-            metric_name=f"balanced accuracy, {row['method']}",
-            metric_value=round(row["mean"], 4),
-            metric_args={
-                "low": round(row["low"], 4),
-                "high": round(row["high"], 4),
-                "n_subjects": int(row["n_subjects"]),
-            },
-        )
-        for _, row in means[means["method"].isin(titles)].iterrows()
-    ]
-    return {"eval_results": results}
-
-
-_RECIPE = """## Scores
-
-These weights have seen all of these people and cannot be tested on them.  Encoders that
-were trained in the same way on {others}, with 95 % intervals over people:
-
-"""
-
-
-def _markdown(means: pd.DataFrame) -> str:
-    lines = ["| dataset | protocol | method | balanced accuracy, % | people |"]
-    lines.append("|---|---|---|---|---|")
-    for _, row in means.iterrows():
-        interval = f"{100 * row['mean']:.1f}"
-        if row["method"] != "chance" and pd.notna(row["low"]):
-            interval += f" ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
-        lines.append(
-            f"| {row['dataset']} | {row['protocol']} | {row['method']} | {interval} | "
-            f"{row['n_subjects']} |"
-        )
-    return "\n".join(lines)
+    weights.train(source, progress, notices, "Pre-training on")
 
 
 def _note(study, weights):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from ._keys import (
     suggest,
 )
 from ._methods import METHODS
-from ._readers import OF_STUDY, READERS, STORE, reader_function, reader_of
+from ._readers import OF_STUDY, OPEN, READERS, reader_function, reader_of
 
 if TYPE_CHECKING:
     from .._typing import PathLike
@@ -41,6 +42,11 @@ class General:
     data_home: str | None = key(
         None,
         "where open datasets are, or are downloaded to; none: the system's cache",
+    )
+    download: bool = key(
+        True,
+        "whether what is missing of open datasets is downloaded; false: their people "
+        "are those whose files are here",
     )
     random_state: int = key(0, "seeds encoder, splits and simulated data", least=0)
 
@@ -75,6 +81,11 @@ class Dataset:
     def reader_name(self):
         """The name of the reader, whoever gave it."""
         return self.reader or reader_of(self.name)
+
+    @property
+    def is_open(self):
+        """Whether anybody may download it."""
+        return self.reader_name in OPEN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +127,16 @@ class Evaluation:
     train_size: float = key(
         0.25, "few_shot: share (below 1) or number of people to learn from", above=0
     )
-    n_splits: int = key(6, "few_shot: random splits", least=1)
-    n_folds: int = key(5, "leave_subjects_out: groups of people", least=2)
+    n_splits: int | None = key(
+        None,
+        "few_shot: random splits; none: 6, or as many as there are with few people",
+        least=1,
+    )
+    n_folds: int | None = key(
+        None,
+        "leave_subjects_out: groups of people; none: 5, or one for each of few people",
+        least=2,
+    )
     n_jobs: int = key(1, "splits to compute at a time")
 
     @property
@@ -137,7 +156,8 @@ class Card:
     license: str | None = key(None, "licence as the Hub abbreviates it (cc-by-4.0)")
     anonymous: bool | None = key(
         None,
-        "whether people and datasets stay unnamed; none: unless all sources are open",
+        "whether the people, and in the card the sources, stay unnamed; none: unless "
+        "all of them are open",
     )
 
 
@@ -252,20 +272,70 @@ def read_study(path: PathLike) -> Study:
     ...
     ValueError: ...: [[datasets]] 'simulated' has no key 'claen'; is 'clean' meant?...
     """
+    study, problems = load_study(path)
+    raise_all(study, problems)
+    return study
+
+
+def load_study(path):
+    """Return the settings of a file, and all that is wrong with them.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    study : Study
+        What is right of the settings, defaults in place of all else.
+    problems : list of str
+        What is wrong.
+    """
     path = check_path(path, "The file of a study")
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{str(path)!r} is a folder; expected a file of settings in TOML."
+        )
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.{home_hint(path)}")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except PermissionError as error:
+        raise PermissionError(f"{str(path)!r} may not be read.") from error
+    except UnicodeDecodeError as error:
         raise ValueError(f"{str(path)!r} is no TOML: {error}.") from error
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(
+            f"{str(path)!r} is no TOML: {error}.{_hint(text, str(error))}"
+        ) from error
     problems: list[str] = []
     study = _read_sections(path.absolute(), content, problems)
-    if not problems:
-        _check_together(study, problems)
+    return study, problems
+
+
+def raise_all(study, problems):
+    """Raise one error that names all problems, if there are any."""
     if problems:
-        raise ValueError(f"{path.name}: " + "\n".join(problems))
-    return study
+        raise ValueError(f"{study.path.name}: " + "\n".join(dict.fromkeys(problems)))
+
+
+def _hint(text, message):
+    """Return what may be meant where TOML is wrong: its line, and quotes."""
+    number = re.search(r"at line (\d+)", message)
+    lines = text.splitlines()
+    if number is None or int(number[1]) > len(lines):
+        return ""
+    line = lines[int(number[1]) - 1].strip()
+    hint = f" The line is: {line}"
+    value = re.fullmatch(r"([\w-]+)\s*=\s*([^\s\"'\[{#][^\"'#]*?)\s*(#.*)?", line)
+    if value is not None:
+        meant = {"True": "true", "False": "false", "None": '"none"'}.get(value[2])
+        text = "is meant?" if meant else "is meant? Texts need quotes."
+        hint += f"; {value[1]} = {meant or chr(34) + value[2] + chr(34)} {text}"
+    return hint
 
 
 def encoder_keys():
@@ -297,28 +367,60 @@ class _Jobs:
 
 
 def _read_sections(path, content, problems):
+    from ._checks import check_together
+
     known = [*_SECTIONS, *_OTHERS]
-    for name in content:
+    general = keys_of_class(General)
+    content = dict(content)
+    # Keys that stand before the first section are those of [study].
+    first = {k: content.pop(k) for k in list(content) if k in general}
+    for name, value in content.items():
         if name not in known:
-            problems.append(f"There is no section {name!r}{suggest(name, known)}")
-    parts = {}
+            what, names = "section", known
+            if not isinstance(value, dict | list):
+                what, names = "section or key", [*known, *general]
+            problems.append(f"There is no {what} {name!r}{suggest(name, names)}")
+    if first and isinstance(content.get("study", {}), dict):
+        content["study"] = first | content.get("study", {})
+    parts, wrong = {}, set()
     for name, kind in _SECTIONS.items():
         table = content.get(name, {})
         values = read_keys(table, keys_of_class(kind), f"[{name}]", problems)
         parts["general" if name == "study" else name] = kind(**values)
+        if isinstance(table, dict):
+            wrong |= {(name, k) for k in table if k not in values}
     for name, keys in (("cleaning", cleaning_keys), ("encoder", encoder_keys)):
         table = content.get(name, {})
         parts[name] = read_keys(table, keys(), f"[{name}]", problems) if table else {}
+    n_problems = len(problems)
+    read = [
+        _read_dataset(table, k, problems)
+        for k, table in enumerate(_entries(content, problems), 1)
+    ]
+    datasets = tuple(entry for entry in read if entry is not None)
+    study = Study(path=path, datasets=datasets, **parts)
+    if len(problems) > n_problems:
+        wrong.add(("datasets", None))
+    check_together(study, wrong, problems)
+    return study
+
+
+def _entries(content, problems):
+    """Return the tables of [[datasets]]."""
     entries = content.get("datasets", [])
+    if isinstance(entries, dict) and entries:
+        problems.append(
+            "[datasets] must be written [[datasets]], in two pairs of brackets, before "
+            "each dataset."
+        )
+        return [entries] if "name" in entries else []
     if not isinstance(entries, list) or not entries:
         problems.append(
             "A study needs at least one section [[datasets]], with a name, such as "
             'name = "FACED".'
         )
-        entries = []
-    read = [_read_dataset(table, k, problems) for k, table in enumerate(entries, 1)]
-    datasets = tuple(entry for entry in read if entry is not None)
-    return Study(path=path, datasets=datasets, **parts)
+        return []
+    return entries
 
 
 def _read_dataset(table, number, problems):
@@ -349,112 +451,3 @@ def _read_dataset(table, number, problems):
     options = {k: v for k, v in values.items() if k not in own}
     values = {k: v for k, v in values.items() if k in own}
     return Dataset(**{"name": "?"} | values, options=options)
-
-
-def _check_together(study, problems):
-    """Note what is wrong about settings that do not fit each other, or the disk."""
-    for entry in study.datasets:
-        path, where = entry.path, f"[[datasets]] {entry.name!r}"
-        if path is None and not entry.reader_name.startswith(("fetch_", "make_")):
-            problems.append(f"{where} needs path=, the folder of the dataset.")
-        elif path is not None and not study.resolve(path).exists():
-            if not entry.reader_name.startswith("fetch_"):
-                problems.append(f"{where}: there is no {str(study.resolve(path))!r}.")
-        elif entry.reader_name == STORE:
-            if not (study.resolve(path) / "index.json").is_file():
-                problems.append(
-                    f"{where}: {str(study.resolve(path))!r} is no folder of "
-                    "EEGWindows.save."
-                )
-    if study.datasets and not study.sources:
-        problems.append(
-            "All datasets have role = 'target': nothing is left to train an encoder on."
-        )
-    for target in study.targets:
-        for source in study.sources:
-            if _may_share_people(source, target):
-                problems.append(
-                    f"{target.name!r} is a source and a target with the same people; "
-                    "name different ones (subjects=)."
-                )
-    for k, other in enumerate(study.datasets):
-        for entry in study.datasets[:k]:
-            if entry.role == other.role and _may_share_people(entry, other):
-                problems.append(
-                    f"{other.name!r} is there twice as a {other.role}, with the same "
-                    "people; leave it out once, or name different ones (subjects=)."
-                )
-    if study.cleaning and not any(entry.clean for entry in study.datasets):
-        problems.append("[cleaning] is given, but no dataset has clean = true.")
-    _check_evaluation(study.evaluation, problems)
-    _check_parameters(study, problems)
-
-
-def _may_share_people(a, b):
-    """Whether two entries name the same people of the same files."""
-    if (a.reader_name, a.name, a.path) != (b.reader_name, b.name, b.path):
-        return False
-    apart = [
-        x is not None and y is not None and not {*map(str, x)} & {*map(str, y)}
-        for x, y in ((a.subjects, b.subjects), (a.only, b.only))
-    ]
-    return not any(apart) and a.options == b.options
-
-
-def _check_evaluation(evaluation, problems):
-    for name in evaluation.methods:
-        if name not in METHODS:
-            problems.append(
-                f"[evaluation]: there is no method {name!r}{suggest(name, METHODS)}"
-            )
-    for name in ("methods", "protocols"):
-        values = getattr(evaluation, name)
-        if values is not None and (not values or len({*values}) < len(values)):
-            problems.append(
-                f"[evaluation]: {name} must be different ones, at least one; got "
-                f"{values!r}."
-            )
-    if evaluation.reference not in (None, *evaluation.methods):
-        problems.append(
-            f"[evaluation]: the reference {evaluation.reference!r} must be one of the "
-            f"methods, {list(evaluation.methods)!r}."
-        )
-    if evaluation.networks:
-        from braindecode import models
-
-        for name in evaluation.networks:
-            if not hasattr(models, name):
-                known = models.__all__
-                problems.append(
-                    f"[evaluation]: there is no network {name!r}{suggest(name, known)}"
-                )
-    size = evaluation.train_size
-    if size >= 1 and size != int(size):
-        problems.append(
-            "[evaluation]: train_size must be below 1 (a share) or a whole number of "
-            f"people; got {size!r}."
-        )
-
-
-def _check_parameters(study, problems):
-    """Let encoder and cleaning check their parameters, before anything is read."""
-    import torch
-
-    from ..encoder._files import make_module
-    from ..encoder._parameters import check_parameters
-    from ..preprocessing._dataset import check_cleaning
-    from ._training import make_encoder
-
-    try:
-        encoder = make_encoder(study)
-        check_parameters(encoder)
-        with torch.random.fork_rng(devices=[]):
-            make_module(encoder)
-    except (ValueError, TypeError, OSError) as error:
-        problems.append(f"[encoder]: {error}")
-    if any(entry.clean for entry in study.datasets):
-        given = {k: v for k, v in study.cleaning.items() if k != "n_jobs"}
-        try:
-            check_cleaning(given)
-        except (ValueError, TypeError, ImportError) as error:
-            problems.append(f"[cleaning]: {error}")

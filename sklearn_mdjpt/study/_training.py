@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
 from .. import __version__
 from .._io._fingerprint import fingerprint
 from ..encoder import MDJPTEncoder
 from ..encoder._hub import write_folder
 from ..evaluation._models import pretrain_encoder, with_weights
+from ._noticed import notices_path
 from ._readers import OPEN
 
-_HUB = "hub"
+HUB = "hub"
 
 
 def make_encoder(study):
@@ -52,16 +54,40 @@ class Weights:
         self.key = fingerprint(__version__, self.encoder, sorted(keys), without)
         self.path = study.folder / "encoders" / f"{self.key}.safetensors"
 
-    def train(self, source, progress, what):
+    @property
+    def checkpoints(self):
+        """The folder of the checkpoints of this training."""
+        return self.study.folder / "checkpoints" / self.key[:12]
+
+    def train(self, source, progress, notices, what):
         """Train the encoder on windows unless that is done; go on where it was."""
+        names = ", ".join(dict.fromkeys(source.groups("dataset")))
+        note = notices_path(self.path)
         if self.path.exists():
-            progress.say(f"{what}: done before.")
+            notices.recall(note)
+            progress.say(f"{what} {names}: done before.")
             return
         self.path.parent.mkdir(exist_ok=True)
         self.encoder.set_params(verbose=progress.verbose)
-        with progress.step(what):
-            checkpoints = self.study.folder / "checkpoints"
-            pretrain_encoder(self.encoder, source, self.path, checkpoints)
+        with (
+            progress.step(f"{what} {names}"),
+            notices.during(note, names, "pre-training"),
+        ):
+            pretrain_encoder(self.encoder, source, self.path, self.checkpoints)
+
+    def share_left(self):
+        """Return the share of the training that is still to be done, about."""
+        if self.path.exists():
+            return 0.0
+        total = self.encoder.max_epochs * self.encoder.batches_per_epoch
+        done = [
+            int(number[1])
+            for path in self.checkpoints.glob("*/*.pt")
+            if (number := re.fullmatch(r"batch-(\d+)", path.stem))
+        ]
+        if any(self.checkpoints.glob("*/finished.pt")):
+            return 0.0
+        return 1 - min(max(done, default=0) / total, 1)
 
     def frozen(self):
         """Return an encoder, not fitted, that has the weights."""
@@ -96,7 +122,7 @@ def publish(study, weights, progress, *, eval_results=None, further=""):
     if importlib.util.find_spec("huggingface_hub") is None:
         progress.say("No card is written: pip install 'sklearn_mdjpt[hub]'.")
         return None
-    folder = study.folder / _HUB
+    folder = study.folder / HUB
     folder.mkdir(exist_ok=True)
     write_folder(
         weights.load(),
@@ -115,11 +141,19 @@ def publish(study, weights, progress, *, eval_results=None, further=""):
     return folder
 
 
-def is_anonymous(study):
-    """Whether the published weights name no people and no datasets."""
+def is_anonymous(study, entries=None):
+    """Whether people of datasets stay unnamed.
+
+    Parameters
+    ----------
+    study : Study
+        The settings.
+    entries : sequence of Dataset, default=None
+        The datasets; None: those that the published weights are trained on.
+    """
     if study.card.anonymous is not None:
         return study.card.anonymous
     return any(
         entry.reader_name not in OPEN | {"make_emotion_windows"}
-        for entry in study.sources
+        for entry in (study.sources if entries is None else entries)
     )
