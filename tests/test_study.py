@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from studies import ENCODER, EVALUATION, TRANSFER, Kill, counted, writer
 
 from sklearn_mdjpt import EEGWindows, MDJPTEncoder, concat_windows
 from sklearn_mdjpt.__main__ import main
@@ -34,77 +35,11 @@ from sklearn_mdjpt.study._settings import (
 )
 from sklearn_mdjpt.study._training import main_weights
 
-ENCODER = """
-[encoder]
-hidden_dim = 16
-latent_dim = 2
-depth = 1
-n_heads = 2
-n_filters = 1
-max_epochs = 2
-batches_per_epoch = 2
-subjects_per_batch = 2
-checkpoint_every = 1
-"""
-EVALUATION = """
-[evaluation]
-methods = ["mdjpt", "shared"]
-n_splits = 1
-"""
-TRANSFER = """
-[study]
-title = "Lab <b>one</b> & two"
-[[datasets]]
-name = "one"
-reader = "store"
-path = "A"
-[[datasets]]
-name = "two"
-reader = "store"
-path = "B"
-role = "target"
-"""
-
-
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory):
-    """Three stores: windows of noise, of three people each."""
-    return tmp_path_factory.mktemp("stores")
-
 
 @pytest.fixture
-def write(stores, make_windows, tmp_path):
-    """Return a function that writes a study beside links to the stores."""
-    for name in "ABC":
-        if not (stores / name).exists():
-            make_windows((name,), random_state=ord(name)).save(stores / name)
-        (tmp_path / name).symlink_to(stores / name)
-
-    def write(text, name="study.toml"):
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
-class Kill(BaseException):
-    """Ends everything, as a signal does."""
-
-
-def counted(monkeypatch, home, name, kill_at=None):
-    """Count the calls of a function; the process is killed in one of them."""
-    calls = []
-    original = getattr(home, name)
-
-    def call(*args, **kwargs):
-        calls.append(args)
-        if len(calls) == kill_at:
-            raise Kill
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(home, name, call)
-    return calls
+def write(make_windows, tmp_path, tmp_path_factory):
+    """Return a function that writes a study beside stores of noise."""
+    return writer(make_windows, tmp_path, tmp_path_factory)
 
 
 # Settings ---------------------------------------------------------------------------
@@ -135,7 +70,10 @@ def counted(monkeypatch, home, name, kill_at=None):
         ("[cleaning]\nica = 'none'", "no dataset has clean = true"),
         ("[[datasets]]\nname = 'SEEED'", "is 'SEED' meant.* Others need reader="),
         ("[[datasets]]\nname = 'SEED'", "'SEED' needs path="),
-        ("[[datasets]]\nname = 'DEAP'\npath = 'gone'", "'DEAP': there is no folder '.*gone'"),
+        (
+            "[[datasets]]\nname = 'DEAP'\npath = 'gone'",
+            "'DEAP': there is no folder '.*gone'",
+        ),
         ("[[datasets]]\nname = 'FACED'\npart = 'half'", "'whole' or 'last30'; got 'ha"),
         ("[[datasets]]\nname = 'x'\nreader = 'read_sed'", "no reader 'read_sed'; is "),
         ("[[datasets]]\nname = 'DENS'\nrole = 'both'", "role must be 'source' or 'tar"),
@@ -263,15 +201,16 @@ def test_the_guide_has_all_keys():
     assert not missing, "\n".join(missing)
 
 
-def test_files_of_the_guide_are_right(write):
+def test_files_of_the_guide_are_right(write, tmp_path):
     page = Path(__file__).parents[1] / "docs" / "study.md"
     blocks = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
-    assert len(blocks) == 3
-    assert len(blocks[0].splitlines()) < 10
-    for block in blocks[:2]:
+    assert len(blocks) == 4
+    (tmp_path / "open").mkdir()
+    for block in blocks[:3]:
+        assert len(block.splitlines()) < 10
         assert read_study(write(block)).targets
     with pytest.raises(ValueError, match="'lab': there is no") as error:
-        read_study(write(blocks[2]))
+        read_study(write(blocks[3]))
     assert "has no key" not in str(error.value)
 
 

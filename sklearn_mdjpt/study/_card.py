@@ -6,6 +6,7 @@ import pandas as pd
 
 from ..evaluation import summary
 from ._methods import METHODS
+from ._shown import describe_protocol
 from ._training import is_anonymous
 
 _TESTED = """## Scores
@@ -20,15 +21,9 @@ These weights have seen all of these people and cannot be tested on them.  Encod
 were trained in the same way on {others}, with 95 % intervals over people:
 
 """
-_PROTOCOLS = {
-    "few_shot": "few_shot: a classifier learns from the labels of some people of the "
-    "dataset, and is tested on all others",
-    "zero_shot": "zero_shot: the nearest neighbour among windows of other people",
-    "leave_subjects_out": "leave_subjects_out: groups of people are left out in turn",
-}
 
 
-def scores_for_card(study, table):
+def scores_for_card(study, transfers, table):
     """Return what the card says of scores, as keywords of `publish`.
 
     These weights were tested where there are targets.  Otherwise they have seen all
@@ -38,6 +33,8 @@ def scores_for_card(study, table):
     ----------
     study : Study
         The settings.
+    transfers : list of Transfer
+        What was tested.
     table : DataFrame
         All scores.
 
@@ -50,13 +47,17 @@ def scores_for_card(study, table):
     if study.targets:
         own = means[means["method"].isin(titles)]
         results = [_result(row) for _, row in own.iterrows()]
-        return {"eval_results": results, "further": _TESTED + _markdown(means)}
+        return {
+            "eval_results": results,
+            "further": _TESTED + _markdown(study, transfers, means),
+        }
     if is_anonymous(study):
         return {}
     others = "other people of the dataset scored"
     if table["dataset"].nunique() > 1:
         others = "all datasets but one scored on that one"
-    return {"further": _RECIPE.format(others=others) + _markdown(means)}
+    text = _RECIPE.format(others=others) + _markdown(study, transfers, means)
+    return {"further": text}
 
 
 def _result(row):
@@ -80,7 +81,7 @@ def _result(row):
     )
 
 
-def _markdown(means: pd.DataFrame) -> str:
+def _markdown(study, transfers, means):
     """Return a table of the methods, each with the chance level beside it."""
     context = ["dataset", "protocol"]
     is_chance = means["method"] == "chance"
@@ -98,5 +99,9 @@ def _markdown(means: pd.DataFrame) -> str:
             row["n_subjects"],
         ]  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    used = dict.fromkeys(means["protocol"])
-    return "\n".join([*lines, "", *(f"- {_PROTOCOLS[name]}" for name in used)])
+    tested = {one.name: one for one in transfers}
+    lines.append("")
+    for dataset, protocol in means[context].drop_duplicates().to_numpy():
+        text = describe_protocol(study, protocol, tested[dataset])
+        lines.append(f"- {dataset}, {protocol}: {text}")
+    return "\n".join(lines)

@@ -359,7 +359,7 @@ class Job:
     @property
     def step(self):
         """What it does on the dataset."""
-        return f"{self.protocol} of {self._title}"
+        return f"{self.protocol}: {self.name}"
 
     @property
     def _title(self):

@@ -49,11 +49,14 @@ def _as_address(figure):
     In an image of its own, the names inside an SVG cannot meet those of another one.
     """
     content = io.BytesIO()
-    # Without a date the same figure has the same bytes.
-    figure.savefig(
-        content, format="svg", bbox_inches="tight",
-        metadata={"Date": None, "Creator": None},
-    )  # fmt: skip
-    pyplot().close(figure)
+    plt = pyplot()
+    # Without a date, and with names that are not drawn, the same figure has the same
+    # bytes.
+    with plt.rc_context({"svg.hashsalt": "sklearn_mdjpt"}):
+        figure.savefig(
+            content, format="svg", bbox_inches="tight",
+            metadata={"Date": None, "Creator": None},
+        )  # fmt: skip
+    plt.close(figure)
     text = base64.b64encode(content.getvalue()).decode("ascii")
     return f"data:image/svg+xml;base64,{text}"

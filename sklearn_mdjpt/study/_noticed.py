@@ -14,6 +14,7 @@ from .._validation import list_some, warn
 # Others (of what Python or a library will give up) say nothing of data.
 _ABOUT_DATA = (UserWarning, RuntimeWarning)
 _PATH = re.compile(r"'[^'\n]*[/\\][^'\n]*'")
+_WHERE = re.compile(r".*[/\\]")
 _MOST = 3  # of the texts that are alike
 
 
@@ -28,7 +29,7 @@ class Note:
     step : str
         In which step, such as "reading".
     counts : dict of str to int
-        Texts that differ in the names of files alone, and how often each came.
+        Texts that differ in files and numbers alone, and how often each came.
     """
 
     dataset: str
@@ -44,14 +45,16 @@ class Note:
     def text(self):
         """Return the first of the texts, and what tells the others from it."""
         first, *others = self.counts
-        if not others:
-            return first
-        files = [
-            path.strip("'").replace("\\", "/").rpartition("/")[2]
+        words = set(first.split())
+        told = [
+            _WHERE.sub("", word.strip("'\",.:;()"))
             for text in others
-            for path in _PATH.findall(text)[:1]
+            for word in text.split()
+            if word not in words and any(map(str.isalpha, word))
         ]
-        return f"{first} The same for {list_some(files, _MOST)}."
+        if told:
+            return f"{first} The same for {list_some(dict.fromkeys(told), _MOST)}."
+        return f"{first} Also with other numbers." if others else first
 
 
 class Notices:
@@ -158,8 +161,9 @@ def notices_path(path):
 
 
 def _kind(note):
-    """Return what is equal for notes that differ in the names of files alone."""
-    return note.dataset, _PATH.sub("'...'", next(iter(note.counts)))
+    """Return what is equal for notes that differ in files and numbers alone."""
+    text = _PATH.sub("'...'", next(iter(note.counts)))
+    return note.dataset, re.sub(r"\d+", "0", text)
 
 
 def _read(path):

@@ -79,7 +79,8 @@ def write_report(
         date=datetime.date.today().isoformat(),
         version=__version__,
         results=results,
-        sentences=[result["sentence"] for result in results] + _attention(noticed),
+        sentences=[result["sentence"] for result in results],
+        attention=_attention(noticed),
         noticed=_noticed(noticed),
         people=None if anonymous else _people(transfers),
         anonymous=anonymous,
@@ -214,12 +215,10 @@ def _sentence(dataset, protocol, means, scores, study):
 
 
 def _attention(noticed):
-    """Return a sentence on what was noticed, in a list; none if nothing was."""
-    if not noticed:
-        return []
+    """Say how much was noticed, and where."""
     names = list_some(dict.fromkeys(row[0] for row in noticed))
     what = "thing was" if len(noticed) == 1 else "things were"
-    return [f"{len(noticed)} {what} noticed in the data of {names}: see below."]
+    return f"{len(noticed)} {what} noticed in the data of {names}"
 
 
 # What it was computed from ----------------------------------------------------------
@@ -309,8 +308,9 @@ def _seen(study, weights, transfers):
     """Return whom each encoder was trained on, and on whom it was tested."""
     found = []
     hidden = is_anonymous(study, study.datasets)
-    used = {one.weights.path: one.weights for one in transfers if one.weights}
-    if weights is not None:
+    used = {}
+    if weights is not None:  # else no method has an encoder
+        used = {one.weights.path: one.weights for one in transfers if one.weights}
         used = {weights.path: weights} | used
     for path, one in used.items():
         encoder = one.load()

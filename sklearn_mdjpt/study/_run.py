@@ -138,7 +138,9 @@ def evaluate_study(study: Study | PathLike, *, verbose: int = 1) -> Path:
         table = score(study, transfers, progress, notices)
         write_file(folder / SCORES, table.to_csv(index=False).encode())
         if weights is not None:
-            publish(study, weights, progress, **scores_for_card(study, table))
+            publish(
+                study, weights, progress, **scores_for_card(study, transfers, table)
+            )
             _note_published(study, weights)
         path = folder / REPORT
         with progress.step("Report"):

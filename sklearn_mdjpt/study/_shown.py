@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .. import __version__
 from .._torch import resolve_device
 from ..model_selection import FewShotSubjects
-from ._evaluation import is_alone, methods_of, protocols_of
+from ._evaluation import is_alone, methods_of, protocols_of, uses_encoder
 from ._keys import keys_of_function, show_value
 from ._methods import METHODS
 from ._readers import OF_STUDY, reader_function
@@ -53,10 +53,11 @@ def describe_protocol(study, protocol, transfer):
     X, splits = transfer.target, transfer.splits
     n_people = len(set(X.groups("subject")))
     if protocol == "zero_shot":
+        others = "other person" if n_people == 2 else f"{n_people - 1} other people"
         return (
             f"Each window of the {n_people} people gets the label of the most similar "
-            f"window of one of the {n_people - 1} others, whose labels are known; no "
-            "classifier is trained, and methods count by their features alone."
+            f"window of the {others}, whose labels are known; no classifier is "
+            "trained, and methods count by their features alone."
         )
     if protocol == "leave_subjects_out":
         sizes = {n_people // splits.n_folds, -(-n_people // splits.n_folds)}
@@ -189,7 +190,7 @@ def _decided(study, transfer):
         values["n_splits"] = transfer.splits.n_splits
     if "leave_subjects_out" in protocols:
         values["n_folds"] = transfer.splits.n_folds
-    if transfer.weights is not None:
+    if transfer.weights is not None and uses_encoder(study, alone):
         values["fingerprint of the weights"] = transfer.weights.key[:12]
     return values
 
