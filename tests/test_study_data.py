@@ -114,7 +114,7 @@ def test_warnings_of_reading_are_in_the_report_also_after_a_kill(
     # The store is there, and so is what was noticed when it was made.
     captured = capsys.readouterr()
     assert "flat" not in captured.err
-    assert "; 1 things were noticed)" in captured.out
+    assert "; 1 thing was noticed)" in captured.out
     page = text_of(path.with_suffix("") / "report.html")
     assert "2 things were noticed in the data of one" in page
     assert "one 3 channels are flat. 2 reading" in page
@@ -149,14 +149,20 @@ def test_results_of_other_settings_are_moved_aside(write, capsys):
     assert (older / "scores.csv").read_bytes() == scores
     assert (folder / "hub").is_dir()
     evaluate_study(path, verbose=0)
-    assert (folder / "hub").is_dir() and not (folder / "older" / "2").exists()
+    assert not (folder / "older" / "2").exists()
+    # `pretrain` writes the hub anew where that of other settings was moved.
+    write(ALONE + CLASSICAL + "n_folds = 3\n" + ENCODER)
+    pretrain_study(path, verbose=0)
+    assert (folder / "hub" / "mdjpt.safetensors").exists() and not report.exists()
+    write(ALONE + CLASSICAL + "n_folds = 2\n" + ENCODER)
+    evaluate_study(path, verbose=0)
     # So are those of other data.
     X = EEGWindows.open(path.with_name("A"))
     X[: len(X) // 2].save(path.with_name("half"))
     write((ALONE + CLASSICAL + "n_folds = 2\n" + ENCODER).replace('"A"', '"half"'))
     evaluate_study(path, verbose=0)
-    moved = sorted(p.name for p in (folder / "older" / "2").iterdir())
-    assert moved == ["hub", "report.html", "scores.csv"]
+    moved = sorted(p.name for p in (folder / "older" / "4").iterdir())
+    assert moved == ["report.html", "scores.csv"]
     assert report.exists() and not (folder / "hub").exists()  # no method has an encoder
 
 
@@ -320,4 +326,11 @@ def test_problems_of_settings_and_of_two_datasets_come_together(write):
     with pytest.raises(ValueError) as error:
         estimate_study(write(text + "[windows]\nstrid = 1"))
     for words in ("'strid'", "no subject '77'", "no subject '78'"):
+        assert words in str(error.value)
+    # Neither a wrong dataset nor a wrong encoder hides that people are too few.
+    text = TRANSFER.replace('path = "B"', "path = 'B'\nsubjects = ['01']")
+    text = text.replace('path = "A"', "path = 'gone'") + "[encoder]\nlr = -1"
+    with pytest.raises(ValueError) as error:
+        estimate_study(write(text))
+    for words in ("'one': there is no folder", "lr must be", "two has 1 people"):
         assert words in str(error.value)

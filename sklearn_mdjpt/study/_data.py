@@ -98,7 +98,8 @@ def open_datasets(study, looked, progress, notices):
         where = ""
         if again:
             where = f" (kept in {place.name}"
-            where += f"; {n} things were noticed)" if n else ")"
+            where += f"; {n} thing{'s were' if n > 1 else ' was'} noticed" if n else ""
+            where += ")"
         progress.say(f"{entry.name}: {_describe(windows)}{where}.")
         found.append(Opened(entry, one.key, windows, cleaning))
     return found

@@ -21,6 +21,8 @@ from ._noticed import notices_path
 from ._settings import Study, load_study, raise_all
 from ._training import make_encoder
 
+# Problems of settings that decide what people and windows must be like.
+_DECIDING = ("[evaluation]", "[windows]", "All datasets have")
 _REFUSED = (ValueError, TypeError, OSError, ImportError)
 
 
@@ -166,7 +168,7 @@ def training_problems(study, looked, trains):
     return found if len(found) == len(sources) else []
 
 
-def check_data(study, looked, problems):
+def check_data(study, looked, whole, problems):
     """Note what the protocols would refuse, as far as headers and tables tell.
 
     Parameters
@@ -174,26 +176,23 @@ def check_data(study, looked, problems):
     study : Study
         The settings.
     looked : list of Looked
-        All its datasets.
+        Its datasets.
+    whole : bool
+        Whether these are all of them.
     problems : list of str
         What is wrong is appended.
-
-    Returns
-    -------
-    list of Transfer or None
-        What is to be tested; None where files are still to be fetched.
     """
-    if any(one.windows is None for one in looked):
-        alone = len(looked) == 1
+    if not whole or any(one.windows is None for one in looked):
+        alone = whole and len(looked) == 1
         for one in looked:
             if one.entry.role == "target" or not study.targets:
                 problems += check_count(study, one.entry.name, one.n_people, alone)
-        return None
+        return
     try:
         transfers = make_transfers(study, looked, problems)
     except ValueError as error:
         problems.append(str(error))
-        return None
+        return
     problems += evaluation_problems(study, transfers)
     for one in transfers:
         if one.source is not None:
@@ -203,7 +202,6 @@ def check_data(study, looked, problems):
                     assert_disjoint(one.source, one.target, by="subject")
                 except ValueError as error:
                     problems.append(f"{one.name}: {error}")
-    return transfers
 
 
 def describe_people(looked):
@@ -240,12 +238,14 @@ def look_at_all(study, notices, *, test=True):
         If something is wrong.
     """
     study, problems = _as_study(study)
-    rightly_set = not problems
+    settled = not any(text.startswith(_DECIDING) for text in problems)
     looked = look_at(study, study.datasets, notices, problems)
-    if test and rightly_set and len(looked) == len(study.datasets):
-        check_data(study, looked, problems)
+    if test and settled:
+        whole = not any(text.startswith("[[datasets]]") for text in problems)
+        check_data(study, looked, whole, problems)
         trains = any(METHODS[name].encoder for name in study.evaluation.methods)
-        problems += training_problems(study, looked, trains)
+        if whole and not any(text.startswith("[encoder]") for text in problems):
+            problems += training_problems(study, looked, trains)
     raise_all(study, problems)
     return study, looked
 

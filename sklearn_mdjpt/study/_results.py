@@ -13,6 +13,8 @@ from ._training import HUB
 REPORT, SCORES = "report.html", "scores.csv"
 _OLDER = "older"
 _KEY = ".results"
+PUBLISHED = ".published"
+"""File that says of which weights the folder "hub" is."""
 
 
 def results_key(study, keys):
@@ -63,6 +65,7 @@ def begin_results(study, key, progress):
         numbers = [int(path.name) for path in older.iterdir() if path.name.isdecimal()]
         place = older / str(max(numbers, default=0) + 1)
         place.mkdir()
+        (folder / PUBLISHED).unlink(missing_ok=True)
         for name in found:
             os.replace(folder / name, place / name)
         sync_folder(place)

@@ -23,7 +23,7 @@ from ._evaluation import (
 from ._look import look_at_all, look_at_sources
 from ._noticed import Notices
 from ._report import write_report
-from ._results import REPORT, SCORES, begin_results, results_key
+from ._results import PUBLISHED, REPORT, SCORES, begin_results, results_key
 from ._settings import Study
 from ._steps import Progress, folder_of
 from ._training import main_weights, publish
@@ -213,9 +213,9 @@ def _note(study, weights):
 
 
 def _note_published(study, weights):
-    write_file(study.folder / ".published", _note(study, weights))
+    write_file(study.folder / PUBLISHED, _note(study, weights))
 
 
 def _is_published(study, weights):
-    path = study.folder / ".published"
+    path = study.folder / PUBLISHED
     return path.exists() and path.read_bytes() == _note(study, weights)

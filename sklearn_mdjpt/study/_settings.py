@@ -311,7 +311,7 @@ def load_study(path):
         raise ValueError(
             f"{str(path)!r} is no TOML: {error}.{_hint(text, str(error))}"
         ) from error
-    problems: list[str] = []
+    problems = []
     study = _read_sections(path.absolute(), content, problems)
     return study, problems
 
