@@ -86,6 +86,7 @@ def test_only_what_is_not_here_is_to_be_downloaded(elsewhere, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*Next to no signal")
 def test_nine_lines_make_a_report_of_open_data(elsewhere):
     for subject in OPEN_PEOPLE["FACED"]:
         faced_subject(DATA, elsewhere / "open", subject)

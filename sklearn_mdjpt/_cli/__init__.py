@@ -236,8 +236,8 @@ def _add_study(add):
     add(
         "--dry-run",
         action="store_true",
-        help="say what it would take (hours, memory, disk), for this machine and for a "
-        "GPU; nothing is fetched or trained",
+        help="say what is left to do and what it takes (hours, memory, disk), for this "
+        "machine and for a GPU, or what is refused; nothing is fetched or trained",
     )
 
 

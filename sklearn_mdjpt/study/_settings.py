@@ -333,8 +333,9 @@ def _hint(text, message):
     value = re.fullmatch(r"([\w-]+)\s*=\s*([^\s\"'\[{#][^\"'#]*?)\s*(#.*)?", line)
     if value is not None:
         meant = {"True": "true", "False": "false", "None": '"none"'}.get(value[2])
-        text = "is meant?" if meant else "is meant? Texts need quotes."
-        hint += f"; {value[1]} = {meant or chr(34) + value[2] + chr(34)} {text}"
+        right = meant or f'"{value[2]}"'
+        hint += f"; is {value[1]} = {right} meant?"
+        hint += "" if meant else " Texts need quotes."
     return hint
 
 
