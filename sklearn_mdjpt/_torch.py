@@ -1,6 +1,7 @@
 """Where and how torch computes inside an estimator: device, seeds, threads, signals."""
 
 import contextlib
+import copy
 import functools
 import multiprocessing
 import numbers
@@ -81,13 +82,16 @@ def seed_sequence(random_state):
     return np.random.SeedSequence(check_random_state(random_state).randint(2**31))
 
 
-def drawn_seed(random_state):
-    """Return an int that, as ``random_state``, gives the seeds of this fit again."""
+def known_state(random_state):
+    """Return what gives the seeds of this fit again: an int, or a copy of a generator.
+
+    For None an int is drawn, for `seed_sequence`.
+    """
     if random_state is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     if isinstance(random_state, numbers.Integral):
         return int(random_state)
-    return int(check_random_state(random_state).randint(2**31))
+    return copy.deepcopy(check_random_state(random_state))
 
 
 @contextlib.contextmanager

@@ -50,6 +50,14 @@ def test_a_training_is_run_again_by_its_folder(X, tmp_path, random_state):
     again = MDJPTEncoder(
         **about["parameters"] | {"checkpoint_dir": str(tmp_path / "again")}
     )
+    if isinstance(random_state, np.random.RandomState):
+        state = about["not_in_parameters"]["random_state"]
+        key = np.frombuffer(bytes.fromhex(state["key"]), "<u4")
+        generator = np.random.RandomState()
+        generator.set_state(("MT19937", key, state["place"]))
+        again.set_params(random_state=generator)
+    else:
+        assert about["not_in_parameters"] == {}
     assert_same_weights(again.fit(X), encoder)
     np.testing.assert_array_equal(again.transform(X), encoder.transform(X))
     other, told = read(tmp_path / "again")

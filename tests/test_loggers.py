@@ -60,13 +60,14 @@ class InWandb:
     """The file of an offline run."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.runs = folder, []
         self.open()
 
     def open(self):
         import wandb
 
         run = wandb.init(project="test", mode="offline", dir=self.folder)
+        self.runs.append(Path(run.dir).parent)  # in the order of time
         self.callback = WandbLogger(run, save_model=False)
 
     def close(self):
@@ -75,7 +76,8 @@ class InWandb:
     def read(self):
         """Return the rows of all runs; W&B counts its steps from 0 on."""
         found = defaultdict(list)
-        for path in sorted(self.folder.rglob("run-*.wandb")):
+        for folder in self.runs:
+            [path] = folder.glob("run-*.wandb")
             for record in finished_records(path):
                 if record.WhichOneof("record_type") != "history":
                     continue

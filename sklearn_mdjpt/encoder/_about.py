@@ -46,8 +46,8 @@ class About:
         Of `pair_columns`.
     labels : Series or None
         Labels, if they are used.
-    random_state : int
-        Gives the seeds of this training.
+    random_state : int or RandomState
+        Gives the seeds of this training; a generator is as it was before them.
     device : torch.device
         Where to compute.
     processes : SingleProcess or AcceleratedProcesses
@@ -116,7 +116,7 @@ class About:
             if path.parent == folder or other is None:
                 continue
             same = all(
-                other.get("parameters", {}).get(name) == json.loads(_text(mine[name]))
+                other.get("parameters", {}).get(name) == mine.get(name)
                 for name in (*parameters_of("training"), *parameters_of("architecture"))
             )
             theirs = other.get("data", {}).get("fingerprint")
@@ -139,9 +139,17 @@ class About:
                 values[name] = json.loads(_text(value))
             except TypeError:
                 left_out[name] = repr(value)
-        # An int that gives the same seeds, whatever was passed.
+        # An int that gives the same seeds, also where None was passed.
         values["random_state"] = self.random_state
         left_out.pop("random_state", None)
+        if not isinstance(self.random_state, int):
+            del values["random_state"]
+            _, key, place, *_ = self.random_state.get_state()
+            left_out["random_state"] = {
+                "kind": "numpy.random.RandomState",
+                "key": key.astype("<u4").tobytes().hex(),
+                "place": int(place),
+            }
         default = type(self.encoder)().get_params(deep=False)
         changed = {k: v for k, v in values.items() if v != default[k]}
         if callbacks:

@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._io._files import file_digest
 from .._torch import (
     compile_blocks,
-    drawn_seed,
     forked_torch,
+    known_state,
     mixed_precision,
     plain_torch,
     seed_sequence,
@@ -586,8 +586,9 @@ list of mne.Epochs or braindecode dataset
         check_parameters(self)
         processes = join_processes(self.accelerate, self.device, self.precision)
         device = processes.device
-        seed = processes.broadcast(drawn_seed(self.random_state))
-        seeds = seed_sequence(seed).generate_state(2).tolist()
+        known = known_state(self.random_state)
+        drawn = seed_sequence(known if self.random_state is None else self.random_state)
+        seeds = processes.broadcast(drawn.generate_state(2).tolist())
         with (
             plain_torch(),
             torch_threads(self.torch_threads),
@@ -609,7 +610,8 @@ list of mne.Epochs or braindecode dataset
                 compile_blocks(module, self.precision)
             made = pretrain(
                 self, module, file, reader, windows, y, metadata,
-                seeds=[*seeds, seed], device=device, processes=processes, lock=lock,
+                seeds=seeds, random_state=known, device=device, processes=processes,
+                lock=lock,
             )  # fmt: skip
             module.eval()
             with mixed_precision(self.precision, device):

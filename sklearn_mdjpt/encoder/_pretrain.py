@@ -62,7 +62,7 @@ class Pretrained(NamedTuple):
 
 def pretrain(
     encoder, module, file, reader, windows, y, metadata, *,
-    seeds, device, processes, lock,
+    seeds, random_state, device, processes, lock,
 ):  # fmt: skip
     """Train a network in place, if the encoder's parameters ask for a training.
 
@@ -83,8 +83,9 @@ def pretrain(
     metadata : dict
         Keywords of `pair_columns`, as they were given to fit.
     seeds : list of int
-        The second one seeds the pairs; the third is the ``random_state`` that gives
-        these.
+        The second one seeds the pairs.
+    random_state : int or RandomState
+        Gives the seeds of this training again.
     device : torch.device
         Where to compute.
     processes : SingleProcess or AcceleratedProcesses
@@ -109,7 +110,7 @@ def pretrain(
     if run is not None and processes.is_main_process:
         about = About(
             encoder, windows, columns, labels,
-            random_state=seeds[2], device=device, processes=processes,
+            random_state=random_state, device=device, processes=processes,
         )  # fmt: skip
         lock.enter_context(run.locked(lambda: _say_waiting(encoder)))
     made = _train(
@@ -236,7 +237,7 @@ def _find_run(encoder, module, file, windows, columns, labels, seeds, processes)
         "checkpoint_format": CHECKPOINT_FORMAT,
         # It changes more than rounding, unlike the number of processes.
         "mixed_precision": processes.mixed_precision,
-        "seeds": None if encoder.random_state is None else seeds[:2],
+        "seeds": None if encoder.random_state is None else seeds,
     }
     if file is not None:
         parameters["weights"] = dict(module.named_parameters())
