@@ -384,7 +384,7 @@ def estimate(study, tables):
     chosen = {name: k for name, k in trainings.items() if name in tables}
     steps = [step for step in table.index if step.startswith("pre-train")]
     hours = table.loc[steps, ["hours", "hours_gpu"]].sum()
-    per = hours / (1 + n if not study.targets else 1)
+    per = hours / max(1, table.attrs["trainings"])
     print(f"Trainings of the tables: {chosen}, {sum(chosen.values())} in all:")
     total = per * sum(chosen.values())
     print(f"{total['hours']:.0f} h here, {total['hours_gpu']:.0f} h on a GPU.")

@@ -82,16 +82,31 @@ def seed_sequence(random_state):
     return np.random.SeedSequence(check_random_state(random_state).randint(2**31))
 
 
-def known_state(random_state):
-    """Return what gives the seeds of this fit again: an int, or a copy of a generator.
+def known_seeds(random_state, n_seeds):
+    """Return seeds for this fit, and what gives them again.
 
-    For None an int is drawn, for `seed_sequence`.
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+        A parameter of an estimator; None draws fresh seeds.
+    n_seeds : int
+        Number of seeds.
+
+    Returns
+    -------
+    seeds : list of int
+        For torch and numpy.
+    again : int or RandomState
+        As a ``random_state`` it gives the same seeds: an int, or a copy of a generator.
     """
     if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, numbers.Integral):
-        return int(random_state)
-    return copy.deepcopy(check_random_state(random_state))
+        random_state = int(np.random.SeedSequence().generate_state(1)[0])
+    elif isinstance(random_state, numbers.Integral):
+        random_state = int(random_state)
+    else:
+        random_state = check_random_state(random_state)
+    again = copy.deepcopy(random_state)
+    return seed_sequence(random_state).generate_state(n_seeds).tolist(), again
 
 
 @contextlib.contextmanager

@@ -14,10 +14,9 @@ from .._io._files import file_digest
 from .._torch import (
     compile_blocks,
     forked_torch,
-    known_state,
+    known_seeds,
     mixed_precision,
     plain_torch,
-    seed_sequence,
     seeded_torch,
     torch_threads,
 )
@@ -586,9 +585,8 @@ list of mne.Epochs or braindecode dataset
         check_parameters(self)
         processes = join_processes(self.accelerate, self.device, self.precision)
         device = processes.device
-        known = known_state(self.random_state)
-        drawn = seed_sequence(known if self.random_state is None else self.random_state)
-        seeds = processes.broadcast(drawn.generate_state(2).tolist())
+        seeds, known = known_seeds(self.random_state, 2)
+        seeds = processes.broadcast(seeds)
         with (
             plain_torch(),
             torch_threads(self.torch_threads),

@@ -119,7 +119,8 @@ def estimate_study(study: Study | PathLike, *, evaluation: bool = True) -> pd.Da
     DataFrame
         One row for each step, indexed by its name: ``hours``, ``hours_gpu`` (the same
         with a GPU for the encoder), ``memory`` and ``disk`` in gigabytes.  What is done
-        has no row.  ``attrs["notes"]`` is a list of what the figures rest on.
+        has no row.  ``attrs["notes"]`` is a list of what the figures rest on, and
+        ``attrs["trainings"]`` the number of encoders that are to be trained.
 
     Raises
     ------
@@ -141,7 +142,7 @@ def estimate_study(study: Study | PathLike, *, evaluation: bool = True) -> pd.Da
     table = pd.DataFrame(rows, columns=columns).set_index("step")
     notes = _done(sizes, todo, looked)
     notes += _notes(sizes, speed, len(todo.trainings))
-    table.attrs["notes"] = notes
+    table.attrs |= {"notes": notes, "trainings": len(todo.trainings)}
     return table
 
 
