@@ -98,6 +98,12 @@ def test_the_file_says_what_was_run(X, tmp_path):
     ]
 
 
+def test_the_file_says_what_was_computed_in(X, tmp_path):
+    tiny_encoder(checkpoint_dir=tmp_path, precision="bf16").fit(X)
+    _, about = read(tmp_path)
+    assert about["precision"] == about["not_default"]["precision"] == "bf16"
+
+
 def test_the_fingerprint_of_data_goes_by_content(X, tmp_path):
     found = []
     for k, data in enumerate((X, X[np.arange(len(X))], X[: len(X) - 1])):

@@ -77,8 +77,7 @@ class InWandb:
         """Return the rows of all runs; W&B counts its steps from 0 on."""
         found = defaultdict(list)
         for folder in self.runs:
-            [path] = folder.glob("run-*.wandb")
-            for record in finished_records(path):
+            for record in finished_records(folder):
                 if record.WhichOneof("record_type") != "history":
                     continue
                 items = {
@@ -92,7 +91,7 @@ class InWandb:
         return dict(found)
 
 
-def finished_records(path, seconds=60):
+def finished_records(folder, seconds=60):
     """Return the records of a run that is finished.
 
     W&B's own process may write its file some time after ``finish`` has returned.
@@ -101,18 +100,19 @@ def finished_records(path, seconds=60):
     end = time.monotonic() + seconds
     while True:
         found = []
-        for content in records(path.read_bytes()):
+        written = b"".join(p.read_bytes() for p in folder.glob("run-*.wandb"))
+        for content in records(written):
             found.append(internal.Record())
             found[-1].ParseFromString(content)
         if any(record.WhichOneof("record_type") == "exit" for record in found):
             return found
-        assert time.monotonic() < end, f"{path} has no end after {seconds} s"
+        assert time.monotonic() < end, f"{folder} has no end after {seconds} s"
         time.sleep(0.05)
 
 
 def records(content):
     """Yield the records of W&B's file, which is a log as LevelDB writes it."""
-    assert content[:4] == b":W&B"
+    assert content[:4] in (b"", b":W&B")
     size, place, whole = 2**15, 7, b""
     while place + 7 <= len(content):
         if size - place % size < 7:  # too short for a header
@@ -120,6 +120,8 @@ def records(content):
             continue
         _, length, kind = struct.unpack("<IHB", content[place : place + 7])
         place += 7
+        if place + length > len(content):
+            return  # it is still being written
         whole += content[place : place + length]
         place += length
         if kind in (1, 4):  # whole, or its last part
