@@ -263,7 +263,7 @@ class MDJPTClassifier(ClassifierMixin, HeadEstimator):
     def export(
         self,
         path: PathLike,
-        format: Literal["onnx", "torch"] = "onnx",  # noqa: A002 (a public name)
+        format: Literal["onnx", "torch"] = "onnx",
         *,
         ch_names: Sequence[str] | None = None,
         window_seconds: float = 5.0,
