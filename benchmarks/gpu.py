@@ -35,6 +35,7 @@ from speed import (
     N_TIMES,
     clock,
     fitted,
+    jobs_of,
     one_subject,
     other_models,
     training_flops,
@@ -375,17 +376,7 @@ def others(bench, precisions, batches, names=None):
         flops = counter.get_total_flops()
         model.to(device)
         for batch in batches:
-            x = windows(batch, n_times).to(device)
-            target = torch.zeros(batch, dtype=torch.long, device=device)
-
-            def forward(model=model, x=x):
-                with torch.inference_mode():
-                    model(x)
-
-            def step(model=model, x=x, target=target):
-                model.zero_grad()
-                torch.nn.functional.cross_entropy(model(x), target).backward()
-
+            forward, step = jobs_of(model, windows(batch, n_times).to(device))
             for part, function, factor in (
                 ("network", forward, 1),
                 ("training step", step, 3),

@@ -274,6 +274,21 @@ def training_table(args, gemm):
     return rows
 
 
+def jobs_of(model, x):
+    """Return functions that run a classifier forward, and with its gradient."""
+    target = torch.zeros(len(x), dtype=torch.long, device=x.device)
+
+    def forward():
+        with torch.inference_mode():
+            model(x)
+
+    def step():
+        model.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), target).backward()
+
+    return forward, step
+
+
 def others_table(args, gemm):
     """Windows/s of braindecode's models, forward and in a training step."""
     rows = []
@@ -283,17 +298,7 @@ def others_table(args, gemm):
             model.eval()(windows(1, n_times))
         flops = counter.get_total_flops()
         for batch_size in (1, 16) if not args.quick else (1,):
-            x = windows(batch_size, n_times)
-            target = torch.zeros(batch_size, dtype=torch.long)
-
-            def forward(model=model, x=x):
-                with torch.inference_mode():
-                    model(x)
-
-            def step(model=model, x=x, target=target):
-                model.zero_grad()
-                torch.nn.functional.cross_entropy(model(x), target).backward()
-
+            forward, step = jobs_of(model, windows(batch_size, n_times))
             for what, function, factor in (
                 ("transform", forward, 1),
                 ("training step", step, 3),
