@@ -1,7 +1,9 @@
 """Networks with independent rows, in chunks: on all cores, in little memory."""
 
 import functools
+import math
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -52,7 +54,7 @@ def map_rows(function, x, parameters=(), *, row_size, max_rows=None):
     if needs_grad and max_rows is not None:
         n_rows = min(n_rows, max_rows)
     if x.device.type == "cpu":
-        n_rows = min(n_rows, max(1, _CACHE_ACTIVATIONS // row_size))
+        n_rows = _even_size(len(x), min(n_rows, max(1, _CACHE_ACTIVATIONS // row_size)))
         _keep_freed_memory()
     if not needs_grad:
         return _forward(function, x, n_rows)
@@ -92,7 +94,7 @@ class _Recomputed(torch.autograd.Function):
 
         # The order of the sum is that of the rows, whichever thread was first: it does
         # not depend on the number of threads.
-        results = _in_threads(gradients, _chunks(0, len(x), ctx.chunk_size), x.device)
+        results = _in_threads(gradients, _chunks(len(x), ctx.chunk_size), x.device)
         total = next(results)
         for grads in results:
             if grads:
@@ -103,29 +105,40 @@ class _Recomputed(torch.autograd.Function):
 def _forward(function, x, chunk_size):
     """Output for all rows, without a gradient."""
     autocast = current_autocast(x.device.type)
-
-    def output(rows):
-        with autocast():
-            return function(x[rows])
-
-    # The first chunk tells the shape of the output.
-    first = output(slice(chunk_size))
-    if len(x) <= chunk_size:
-        return first
-    y = first.new_empty(len(x), *first.shape[1:])
-    y[:chunk_size] = first
+    lock = threading.Lock()
+    y = None
 
     def write(rows):
-        y[rows] = output(rows)
+        nonlocal y
+        with autocast():
+            y_rows = function(x[rows])
+        if len(y_rows) == len(x):
+            y = y_rows
+            return
+        with lock:  # the first chunk to be ready tells the shape of the output
+            if y is None:
+                y = y_rows.new_empty(len(x), *y_rows.shape[1:])
+        y[rows] = y_rows
 
-    for _ in _in_threads(write, _chunks(chunk_size, len(x), chunk_size), x.device):
+    for _ in _in_threads(write, _chunks(len(x), chunk_size), x.device):
         pass
     return y
 
 
-def _chunks(start, stop, size):
+def _chunks(n_rows, size):
     """Slices of at most ``size`` rows."""
-    return [slice(i, min(i + size, stop)) for i in range(start, stop, size)]
+    return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
+
+
+def _even_size(n_rows, size):
+    """Return a size of chunks that makes one or a multiple of four, about equal.
+
+    Two or four threads then end together.  It does not depend on the number of
+    threads, so that results do not.
+    """
+    if n_rows <= size:
+        return n_rows
+    return math.ceil(n_rows / (4 * math.ceil(n_rows / size / 4)))
 
 
 def _in_threads(function, chunks, device):
