@@ -84,6 +84,20 @@ def test_chunks_fit_the_cache(row_function, monkeypatch):
     assert row_function.calls == [1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "sizes"),
+    [(20, [20]), (21, [6, 6, 6, 3]), (60, [15] * 4), (81, [11] * 7 + [4])],
+)
+def test_chunks_are_equal_and_a_multiple_of_four(
+    row_function, n_threads, monkeypatch, n_rows, sizes
+):
+    monkeypatch.setattr(module_of_chunks, "_CACHE_ACTIVATIONS", 20)
+    with torch.no_grad():
+        y = map_rows(row_function, rows(n_rows), row_size=1)
+    assert sorted(row_function.calls, reverse=True) == sizes
+    assert torch.equal(y, row_function(rows(n_rows)))
+
+
 def test_gradients_do_not_depend_on_the_number_of_threads(row_function):
     x, weight = rows(200), row_function.weight
     before, found = torch.get_num_threads(), []

@@ -131,10 +131,10 @@ def _chunks(n_rows, size):
 
 
 def _even_size(n_rows, size):
-    """Return a size of chunks that makes one or a multiple of four, about equal.
+    """Return the size of one chunk, or of a multiple of four, about equal.
 
-    Two or four threads then end together.  It does not depend on the number of
-    threads, so that results do not.
+    Two or four threads then end together (few rows may make fewer chunks).  It does
+    not depend on the number of threads, so that results do not.
     """
     if n_rows <= size:
         return n_rows
