@@ -62,8 +62,9 @@ class _LinearAttend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, qkv, n_heads):
-        # (3, M * heads, N, H / heads)
-        qkv = _split_heads(qkv, 3, n_heads).flatten(1, 2)
+        # A copy always, as it is written to: (3, M * heads, N, H / heads).
+        qkv = _split_heads(qkv, 3, n_heads)
+        qkv = qkv.clone(memory_format=torch.contiguous_format).flatten(1, 2)
         _elu_plus_one_(qkv[:2])
         q, k, v = qkv.unbind()
         kv = torch.cat([k.mT @ v, k.sum(1).unsqueeze(-1)], dim=-1)
@@ -137,9 +138,8 @@ class SoftmaxAttention(nn.Module):
 
 
 def _split_heads(x, n_parts, n_heads):
-    """(M, N, parts * H) to (parts, M, heads, N, H / heads), a copy."""
-    x = x.unflatten(-1, (n_parts, n_heads, -1)).permute(2, 0, 3, 1, 4)
-    return x.clone(memory_format=torch.contiguous_format)
+    """(M, N, parts * H) to (parts, M, heads, N, H / heads), a view."""
+    return x.unflatten(-1, (n_parts, n_heads, -1)).permute(2, 0, 3, 1, 4)
 
 
 def _join_heads(x):
